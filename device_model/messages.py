@@ -1,0 +1,244 @@
+"""Versioned messages between gateway and community OS, the lanes they travel in, and the topics.
+
+    tocsin/v1/{city}/{district}/{street}/{site}/{gateway}/up/{lane}      gateway → cloud
+    tocsin/v1/{city}/{district}/{street}/{site}/{gateway}/down/{kind}    cloud → gateway: ack, command
+
+Tenant and site stand at fixed tokens, so that a broker can route, map and permit by them. A gateway's
+certificate subject is CN=city.district.street.site.gateway: the topic prefix with dots.
+
+A stream is (gateway, epoch, lane). Sequence numbers run from 1 without holes within a stream. An epoch names
+the life of a journal; records that the disk did not take travel under an epoch of their own that starts with
+"m-" (memory), one per boot. The broker's PUBACK proves nothing: only a BatchAck from the ingest does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from enum import StrEnum
+
+import msgspec
+
+from device_model.alarm import AlarmTransition
+from device_model.command import Command, CommandResult
+from device_model.impairment import ImpairmentChange
+from device_model.ranges import Range
+from device_model.reading import Reading
+from device_model.site import Tenancy
+
+WIRE_VERSION = 1
+TOPIC_ROOT = "tocsin"
+# One MQTT message; nats-server's default max_payload is 1 MiB, and a metered link should lose little at a cut.
+BATCH_BYTES_MAX = 256 * 1024
+BATCH_RECORDS_MAX = 500
+TOKEN = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+class Lane(StrEnum):
+    """What travels together. Live goes before backlog, and the alarm lane before all others."""
+
+    ALARM = "alarm"
+    TELEMETRY = "telemetry"
+    EVIDENCE = "evidence"
+
+
+class ReadingsRecord(msgspec.Struct, frozen=True, tag="readings"):
+    """Readings of one cycle that changed beyond their deadband, or whose heartbeat was due."""
+
+    readings: tuple[Reading, ...]
+
+
+class AlarmRecord(msgspec.Struct, frozen=True, tag="alarm"):
+    """A step in the life of an alarm, with the readings that decided it."""
+
+    transition: AlarmTransition
+    readings: tuple[Reading, ...] = ()
+
+
+class ImpairmentRecord(msgspec.Struct, frozen=True, tag="impairment"):
+    """Something began or ceased not to protect."""
+
+    change: ImpairmentChange
+
+
+class CommandResultRecord(msgspec.Struct, frozen=True, tag="command_result"):
+    """What became of a command."""
+
+    result: CommandResult
+
+
+class OutputRecord(msgspec.Struct, frozen=True, tag="output", omit_defaults=True):
+    """An output was switched, proved, or found unproved."""
+
+    output: str
+    on: bool
+    cause: str  # alarm id, command id or "restart"
+    at_us: int
+    proof: str = "unproved"  # unproved | proved | failed
+
+
+class HeartbeatRecord(msgspec.Struct, frozen=True, tag="heartbeat", omit_defaults=True):
+    """The gateway is alive. Not journaled: its absence is the news.
+
+    last: lane → (epoch, last sequence number assigned), so that a lost tail is known as well as a hole.
+    """
+
+    at_us: int
+    last: dict[str, tuple[str, int]]
+    devices_expected: int = 0
+    devices_alive: int = 0
+    journal_ok: bool = True
+    backlog: int = 0
+    wall_error_us: int = 0
+    version: str = ""
+
+
+class LossRecord(msgspec.Struct, frozen=True, tag="loss"):
+    """The gateway declares records lost: never silently. Ranges are of the stream (epoch, lane)."""
+
+    epoch: str
+    lane: Lane
+    ranges: tuple[Range, ...]
+    reason: str
+    at_us: int
+
+
+Body = (
+    ReadingsRecord | AlarmRecord | ImpairmentRecord | CommandResultRecord | OutputRecord | HeartbeatRecord
+    | LossRecord
+)
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One journaled record: its place in its stream, and what it says.
+
+    sequence: from 1 without holes within (gateway, epoch, lane); 0 for heartbeats, which are not in a stream.
+    at_us: wall time of journaling, µs since 1970 UTC; mono_us, boot: the same instant, monotonic.
+    """
+
+    sequence: int
+    at_us: int
+    mono_us: int
+    boot: str
+    body: Body
+
+
+class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one MQTT message carries up: consecutive records of one stream, ascending sequence.
+
+    backlog: sent after the fact, to be ordered by sequence and never raised as live when too old.
+    """
+
+    v: int
+    gateway: str
+    epoch: str
+    lane: Lane
+    records: tuple[Record, ...]
+    backlog: bool = False
+
+
+class BatchAck(msgspec.Struct, frozen=True):
+    """The ingest has stored these ranges of (epoch, lane): the gateway may forget them."""
+
+    v: int
+    epoch: str
+    lane: Lane
+    ranges: tuple[Range, ...]
+
+
+class Down(msgspec.Struct, frozen=True):
+    """A command on its way down (retained by nobody; the sender repeats until a CommandResult comes)."""
+
+    v: int
+    command: Command
+
+
+class GatewayAddress(msgspec.Struct, frozen=True, order=True):
+    """Which gateway of which site: makes and reads topics and certificate names."""
+
+    tenancy: Tenancy
+    gateway: str
+
+    @property
+    def common_name(self) -> str:
+        """The CN of its certificate."""
+        t = self.tenancy
+        return f"{t.city}.{t.district}.{t.street}.{t.site}.{self.gateway}"
+
+    @property
+    def prefix(self) -> str:
+        """The topic prefix that it alone may publish under, without a trailing slash."""
+        return f"{TOPIC_ROOT}/v{WIRE_VERSION}/{self.common_name.replace('.', '/')}"
+
+    def up(self, lane: Lane) -> str:
+        """Topic of one lane."""
+        return f"{self.prefix}/up/{lane}"
+
+    def down(self, kind: str) -> str:
+        """Topic towards the gateway; kind is "ack" or "command"."""
+        return f"{self.prefix}/down/{kind}"
+
+    @staticmethod
+    def of_common_name(name: str) -> GatewayAddress:
+        """From a certificate's CN; ValueError if it is not five tokens."""
+        parts = name.split(".")
+        if len(parts) != 5 or not all(TOKEN.fullmatch(part) for part in parts):
+            raise ValueError(f"{name!r} is not city.district.street.site.gateway")
+        return GatewayAddress(Tenancy(*parts[:4]), parts[4])
+
+
+def parse_topic(topic: str) -> tuple[GatewayAddress, str, str]:
+    """(address, "up" or "down", lane or kind) of a topic; ValueError says what is wrong with it."""
+    parts = topic.split("/")
+    if len(parts) != 9 or parts[0] != TOPIC_ROOT:
+        raise ValueError(f"topic {topic!r} is not {TOPIC_ROOT}/v1/city/district/street/site/gateway/up|down/kind")
+    if parts[1] != f"v{WIRE_VERSION}":
+        raise ValueError(f"topic {topic!r} speaks version {parts[1]}; this program speaks v{WIRE_VERSION}")
+    if parts[7] not in ("up", "down"):
+        raise ValueError(f"topic {topic!r} goes neither up nor down")
+    return GatewayAddress.of_common_name(".".join(parts[2:7])), parts[7], parts[8]
+
+
+def is_memory_epoch(epoch: str) -> bool:
+    """Whether records of this epoch were sent from memory, not from the journal (law 4)."""
+    return epoch.startswith("m-")
+
+
+_encoder = msgspec.json.Encoder()
+_batch_decoder = msgspec.json.Decoder(Batch)
+_ack_decoder = msgspec.json.Decoder(BatchAck)
+_down_decoder = msgspec.json.Decoder(Down)
+_record_decoder = msgspec.json.Decoder(Record)
+
+
+def encode(message: Batch | BatchAck | Down | Record) -> bytes:
+    """Any message as JSON bytes."""
+    return _encoder.encode(message)
+
+
+def decode_batch(payload: bytes) -> Batch:
+    """A Batch; ValueError (msgspec.DecodeError) says where it does not fit, or what rule it breaks."""
+    if len(payload) > BATCH_BYTES_MAX:
+        raise ValueError(f"batch of {len(payload)} bytes exceeds {BATCH_BYTES_MAX}")
+    batch = _batch_decoder.decode(payload)
+    if batch.v != WIRE_VERSION:
+        raise ValueError(f"batch speaks version {batch.v}; this program speaks {WIRE_VERSION}")
+    numbers = [record.sequence for record in batch.records if record.sequence]
+    if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
+        raise ValueError("batch is not in ascending sequence")
+    return batch
+
+
+def decode_ack(payload: bytes) -> BatchAck:
+    """A BatchAck; ValueError says where it does not fit."""
+    return _ack_decoder.decode(payload)
+
+
+def decode_down(payload: bytes) -> Down:
+    """A Down message; ValueError says where it does not fit."""
+    return _down_decoder.decode(payload)
+
+
+def decode_record(payload: bytes) -> Record:
+    """A Record, as the journal stores it; ValueError says where it does not fit."""
+    return _record_decoder.decode(payload)

@@ -1,0 +1,249 @@
+"""Profile: what a device model is, as data. A new device is a profile and a hand-checked transcript, no code.
+
+The structs are what the rest of the product sees; `profile_file.py` makes them from YAML and reports every
+error with file, line and remedy. `profiles/*.yaml` are the shipped ones.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Certainty(StrEnum):
+    """How sure the source is: A the maker's manual, B a driver used on hardware, C an unchecked transcription.
+
+    Points of certainty C are refused for interlocks and fire rules.
+    """
+
+    A = "A"
+    B = "B"
+    C = "C"
+
+
+class DeviceClass(StrEnum):
+    """What kind of thing it is; decides the icon, the walk test and whether a line is fire-class."""
+
+    SMOKE = "smoke"
+    HEAT = "heat"
+    CALL_POINT = "call_point"
+    FIRE_PANEL = "fire_panel"
+    CO = "co"
+    GAS = "gas"
+    CLIMATE = "climate"
+    AIR = "air"
+    LEAK = "leak"
+    LEVEL = "level"
+    PRESSURE = "pressure"
+    WATER_METER = "water_meter"
+    POWER_METER = "power_meter"
+    BATTERY = "battery"
+    CHARGER = "charger"
+    UPS = "ups"
+    IO_MODULE = "io_module"
+    VALVE = "valve"
+    SOUNDER = "sounder"
+    DOOR = "door"
+    CAMERA = "camera"
+
+
+FIRE_CLASSES: frozenset[DeviceClass] = frozenset(
+    {DeviceClass.SMOKE, DeviceClass.HEAT, DeviceClass.CALL_POINT, DeviceClass.FIRE_PANEL, DeviceClass.CO,
+     DeviceClass.GAS}
+)
+
+
+class Table(StrEnum):
+    """The four Modbus tables, with the function code that reads each."""
+
+    COIL = "coil"  # FC 1
+    DISCRETE_INPUT = "discrete_input"  # FC 2
+    HOLDING = "holding"  # FC 3
+    INPUT = "input"  # FC 4
+
+
+READ_FUNCTION: dict[Table, int] = {Table.COIL: 1, Table.DISCRETE_INPUT: 2, Table.HOLDING: 3, Table.INPUT: 4}
+
+
+class RegisterType(StrEnum):
+    """How the bits of a register block make a number."""
+
+    BIT = "bit"  # a coil or discrete input; or one bit of a register with `bit:`
+    U8_LOW = "u8_low"
+    U8_HIGH = "u8_high"
+    S8_LOW = "s8_low"
+    U16 = "u16"
+    S16 = "s16"
+    U32 = "u32"
+    S32 = "s32"
+    U64 = "u64"
+    S64 = "s64"
+    F32 = "f32"
+    F64 = "f64"
+
+
+REGISTER_COUNT: dict[RegisterType, int] = {
+    RegisterType.BIT: 1, RegisterType.U8_LOW: 1, RegisterType.U8_HIGH: 1, RegisterType.S8_LOW: 1,
+    RegisterType.U16: 1, RegisterType.S16: 1, RegisterType.U32: 2, RegisterType.S32: 2, RegisterType.F32: 2,
+    RegisterType.U64: 4, RegisterType.S64: 4, RegisterType.F64: 4,
+}
+
+
+class WordOrder(StrEnum):
+    """Order of the 16-bit words of a wider value; bytes within a word are big-endian unless `byte_swap`."""
+
+    HIGH_FIRST = "high_first"
+    LOW_FIRST = "low_first"
+
+
+class RegisterSource(msgspec.Struct, frozen=True):
+    """Where a point stands in a Modbus device. Addresses are zero-based, as sent on the wire.
+
+    A number is raw * scale + offset. `unit_register` and `scale_register` name other points of the same
+    profile whose value selects the unit (`unit_codes`) or the number of decimals (`decimals_codes`; empty:
+    the value itself is the number of decimals, value / 10**n).
+    """
+
+    table: Table
+    address: int
+    type: RegisterType = RegisterType.U16
+    bit: int | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    word_order: WordOrder = WordOrder.HIGH_FIRST
+    byte_swap: bool = False
+    invert: bool = False  # booleans: the wire says 0 for true
+    mask: int | None = None
+    shift: int = 0
+    unit_point: str = ""
+    unit_codes: dict[int, str] = {}
+    decimals_point: str = ""
+    decimals_codes: dict[int, int] = {}
+
+
+class PayloadSource(msgspec.Struct, frozen=True):
+    """Where a point stands in an MQTT payload.
+
+    topic: suffix below the device's base topic ("" is the base topic itself).
+    path: JMESPath into the JSON payload; "" takes the whole payload as text.
+    true_values: for booleans, what counts as true (e.g. ["ON", "true", 1]); everything in `false_values` is
+        false; anything else is garbled, never false.
+    time_path: JMESPath of the device's own time stamp, "" if it has none; time_unit s or ms.
+    """
+
+    topic: str = ""
+    path: str = ""
+    scale: float = 1.0
+    offset: float = 0.0
+    true_values: tuple[str, ...] = ()
+    false_values: tuple[str, ...] = ()
+    time_path: str = ""
+    time_unit: str = "ms"
+
+
+class StateCode(msgspec.Struct, frozen=True):
+    """What one value of a state register means for the other points of the device.
+
+    reason: one of reading.Reason for the points listed in `affects` (all, where empty); "" means healthy.
+    """
+
+    code: int
+    en: str
+    zh: str
+    reason: str = ""
+    affects: tuple[str, ...] = ()
+
+
+class ProfilePoint(msgspec.Struct, frozen=True):
+    """One thing that a device measures, reports or lets itself be told.
+
+    id: unique within the profile, [a-z0-9_]; the full point name is "<device>.<id>".
+    minimum, maximum: what is physically possible; outside is bad (out_of_limits).
+    range_minimum, range_maximum: the sensor's measuring range; at or above its end is over_range.
+    error_values: raw values that mean error, after sign extension; over_range_values: raw values that mean
+        saturated.
+    deadband: telemetry is journaled when the value moved by more than this (canonical unit); 0 for booleans.
+    natural_noise: standard deviation that a healthy sensor shows; 0 unknown. "Stuck" applies only where > 0.
+    stale_after_s: without a fresh value for so long the point is silent.
+    """
+
+    id: str
+    quantity: str
+    unit: str
+    en: str
+    zh: str
+    register: RegisterSource | None = None
+    payload: PayloadSource | None = None
+    poll_interval_s: float = 10.0
+    stale_after_s: float = 30.0
+    minimum: float | None = None
+    maximum: float | None = None
+    range_minimum: float | None = None
+    range_maximum: float | None = None
+    error_values: tuple[int, ...] = ()
+    over_range_values: tuple[int, ...] = ()
+    deadband: float = 0.0
+    natural_noise: float = 0.0
+    writable: bool = False
+    state_codes: tuple[StateCode, ...] = ()
+    certainty: Certainty = Certainty.C
+    source: str = ""
+
+
+class ModbusTraits(msgspec.Struct, frozen=True):
+    """What a Modbus device bears.
+
+    max_registers: largest block that one request may ask for (125 by the standard; some devices bear 1).
+    min_gap_s: pause between two requests to this unit.
+    reply_timeout_s: how long a reply may take; late_reply_max_s: on RTU, how much later one may still come.
+    read_holes: whether addresses between two points may be read along to merge requests.
+    """
+
+    max_registers: int = 125
+    max_bits: int = 2000
+    min_gap_s: float = 0.0
+    reply_timeout_s: float = 1.0
+    late_reply_max_s: float = 1.0
+    read_holes: bool = True
+
+
+class MqttTraits(msgspec.Struct, frozen=True):
+    """What an MQTT device does: its base topic, availability, and how often it must be heard.
+
+    base_topic: with {device} and {address} filled from the site file.
+    """
+
+    base_topic: str
+    availability_topic: str = ""
+    available_values: tuple[str, ...] = ("online",)
+    expire_after_s: float = 3600.0
+
+
+class DeviceProfile(msgspec.Struct, frozen=True):
+    """A device model. Exactly one of `modbus` and `mqtt` is set (other protocols add a field of their own)."""
+
+    id: str
+    version: int
+    maker: str
+    model: str
+    en: str
+    zh: str
+    device_class: DeviceClass
+    certainty: Certainty
+    source: str
+    points: tuple[ProfilePoint, ...]
+    modbus: ModbusTraits | None = None
+    mqtt: MqttTraits | None = None
+    warm_up_s: float = 0.0
+    self_test_days: int = 0
+    file: str = ""
+
+    def point(self, point_id: str) -> ProfilePoint | None:
+        """The point of that id, or None."""
+        return next((point for point in self.points if point.id == point_id), None)
+
+    @property
+    def protocol(self) -> str:
+        """"modbus" or "mqtt": which driver reads it."""
+        return "modbus" if self.modbus is not None else "mqtt"

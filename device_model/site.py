@@ -1,0 +1,272 @@
+"""Site: the estate, firm or park that a gateway guards; places, devices, lines, outputs, people.
+
+    site ⊃ building ⊃ floor ⊃ zone ⊃ device ⊃ point
+
+`site_file.py` makes these from YAML; `inventory.py` resolves devices × profiles into points.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from device_model.alarm import Hazard
+
+
+class Text(msgspec.Struct, frozen=True):
+    """A text for people in both languages."""
+
+    en: str
+    zh: str
+
+    def in_language(self, language: str) -> str:
+        """The text in "zh" or "en"."""
+        return self.zh if language.startswith("zh") else self.en
+
+
+class Tenancy(msgspec.Struct, frozen=True, order=True):
+    """Where a site belongs: city/district/street/site. Every table and topic carries it.
+
+    Each part is [a-z0-9-]{1,40}, so that it is one token in MQTT topics, NATS subjects and certificates.
+    """
+
+    city: str
+    district: str
+    street: str
+    site: str
+
+    @property
+    def path(self) -> str:
+        """ "city/district/street/site"."""
+        return f"{self.city}/{self.district}/{self.street}/{self.site}"
+
+    @staticmethod
+    def of(path: str) -> Tenancy:
+        """From "city/district/street/site"; ValueError where it does not have four parts."""
+        city, district, street, site = path.split("/")
+        return Tenancy(city, district, street, site)
+
+
+class Datum(StrEnum):
+    """Which datum coordinates are in; converted only at the map's edge."""
+
+    WGS_84 = "WGS-84"
+    GCJ_02 = "GCJ-02"
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Degrees, in the stated datum."""
+
+    latitude: float
+    longitude: float
+    datum: Datum
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A drawing of a floor: a file beside the site file, and its size in its own pixels."""
+
+    id: str
+    file: str
+    width: int
+    height: int
+
+
+class Contact(msgspec.Struct, frozen=True):
+    """Somebody to call. role: owner, key_holder, duty, micro_station, brigade, monitoring_centre."""
+
+    name: str
+    role: str
+    phone: str
+    note: str = ""
+
+
+class Zone(msgspec.Struct, frozen=True):
+    """The smallest place that alarms are grouped by: a dwelling, a shop, a staircase, a garage bay."""
+
+    id: str
+    name: Text
+    building: str
+    floor: str
+    kind: str = "room"
+    people_limit: int | None = None
+
+
+class Floor(msgspec.Struct, frozen=True):
+    """One storey."""
+
+    id: str
+    name: Text
+    plan: Plan | None = None
+
+
+class Building(msgspec.Struct, frozen=True):
+    """One building of the site."""
+
+    id: str
+    name: Text
+    floors: tuple[Floor, ...]
+    position: Position | None = None
+
+
+class LineKind(StrEnum):
+    """How devices are reached."""
+
+    MODBUS_TCP = "modbus_tcp"
+    MODBUS_RTU = "modbus_rtu"
+    MODBUS_RTU_TCP = "modbus_rtu_tcp"
+    MODBUS_TLS = "modbus_tls"
+    MQTT = "mqtt"
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One field line: a TCP endpoint, a serial port, or a broker. One master per line.
+
+    host and port for TCP and MQTT; port_path, baud, parity, stop_bits for serial.
+    """
+
+    id: str
+    kind: LineKind
+    host: str = ""
+    port: int = 0
+    port_path: str = ""
+    baud: int = 9600
+    parity: Literal["none", "even", "odd"] = "none"
+    stop_bits: int = 1
+    username: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    reconnect_max_s: float = 30.0
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A device in its place. unit: Modbus unit id; address: what an MQTT topic needs to name it."""
+
+    id: str
+    profile: str
+    line: str
+    zone: str
+    place: Text
+    unit: int = 0
+    address: str = ""
+    serial: str = ""
+    plan_x: float | None = None
+    plan_y: float | None = None
+    tags: tuple[str, ...] = ()
+
+
+class OutputPurpose(StrEnum):
+    """What an output may be for. What is not listed here is monitor-only: the site check refuses it (law 5)."""
+
+    SOUNDER = "sounder"
+    STROBE = "strobe"
+    GAS_VALVE = "gas_valve"
+    WATER_VALVE_BRANCH = "water_valve_branch"  # a domestic branch only
+    FAN = "fan"  # only if declared rated for the gas and zone
+    CHARGER_CUT_OFF = "charger_cut_off"
+    FILL_VALVE = "fill_valve"
+
+
+# Words by which people would name what law 5 forbids; the site check refuses each with this reason.
+FORBIDDEN_OUTPUTS: dict[str, str] = {
+    "fire_pump": "fire pumps are monitor-only",
+    "fire_water_valve": "fire-water valves are monitor-only",
+    "smoke_control": "smoke control is monitor-only",
+    "fire_door": "fire doors are monitor-only",
+    "lift": "lifts are monitor-only",
+    "extinguishing_release": "extinguishing releases are monitor-only",
+}
+
+
+class OutputState(StrEnum):
+    """What an output does by itself when power, agent or process goes (stated, never implied)."""
+
+    ON = "on"
+    OFF = "off"
+    HOLD = "hold"
+
+
+class Output(msgspec.Struct, frozen=True):
+    """Something the gateway may switch, what for, and how it is proved.
+
+    device, point: the writable point that drives it. zones: where it sounds or acts; empty means the site.
+    hazards: raised alarms of these classes in those zones switch it on. proof: an independent input
+    ("device.point") that must become true within proof_within_s; without one it is "unproved".
+    """
+
+    id: str
+    device: str
+    point: str
+    purpose: OutputPurpose
+    hazards: tuple[Hazard, ...]
+    on_power_loss: OutputState
+    on_agent_death: OutputState
+    on_restart: OutputState
+    zones: tuple[str, ...] = ()
+    proof: str = ""
+    proof_within_s: float = 5.0
+    restart_hold_off_s: float = 60.0
+
+
+class CloudLink(msgspec.Struct, frozen=True):
+    """Where the community OS is, and this gateway's keys (paths; made by provisioning or by the demo)."""
+
+    host: str
+    port: int
+    ca_file: str
+    certificate_file: str
+    key_file: str
+
+
+class GatewaySettings(msgspec.Struct, frozen=True):
+    """The gateway's own part of the site file.
+
+    journal_path: SQLite file of the journal. journal_quota_mib: beyond it telemetry is thinned, declared.
+    heartbeat_s: a message at least so often, so that silence means something.
+    proof_hour: local hour of the daily proof alarm. lateness_s: how late a reading may come and still be
+    judged live.
+    """
+
+    id: str
+    journal_path: str = "var/journal.sqlite"
+    journal_quota_mib: int = 512
+    heartbeat_s: float = 30.0
+    telemetry_heartbeat_s: float = 300.0
+    proof_hour: int = 9
+    lateness_s: float = 10.0
+    cloud: CloudLink | None = None
+
+
+class RuleChoice(msgspec.Struct, frozen=True):
+    """Which packs and files of rules a site runs, and its own parameters: rule id → name → value text."""
+
+    packs: tuple[str, ...] = ("fire", "co", "gas", "water", "device")
+    files: tuple[str, ...] = ()
+    parameters: dict[str, dict[str, str]] = {}
+
+
+class Site(msgspec.Struct, frozen=True):
+    """A whole site file, checked."""
+
+    tenancy: Tenancy
+    name: Text
+    gateway: GatewaySettings
+    buildings: tuple[Building, ...]
+    zones: tuple[Zone, ...]
+    lines: tuple[Line, ...]
+    devices: tuple[Device, ...]
+    outputs: tuple[Output, ...] = ()
+    contacts: tuple[Contact, ...] = ()
+    rules: RuleChoice = RuleChoice()
+    address: Text = Text("", "")
+    position: Position | None = None
+    access_point: Position | None = None
+    access_note: Text = Text("", "")
+    time_zone: str = "Asia/Shanghai"
+    unanswered_limit_s: float = 120.0  # law 1: unanswered past this, a fire enters the dispatch queue
+    file: str = ""
+
+    def zone(self, zone_id: str) -> Zone | None:
+        """The zone of that id, or None."""
+        return next((zone for zone in self.zones if zone.id == zone_id), None)
