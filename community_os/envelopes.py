@@ -1,0 +1,64 @@
+"""What stands in the stream between ingest, worker and pages; and the subjects that carry it.
+
+    site.{partition}.{city}.{district}.{street}.{site}.up      a deduplicated batch of a gateway
+    site.{partition}.{city}.{district}.{street}.{site}.act     what a person did
+
+Correlation never leaves a site, so the site is the partition key (DESIGN section 7).
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import msgspec
+
+from device_model.messages import Batch
+from device_model.read_models import IncidentAction
+from device_model.site import Tenancy
+
+STREAM = "TOCSIN"
+PARTITIONS = 4
+
+
+class UpEnvelope(msgspec.Struct, frozen=True, tag="up"):
+    """A batch as the ingest stored it: only records that the ledger had not seen. arrived_us: ingest's wall time."""
+
+    path: str
+    arrived_us: int
+    batch: Batch
+
+
+class ActEnvelope(msgspec.Struct, frozen=True, tag="act", omit_defaults=True):
+    """A person's action. request: the page's id of the click; applied once however often it is stored."""
+
+    path: str
+    incident: str
+    action: IncidentAction
+    who: str
+    why: str
+    request: str
+    at_us: int
+
+
+Envelope = UpEnvelope | ActEnvelope
+_decoder = msgspec.json.Decoder(Envelope)
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    """As JSON bytes."""
+    return msgspec.json.encode(envelope)
+
+
+def decode_envelope(payload: bytes) -> Envelope:
+    """From JSON bytes; ValueError says where it does not fit."""
+    return _decoder.decode(payload)
+
+
+def partition_of(tenancy: Tenancy, partitions: int = PARTITIONS) -> int:
+    """Which partition a site's messages go to; stable over restarts and machines."""
+    return zlib.crc32(tenancy.path.encode()) % partitions
+
+
+def subject_of(tenancy: Tenancy, kind: str, partitions: int = PARTITIONS) -> str:
+    """The stream subject of a site; kind is "up" or "act"."""
+    return f"site.{partition_of(tenancy, partitions)}.{tenancy.path.replace('/', '.')}.{kind}"
