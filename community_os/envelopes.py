@@ -41,7 +41,7 @@ class ActEnvelope(msgspec.Struct, frozen=True, tag="act", omit_defaults=True):
 
 
 Envelope = UpEnvelope | ActEnvelope
-_decoder = msgspec.json.Decoder(Envelope)
+_decoder: msgspec.json.Decoder[Envelope] = msgspec.json.Decoder(Envelope)
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
