@@ -1,0 +1,235 @@
+"""The command line: `tocsin …`. Imports are lazy, so that each command loads only the part that it runs.
+
+Exit codes: 0 done, 1 a finding or refusal that is named on standard error, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
+
+import msgspec
+import typer
+
+from device_model.errors import ConfigError, TocsinError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from device_model.errors import Finding
+
+app = typer.Typer(
+    name="tocsin", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Tocsin: edge gateway and sensing platform for community, fire, safety and environment monitoring.",
+)
+profile_app = typer.Typer(no_args_is_help=True, help="Device profiles.")
+site_app = typer.Typer(no_args_is_help=True, help="Site files.")
+rules_app = typer.Typer(no_args_is_help=True, help="Rule packs.")
+gateway_app = typer.Typer(no_args_is_help=True, help="The gateway at a site.")
+cloud_app = typer.Typer(no_args_is_help=True, help="The community OS.")
+sim_app = typer.Typer(no_args_is_help=True, help="Simulated devices on real ports.")
+for name, group in (("profile", profile_app), ("site", site_app), ("rules", rules_app),
+                    ("gateway", gateway_app), ("cloud", cloud_app), ("sim", sim_app)):
+    app.add_typer(group, name=name)
+
+Files = Annotated[list[Path], typer.Argument(help="One or more files.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
+
+
+def _check(check: Callable[[Sequence[Path]], list[Finding]], files: list[Path], as_json: bool) -> None:
+    """Run a checker over files, print every finding, and exit 1 on any."""
+    findings = check(files)
+    if as_json:
+        print(msgspec.json.encode({"ok": not findings, "findings": findings}).decode())
+    else:
+        for finding in findings:
+            print(finding, file=sys.stderr)
+        if not findings:
+            print(f"ok: {len(files)} file(s), no findings")
+    if findings:
+        raise typer.Exit(1)
+
+
+@profile_app.command("check")
+def profile_check(files: Files, as_json: AsJson = False) -> None:
+    """Check device profiles: every error with file, line, what and remedy.
+
+    Example: tocsin profile check my-detector.yaml
+    """
+    from device_model.commands import check_profiles
+
+    _check(check_profiles, files, as_json)
+
+
+@site_app.command("check")
+def site_check(files: Files, as_json: AsJson = False) -> None:
+    """Check site files whole and offline, before anything connects.
+
+    Example: tocsin site check examples/site/riverside.yaml
+    """
+    from device_model.commands import check_sites
+
+    _check(check_sites, files, as_json)
+
+
+@rules_app.command("check")
+def rules_check(files: Files, as_json: AsJson = False) -> None:
+    """Check rule packs: grammar, units, references, sources.
+
+    Example: tocsin rules check rules_engine/packs/fire.yaml
+    """
+    from rules_engine.commands import check_rules
+
+    _check(check_rules, files, as_json)
+
+
+@rules_app.command("test")
+def rules_test(
+    files: Annotated[Optional[list[Path]], typer.Argument(help="*.test.yaml files; none: the shipped ones.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the tests that stand beside rules.
+
+    Example: tocsin rules test rules_engine/packs/fire.test.yaml
+    """
+    from rules_engine.commands import run_rule_tests
+
+    report = run_rule_tests(files or None)
+    print(msgspec.json.encode(report).decode() if as_json else report.text())
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@gateway_app.command("run")
+def gateway_run(
+    config: Annotated[Path, typer.Option("--config", help="The site file.", show_default=False)],
+) -> None:
+    """Run the gateway of a site.
+
+    Example: tocsin gateway run --config /etc/tocsin/site.yaml
+    """
+    from edge_agent.commands import run_gateway
+
+    run_gateway(config)
+
+
+@gateway_app.command("act")
+def gateway_act(
+    config: Annotated[Path, typer.Option("--config", help="The site file of the running gateway.")],
+    action: Annotated[str, typer.Argument(help="silence | reset | test | isolate | restore | proof")],
+    target: Annotated[str, typer.Argument(help="alarm, device or output id")] = "",
+    who: Annotated[str, typer.Option(help="your name: it is recorded")] = "",
+    why: Annotated[str, typer.Option(help="the reason: it is recorded")] = "",
+    for_s: Annotated[float, typer.Option("--for", help="seconds, for test and isolate")] = 0.0,
+) -> None:
+    """Act on the gateway on site, as a named person.
+
+    Example: tocsin gateway act silence sounder-1 --who "Li Wei" --why "seen, extinguished" --config site.yaml
+    """
+    from edge_agent.commands import act_on_site
+
+    print(act_on_site(config, action, target, who=who, why=why, for_s=for_s))
+
+
+@cloud_app.command("run")
+def cloud_run(
+    config: Annotated[Optional[Path], typer.Option("--config", help="cloud.yaml; none: safe defaults.")] = None,
+    role: Annotated[str, typer.Option(help="all | broker | ingest | worker | web")] = "all",
+) -> None:
+    """Run the community OS: broker, ingest, worker and pages.
+
+    Example: tocsin cloud run --config cloud.yaml
+    """
+    from community_os.commands import run_cloud
+
+    run_cloud(config, role)
+
+
+@cloud_app.command("enrol")
+def cloud_enrol(
+    path: Annotated[str, typer.Argument(help="city/district/street/site")],
+    gateway: Annotated[str, typer.Argument(help="gateway id")],
+    out: Annotated[Path, typer.Option(help="folder for key, certificate and CA")],
+    config: Annotated[Optional[Path], typer.Option("--config", help="cloud.yaml")] = None,
+) -> None:
+    """Enrol a gateway by hand: make its key and certificate (the phone page comes with provisioning).
+
+    Example: tocsin cloud enrol hangzhou/yuhang/cangqian/riverside gw-1 --out keys/
+    """
+    from community_os.commands import enrol_gateway
+
+    enrol_gateway(config, path, gateway, out)
+
+
+@sim_app.command("run")
+def sim_run(
+    scenario: Annotated[Path, typer.Argument(help="scenario file")],
+    truth: Annotated[Optional[Path], typer.Option(help="append what really happened to this JSONL file")] = None,
+    for_s: Annotated[Optional[float], typer.Option("--for", help="stop after so many seconds of real time")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run simulated devices of a scenario on real ports.
+
+    Example: tocsin sim run examples/scenario/one_detector.yaml
+    """
+    from firmware_sim.commands import run_simulation
+
+    run_simulation(scenario, truth=truth, duration_s=for_s, as_json=as_json)
+
+
+@app.command("demo")
+def demo(
+    for_s: Annotated[Optional[float], typer.Option("--for", help="end after so many seconds of real time")] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="no browser, no tour")] = False,
+    speed: Annotated[float, typer.Option(help="how many times faster than life")] = 10.0,
+    port: Annotated[int, typer.Option(help="port of the board, 0 for any free one")] = 8080,
+    keep: Annotated[Optional[Path], typer.Option(help="keep keys, journals and logs in this folder")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A real recorded house fire from detectors to the brigade's board.
+
+    Example: tocsin demo            (then open the address that it prints)
+             tocsin demo --for 60 --headless --json
+    """
+    from demo.commands import run_demo
+
+    raise typer.Exit(run_demo(for_s=for_s, headless=headless, speed=speed, port=port, keep=keep, as_json=as_json))
+
+
+@app.command("bench", context_settings={"allow_extra_args": True, "ignore_unknown_options": True,
+                                        "help_option_names": []})
+def bench(context: typer.Context, name: Annotated[str, typer.Argument(help="which one; `list` names them")]) -> None:
+    """Measure. Figures beside their budgets; exit code 0 when it ran, whatever the figures.
+
+    Example: tocsin bench path --json
+    """
+    from bench.commands import run_bench
+
+    raise typer.Exit(run_bench(name, context.args))
+
+
+@app.command("version")
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    print(installed("tocsin"))
+
+
+def main() -> NoReturn:
+    """Entry point: known errors become one clear message, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except ConfigError as error:
+        for finding in error.findings:
+            print(finding, file=sys.stderr)
+        sys.exit(1)
+    except TocsinError as error:
+        print(f"tocsin: {error}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Rules that hold for the whole suite."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# One fixed profile: examples are derandomised in CI, so that a red run can be repeated by anybody.
+settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("soak", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# The recorded experiments stand beside the checkout; tests that want them skip, saying why, where they are absent.
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """A test of a real server, browser, port or pty that was skipped proves nothing: that is a failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and item.get_closest_marker("real") and not os.environ.get("TOCSIN_ALLOW_SKIPS"):
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{item.nodeid} is marked `real` and was skipped ({report.longrepr}); install what it needs with "
+            "`make system-packages`, or set TOCSIN_ALLOW_SKIPS=1 to look at the rest"
+        )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long forms run only when asked for (`make soak`)."""
+    if "soak" in (config.getoption("-m") or ""):
+        return
+    kept = [item for item in items if not item.get_closest_marker("soak")]
+    items[:] = kept
+
+
+@pytest.fixture(scope="session")
+def shared_sensors() -> Path:
+    """The folder of recorded experiments; skips where it is absent."""
+    folder = SHARED / "data" / "sensors"
+    if not folder.is_dir():
+        pytest.skip("the recorded experiments (shared/data/sensors) are not beside this checkout")
+    return folder

@@ -1,0 +1,162 @@
+"""What imports cannot show: the rules of the house that a machine can check (after TigerBeetle's tidy)."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = (
+    "device_model", "wire_codecs", "device_drivers", "rules_engine", "cloud_bridge", "edge_agent",
+    "community_os", "firmware_sim", "provisioning", "dashboards",
+)
+
+# The few files that touch the outside world. Everything else is values in, values out, `now` passed in.
+# A new entry needs a reason; most new code does not belong here.
+IO_FILES = {
+    "device_model/system_clock.py", "device_model/library.py", "device_model/commands.py",
+    "device_drivers/poller.py", "device_drivers/sensors.py", "device_drivers/links.py",
+    "device_drivers/mqtt_client.py",
+    "rules_engine/packs.py", "rules_engine/commands.py",
+    "cloud_bridge/mqtt_link.py", "cloud_bridge/uplink.py",
+    "edge_agent/journal.py", "edge_agent/runtime.py", "edge_agent/compose.py", "edge_agent/commands.py",
+    "edge_agent/local_control.py", "edge_agent/__main__.py",
+    "community_os/broker.py", "community_os/nats_link.py", "community_os/nats_stream.py",
+    "community_os/ingest.py", "community_os/worker.py", "community_os/store.py",
+    "community_os/board_service.py", "community_os/accounts.py", "community_os/app.py",
+    "community_os/commands.py", "community_os/__main__.py",
+    "firmware_sim/serve.py", "firmware_sim/proxy.py", "firmware_sim/commands.py",
+    "provisioning/authority.py", "provisioning/commands.py",
+    "dashboards/server.py", "dashboards/templates.py",
+}
+IO_FOLDERS = ("community_os/migrations/",)
+IO_MODULES = {
+    "asyncio", "socket", "ssl", "sqlite3", "subprocess", "threading", "time", "random", "select", "selectors",
+    "signal", "multiprocessing", "concurrent", "urllib", "http", "serial", "shutil", "tempfile",
+}
+LINES_MAX = 500
+
+
+def product_files() -> list[str]:
+    """Tracked and new Python files of the product packages, as paths from the root."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *(f"{p}/" for p in PACKAGES)],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split()
+    return sorted(name for name in listing if name.endswith(".py") and (ROOT / name).exists())
+
+
+FILES = product_files()
+PURE = [name for name in FILES if name not in IO_FILES and not name.startswith(IO_FOLDERS)]
+
+
+def tree_of(name: str) -> ast.Module:
+    return ast.parse((ROOT / name).read_text(encoding="utf-8"), name)
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Full names of all modules that a file imports at run time (imports for types only are left out)."""
+    names: set[str] = set()
+    skip: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            skip.update(id(child) for child in ast.walk(node))
+    for node in ast.walk(tree):
+        if id(node) in skip:
+            continue
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(FILES) > 15 and len(PURE) > 10
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_files_never_reach_the_outside_world(name: str) -> None:
+    names = imported(tree_of(name))
+    roots = {full.partition(".")[0] for full in names}
+    assert not roots & IO_MODULES, f"{name} is pure but imports {sorted(roots & IO_MODULES)}: pass values in, or " \
+        "move the I/O to one of the named files in tests/test_tidy.py"
+    io_modules = {io[:-3].replace("/", ".") for io in IO_FILES}
+    assert not names & io_modules, f"{name} is pure but imports the I/O file {sorted(names & io_modules)}"
+
+
+BANNED_CALLS = {
+    "open": "files are read in the named I/O files",
+    "datetime.now": "`now` is an argument",
+    "datetime.utcnow": "`now` is an argument",
+    "datetime.today": "`now` is an argument",
+    "date.today": "`now` is an argument",
+    "print": "effects or structlog say things",
+    "eval": "conditions compile to closures",
+    "exec": "never",
+}
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_files_call_nothing_banned(name: str) -> None:
+    found = [
+        f"{name}:{node.lineno}: {ast.unparse(node.func)}() — {BANNED_CALLS[ast.unparse(node.func)]}"
+        for node in ast.walk(tree_of(name))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in BANNED_CALLS
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_house_rules(name: str) -> None:
+    tree, text = tree_of(name), (ROOT / name).read_text(encoding="utf-8")
+    problems = []
+    if text.strip() and not ast.get_docstring(tree):
+        problems.append("no module docstring: say what the file is and why")
+    if text.count("\n") > LINES_MAX:
+        problems.append(f"more than {LINES_MAX} lines: one noun a file")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler) and node.type is None:
+            problems.append(f"line {node.lineno}: bare except")
+    if re.search(r"\b(TODO|FIXME|XXX|HACK)\b", text):
+        problems.append("unfinished marker: finish it, or write it in docs/STATUS.md")
+    if Path(name).stem in ("utils", "util", "helpers", "common", "misc", "manager", "data"):
+        problems.append("the name says nothing: name the noun")
+    assert not problems, f"{name}: " + "; ".join(problems)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_has_a_readme_with_a_drawing(package: str) -> None:
+    readme = (ROOT / package / "README.md").read_text(encoding="utf-8")
+    assert "```" in readme and re.search(r"[│┌└►▼─]", readme), f"{package}/README.md needs a drawing"
+
+
+def test_the_list_of_io_files_is_current() -> None:
+    missing = sorted(name for name in IO_FILES if not (ROOT / name).exists())
+    assert not missing, f"named as I/O but gone: {missing}"
+
+
+def tracked_text_files() -> list[str]:
+    listing = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    return [n for n in listing if Path(n).suffix in
+            {".py", ".md", ".yaml", ".toml", ".lock", ".sh", ".html", ".css", ".txt", ".json", ""}
+            and "static/vendor" not in n and (ROOT / n).is_file()]
+
+
+def test_no_file_names_a_machine_or_a_registry() -> None:
+    pattern = re.compile(r"(^|[^A-Za-z0-9_.~-])/(work|farm|root)/|file://|https?://[^ ]*(pypi|pythonhosted|npmjs)", re.M)
+    found = [name for name in tracked_text_files() if name != "tests/test_tidy.py"
+             and pattern.search((ROOT / name).read_text(encoding="utf-8", errors="replace"))]
+    assert not found
+
+
+def test_the_lock_holds_versions_and_hashes_only() -> None:
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in text
+    pinned = re.findall(r"^([a-z0-9-]+)(\[.*\])?==\S+", text, re.M)
+    assert len(pinned) > 20 and text.count("--hash=sha256:") >= len(pinned)
