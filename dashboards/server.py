@@ -54,7 +54,7 @@ class ActionBody(msgspec.Struct, frozen=True):
     who: str = ""
 
 
-class _NotSignedIn(Exception):  # noqa: N818 - leads to the sign-in page, it is no error
+class _NotSignedIn(Exception):
     """Nobody is signed in."""
 
 
@@ -243,7 +243,7 @@ def _language(request: Request) -> str:
 
 
 def _form(body: bytes) -> dict[str, str]:
-    from urllib.parse import parse_qsl  # noqa: PLC0415
+    from urllib.parse import parse_qsl
 
     return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=10))
 

@@ -1,0 +1,63 @@
+// What does not protect now, who is heard, what is missing, and the daily proof.
+import { duration, shownUs } from "./shown_time.js";
+
+const make = (kind, className = "", text = "") => {
+  const node = document.createElement(kind);
+  if (className) node.className = className;
+  if (text) node.textContent = text;
+  return node;
+};
+const ROWS = { impairments: impairment, gateways: gateway, gaps: gap, proofs: proof };
+
+export function rowsOf(kind, entries, tools) {
+  if (!entries?.length) return [make("li", "none", tools.say(`${kind}.none`))];
+  return entries.map((entry) => ROWS[kind](entry, tools));
+}
+
+function age(since, t, sayKey = "") {
+  const node = make("time", "", duration(shownUs() - since, t));
+  node.dataset.since = since;
+  if (sayKey) node.dataset.say = sayKey;
+  return node;
+}
+
+function impairment(v, { say, name, t }) {
+  const i = v.impairment, row = make("li");
+  const what = make("span", "bad", say(`impairment.${i.kind}`));
+  row.append(join(what, ` · ${name(v.device_name) || i.subject}`));
+  row.append(join(`${[name(v.site_name), name(v.zone_name)].filter(Boolean).join(" · ")} · `, age(i.since_us, t)));
+  if (i.why) row.append(make("span", "", i.why));
+  if (i.who || i.compensation) row.append(make("span", "", [i.who, i.compensation].filter(Boolean).join(" · ")));
+  return row;
+}
+
+function gateway(g, { say, name, t }) {
+  const row = make("li");
+  row.append(make("span", "", `${name(g.site_name)} · ${g.gateway}`));
+  const key = g.silent ? "gateway.silent" : "gateway.heard";
+  const heard = age(g.heard_us, t, key);
+  heard.textContent = say(key, { age: duration(shownUs() - g.heard_us, t) });
+  if (g.silent) heard.className = "bad";
+  row.append(heard);
+  row.append(make("span", "", say("gateway.devices", { alive: g.devices_alive ?? 0, expected: g.devices_expected ?? 0 })));
+  if (g.backlog) row.append(make("span", "", say("gateway.backlog", { count: g.backlog })));
+  if (g.journal_ok === false) row.append(make("span", "bad", say("gateway.journal")));
+  return row;
+}
+
+function gap(g, { say, t }) {
+  const row = make("li"), ageText = duration(shownUs() - g.since_us, t);
+  row.append(make("span", "", g.gateway));
+  row.append(make("span", "bad", say("gap.row", { lane: say(`lane.${g.lane}`), first: g.first, last: g.last, age: ageText })));
+  return row;
+}
+
+function proof(p, { say, t }) {
+  const row = make("li");
+  row.append(make("span", "", `${p.tenancy.site} · ${p.gateway}`));
+  const took = `${((p.arrived_us - p.raised_us) / 1e6).toFixed(1)} ${t["s"]}`;
+  row.append(make("span", "", say("proof.row", { took, age: duration(shownUs() - p.arrived_us, t) })));
+  return row;
+}
+
+function join(...parts) { const span = make("span"); span.append(...parts); return span; }
