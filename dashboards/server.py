@@ -16,6 +16,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jinja2
 import msgspec
@@ -62,30 +63,50 @@ def create_app(board: Board, *, clock: Clock, sign_in: SignIn | None, speed: flo
     """The application. `sign_in` None leaves all open: callers allow that on loopback only. `speed`: shown
     seconds per real second, so that ages on the page run right in an accelerated demo."""
     app = FastAPI(title="Tocsin", docs_url=None, redoc_url=None, openapi_url=None)
-    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    streams = _StreamCount()
+    door = _Door(sign_in)
+    _add_guard(app)
+    _add_pages(app, door)
+    _add_board_api(app, board, door, clock, speed)
+    _add_actions(app, board, door)
+    _add_sign_in(app, door)
+    return app
 
-    def person_of(request: Request) -> Person:
-        if sign_in is None:
+
+class _Door:
+    """Who may in, and the pages in the language of the one who asks."""
+
+    def __init__(self, sign_in: SignIn | None) -> None:
+        self.sign_in = sign_in
+        self._pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
+
+    def person(self, request: Request) -> Person:
+        """The person behind a request; _NotSignedIn leads to the sign-in page."""
+        if self.sign_in is None:
             return VISITOR
-        person = sign_in.person(request.cookies.get(COOKIE, ""))
+        person = self.sign_in.person(request.cookies.get(COOKIE, ""))
         if person is None:
             raise _NotSignedIn
         return person
 
-    def page(name: str, request: Request, status: int = 200, **values: Any) -> Response:
+    def page(self, name: str, request: Request, status: int = 200, **values: Any) -> Response:
+        """A page without data, never cached."""
         language = _language(request)
         other = next(other for other in LANGUAGES if other != language)
-        html = pages.get_template(name).render(
-            t=lambda key: text(key, language), language=language, other=other, signed_in=sign_in is not None,
-            **values,
+        html = self._pages.get_template(name).render(
+            t=lambda key: text(key, language), language=language, other=other,
+            signed_in=self.sign_in is not None, **values,
         )
         return Response(html, status, media_type="text/html", headers={"Cache-Control": "no-store"})
 
+
+def _add_guard(app: FastAPI) -> None:
+    """Bounds, sign-in redirect and security headers on every answer."""
+
     @app.middleware("http")
     async def guard(request: Request, call_next: Any) -> Response:
-        if int(request.headers.get("content-length") or 0) > BODY_BYTES_MAX:
+        length = request.headers.get("content-length") or "0"
+        if not length.isdigit() or int(length) > BODY_BYTES_MAX:
             return PlainTextResponse("request too large", 413)
         try:
             response: Response = await call_next(request)
@@ -97,6 +118,10 @@ def create_app(board: Board, *, clock: Clock, sign_in: SignIn | None, speed: flo
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         return response
+
+
+def _add_pages(app: FastAPI, door: _Door) -> None:
+    """The pages themselves, and the texts that their scripts need."""
 
     @app.get("/")
     async def root() -> Response:
@@ -119,36 +144,56 @@ def create_app(board: Board, *, clock: Clock, sign_in: SignIn | None, speed: flo
 
     @app.get("/board")
     async def board_page(request: Request) -> Response:
-        person = person_of(request)
-        return page("board.html", request, person=person)
+        return door.page("board.html", request, person=door.person(request))
+
+
+def _add_board_api(app: FastAPI, board: Board, door: _Door, clock: Clock, speed: float) -> None:
+    """What the board reads: one snapshot, then changes."""
+    streams = _StreamCount()
+
+    def server_time() -> dict[str, Any]:
+        return {"at_us": clock.now().wall_us, "speed": speed}
 
     @app.get("/api/board")
     async def snapshot(request: Request) -> Response:
-        person = person_of(request)
-        body = await board.snapshot(person.scope)
-        wrapped = {"at_us": clock.now().wall_us, "speed": speed, "board": msgspec.Raw(msgspec.json.encode(body))}
-        return _json(msgspec.json.encode(wrapped))
+        view = await board.snapshot(door.person(request).scope)
+        return _json(msgspec.json.encode({**server_time(), "board": view}))
 
     @app.get("/api/incidents/{incident}")
     async def one_incident(incident: str, request: Request) -> Response:
-        person = person_of(request)
-        view = await board.incident(incident, person.scope)
-        return JSONResponse({"refusal": "no such incident"}, 404) if view is None else _json(msgspec.json.encode(view))
+        view = await board.incident(incident, door.person(request).scope)
+        if view is None:
+            return JSONResponse({"refusal": "no such incident"}, 404)
+        return _json(msgspec.json.encode(view))
 
     @app.get("/api/board/events")
     async def events(request: Request, after: int = 0) -> Response:
-        person = person_of(request)
+        person = door.person(request)
         if not streams.enter():
             return PlainTextResponse("too many open boards", 503)
         resume = request.headers.get("last-event-id", "")
-        start = int(resume) if resume.isdigit() else after
-        body = _sse(board, person.scope, start, clock, speed, streams)
-        return StreamingResponse(body, media_type="text/event-stream",
+        changes = board.events(person.scope, int(resume) if resume.isdigit() else after)
+
+        async def body() -> AsyncIterator[bytes]:
+            try:
+                yield b"retry: 1000\n\n"
+                async for event in changes:
+                    beat = event.kind == "heartbeat"
+                    payload = msgspec.json.encode(server_time()) if beat else event.payload
+                    yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.revision, event.kind.encode(), payload)
+            finally:
+                streams.leave()
+
+        return StreamingResponse(body(), media_type="text/event-stream",
                                  headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+
+def _add_actions(app: FastAPI, board: Board, door: _Door) -> None:
+    """What people do: refused clearly, or durable before the answer."""
 
     @app.post("/api/incidents/{incident}/actions")
     async def act(incident: str, request: Request) -> Response:
-        person = person_of(request)
+        person = door.person(request)
         # A foreign page cannot set this header without a preflight that we never grant: no forged clicks.
         if request.headers.get("x-tocsin") != "board":
             return JSONResponse({"refusal": "this request did not come from the board"}, 403)
@@ -156,7 +201,7 @@ def create_app(board: Board, *, clock: Clock, sign_in: SignIn | None, speed: flo
             body = msgspec.json.decode(await request.body(), type=ActionBody)
         except ValueError as error:
             return JSONResponse({"refusal": f"not an action: {error}"}, 400)
-        who = person.name if sign_in is not None else body.who.strip()
+        who = person.name if door.sign_in is not None else body.who.strip()
         if not who or len(who) > 80:
             return JSONResponse({"refusal": "say who you are (at most 80 characters)"}, 400)
         if not _REQUEST_ID.fullmatch(body.request) or len(body.why) > REASON_CHARACTERS_MAX:
@@ -165,19 +210,16 @@ def create_app(board: Board, *, clock: Clock, sign_in: SignIn | None, speed: flo
                                   scope=person.scope)
         return _json(msgspec.json.encode(outcome), 200 if outcome.done else 409)
 
-    _add_sign_in(app, sign_in, page)
-    return app
 
-
-def _add_sign_in(app: FastAPI, sign_in: SignIn | None, page: Any) -> None:
+def _add_sign_in(app: FastAPI, door: _Door) -> None:
     """The sign-in page and its two actions."""
+    sign_in = door.sign_in
 
     @app.get("/sign-in")
     async def sign_in_page(request: Request) -> Response:
         if sign_in is None:
             return RedirectResponse("/board", 303)
-        result: Response = page("sign_in.html", request, wrong=False)
-        return result
+        return door.page("sign_in.html", request, wrong=False)
 
     @app.post("/sign-in")
     async def enter(request: Request) -> Response:
@@ -187,8 +229,7 @@ def _add_sign_in(app: FastAPI, sign_in: SignIn | None, page: Any) -> None:
         # argon2 and scrypt are slow on purpose: not in the event loop.
         cookie = await asyncio.to_thread(sign_in.enter, form.get("name", ""), form.get("secret", ""))
         if cookie is None:
-            wrong: Response = page("sign_in.html", request, status=403, wrong=True)
-            return wrong
+            return door.page("sign_in.html", request, status=403, wrong=True)
         response = RedirectResponse("/board", 303)
         response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", secure=request.url.scheme == "https")
         return response
@@ -200,21 +241,6 @@ def _add_sign_in(app: FastAPI, sign_in: SignIn | None, page: Any) -> None:
         response = RedirectResponse("/sign-in", 303)
         response.delete_cookie(COOKIE)
         return response
-
-
-async def _sse(
-    board: Board, scope: str, after: int, clock: Clock, speed: float, streams: _StreamCount
-) -> AsyncIterator[bytes]:
-    """Board events as server-sent events. Heartbeats carry the server's time, so that ages never lie."""
-    try:
-        yield b"retry: 1000\n\n"
-        async for event in board.events(scope, after):
-            payload = event.payload
-            if event.kind == "heartbeat":
-                payload = msgspec.json.encode({"at_us": clock.now().wall_us, "speed": speed})
-            yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.revision, event.kind.encode(), payload)
-    finally:
-        streams.leave()
 
 
 class _StreamCount:
@@ -243,8 +269,6 @@ def _language(request: Request) -> str:
 
 
 def _form(body: bytes) -> dict[str, str]:
-    from urllib.parse import parse_qsl
-
     return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=10))
 
 
