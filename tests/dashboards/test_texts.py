@@ -1,0 +1,45 @@
+"""No page shows a missing or untranslated text."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import dashboards
+from dashboards.kit.texts import TEXTS
+from device_model.alarm import AlarmState, Hazard, Severity
+from device_model.impairment import ImpairmentKind
+from device_model.messages import Lane
+from device_model.read_models import IncidentAction, IncidentState
+
+HERE = Path(dashboards.__file__).parent
+USED = set()
+for source in [*HERE.glob("static/*.js"), *HERE.glob("templates/*.html")]:
+    text = source.read_text(encoding="utf-8")
+    USED |= set(re.findall(r"""(?<![A-Za-z.])(?:say|t|empty)\(["']([a-z_.]+)["']""", text))
+
+
+def test_the_search_finds_keys() -> None:
+    assert {"board.title", "link.stale.long", "incidents.none"} <= USED
+
+
+@pytest.mark.parametrize("key", sorted(USED))
+def test_every_used_text_exists(key: str) -> None:
+    assert key in TEXTS
+
+
+@pytest.mark.parametrize("key", sorted(TEXTS))
+def test_both_languages_are_there(key: str) -> None:
+    entry = TEXTS[key]
+    assert entry.en.strip() and entry.zh.strip()
+    assert set(re.findall(r"\{(\w+)\}", entry.en)) == set(re.findall(r"\{(\w+)\}", entry.zh))
+
+
+@pytest.mark.parametrize(("prefix", "kinds"), [
+    ("hazard", Hazard), ("severity", Severity), ("state", IncidentState), ("alarm", AlarmState),
+    ("impairment", ImpairmentKind), ("lane", Lane), ("action", IncidentAction),
+])
+def test_every_kind_has_a_name(prefix: str, kinds) -> None:
+    assert [kind for kind in kinds if f"{prefix}.{kind.value}" not in TEXTS] == []
