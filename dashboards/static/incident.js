@@ -84,7 +84,7 @@ function alarms(view, { say, name, tag }) {
 function contacts(view, say) {
   const list = make("ul", "list");
   for (const c of view.contacts ?? []) {
-    const item = make("li", "", `${c.name} (${c.role}) `), call = make("a", "", c.phone);
+    const item = make("li", "", `${c.name} (${say(`role.${c.role}`).replace(/^role\./, "")}) `), call = make("a", "", c.phone);
     call.href = `tel:${c.phone.replaceAll(" ", "")}`;
     item.append(call, c.note ? ` — ${c.note}` : "");
     list.append(item);
