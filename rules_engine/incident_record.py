@@ -1,0 +1,105 @@
+"""What the incident book remembers of one incident: values only, as they stand in the checkpoint.
+
+An incident keeps one entry per alarm key (rule and subject). Keys are rules × subjects of one site, so a
+chattering detector makes one entry with a count, never a thousand rows, and nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from device_model.alarm import AlarmKey, AlarmState, Hazard, Severity
+from device_model.read_models import IncidentState, LogEntry, Verification
+
+# Onsets of one key that are told apart; older ones are counted in `repeats` only.
+ONSETS_MAX = 16
+# The timeline of one incident; the audit log keeps every entry, the timeline says how many it left out.
+LOG_HEAD = 40
+LOG_TAIL = 160
+STANDING: frozenset[AlarmState] = frozenset({AlarmState.RAISED, AlarmState.HELD})
+
+
+class AlarmEntry(msgspec.Struct):
+    """One alarm key within an incident, at its latest known step.
+
+    alarm: id of the latest onset; onsets: ids seen, newest last. at_us: event time of the latest step;
+    raised_us: of the first raise. repeats: how often it was raised again.
+    """
+
+    key: AlarmKey
+    alarm: str
+    state: AlarmState
+    hazard: Hazard
+    severity: Severity
+    at_us: int
+    raised_us: int
+    zone: str
+    device: str
+    points: tuple[str, ...]
+    detail: str
+    latched: bool
+    test: bool
+    journaled: bool
+    decided: str
+    onsets: list[str] = []
+    repeats: int = 0
+
+    @property
+    def standing(self) -> bool:
+        """Raised, or held: over but not yet cleared or reset."""
+        return self.state in STANDING
+
+    @property
+    def detector(self) -> str:
+        """What counts as one witness: the device, or the subject of a rule over several."""
+        return self.device or self.key.subject
+
+
+class Incident(msgspec.Struct):
+    """One incident. Times are event times in µs since 1970 UTC; arrived_us is when the cloud first knew.
+
+    raised_us: the latest raise; unanswered_us: since when nobody has answered (law 1 counts from here).
+    zones: in order of arrival; the first names the place. told: alarm ids whose acknowledgement the gateway
+    has confirmed, since the last acknowledgement; asked: those it was told of.
+    """
+
+    id: str
+    family: str
+    drill: bool
+    state: IncidentState
+    hazard: Hazard
+    severity: Severity
+    opened_us: int
+    arrived_us: int
+    updated_us: int
+    raised_us: int
+    unanswered_us: int
+    zones: list[str] = []
+    alarms: dict[str, AlarmEntry] = {}
+    verification: Verification = Verification.NONE
+    acknowledged_by: str = ""
+    acknowledged_us: int = 0
+    gateway_told_us: int = 0
+    asked: list[str] = []
+    told: list[str] = []
+    queued: bool = False
+    closed_us: int = 0
+    cause: str = ""
+    log: list[LogEntry] = []
+    log_omitted: int = 0
+
+    def write(self, at_us: int, what: str, who: str = "", detail: str = "") -> None:
+        """One line into the timeline; beyond the bound the middle is left out and counted."""
+        self.log.append(LogEntry(at_us, what, who, detail))
+        if len(self.log) > LOG_HEAD + LOG_TAIL:
+            del self.log[LOG_HEAD]
+            self.log_omitted += 1
+
+    def standing(self) -> list[AlarmEntry]:
+        """Entries that are in alarm."""
+        return [entry for entry in self.alarms.values() if entry.standing]
+
+
+def entry_name(key: AlarmKey) -> str:
+    """A key as one text, for the checkpoint's mapping."""
+    return f"{key.rule}|{key.subject}"
