@@ -1,0 +1,65 @@
+"""`tocsin bench NAME`: finds the module, runs it, prints and keeps the report."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from bench.report import Report, as_html, as_text
+from device_model.errors import TocsinError
+
+# Name → what it measures. One module each, in this folder.
+BENCHES = {
+    "path": "register change on the line to the page's event, idle and at 1,000 messages/s",
+    "journal": "durable rows/s of the journal against bare SQLite",
+    "ingest": "messages/s from the broker to the incident store, CPU per thousand",
+}
+
+
+class Bench(Protocol):
+    """What a benchmark module offers."""
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Its own options."""
+        ...
+
+    def run(self, options: argparse.Namespace) -> Report:
+        """Measure."""
+        ...
+
+
+def run_bench(name: str, arguments: list[str]) -> int:
+    """Run one benchmark, or `all`, or `list` them. 0 when it ran, whatever the figures; 2 on wrong usage."""
+    if name == "list":
+        for known, what in BENCHES.items():
+            print(f"{known:<10} {what}")
+        return 0
+    if name != "all" and name not in BENCHES:
+        print(f"tocsin bench: no benchmark {name!r}; there are: {', '.join(BENCHES)}, all", file=sys.stderr)
+        return 2
+    results = []
+    as_json = "--json" in arguments
+    page: Path | None = None
+    for each in BENCHES if name == "all" else [name]:
+        module: Bench = importlib.import_module(f"bench.{each}")  # type: ignore[assignment]  # checked by tests
+        parser = argparse.ArgumentParser(prog=f"tocsin bench {each}", description=BENCHES[each])
+        parser.add_argument("--json", action="store_true", help="print JSON for machines")
+        parser.add_argument("--html", type=Path, help="also write a page")
+        module.add_options(parser)
+        options = parser.parse_args(arguments)
+        page = options.html
+        try:
+            result = module.run(options)
+        except TocsinError as error:
+            print(f"tocsin bench {each}: {error}", file=sys.stderr)
+            return 1
+        results.append(result)
+        print(msgspec.json.encode(result).decode() if as_json else as_text(result), flush=True)
+    if page is not None:
+        page.write_text(as_html(results), encoding="utf-8")
+    return 0
