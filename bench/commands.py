@@ -46,7 +46,7 @@ def run_bench(name: str, arguments: list[str]) -> int:
     as_json = "--json" in arguments
     page: Path | None = None
     for each in BENCHES if name == "all" else [name]:
-        module: Bench = importlib.import_module(f"bench.{each}")  # type: ignore[assignment]  # checked by tests
+        module: Bench = importlib.import_module(f"bench.{each}")
         parser = argparse.ArgumentParser(prog=f"tocsin bench {each}", description=BENCHES[each])
         parser.add_argument("--json", action="store_true", help="print JSON for machines")
         parser.add_argument("--html", type=Path, help="also write a page")

@@ -109,7 +109,8 @@ def as_html(results: list[Report]) -> str:
             budget = "" if entry.budget is None else f"{entry.budget:g}"
             rows.append(f"<tr><td>{html.escape(name)}<td>{entry.value:g}<td>{html.escape(entry.unit)}"
                         f"<td>{budget}<td>{'yes' if entry.ok else 'no'}</tr>")
-        rows.append(f"</table><p>{html.escape(str(result.machine))}; raw limit {html.escape(str(result.raw_limit))}</p>")
+        note = html.escape(f"{result.machine}; raw limit {result.raw_limit}")
+        rows.append(f"</table><p>{note}</p>")
     return ("<!doctype html><html lang='en'><meta charset='utf-8'><title>Tocsin bench</title>"
             "<style>body{font:1rem system-ui;margin:2rem}td,th{padding:.2rem .8rem;text-align:left}</style>"
             "<h1>Tocsin bench</h1>" + "".join(rows) + "</html>")
