@@ -1,1 +1,5 @@
+"""cloud_bridge: speaks outward. Lanes of the outbox, the uplink, the MQTT link; commands on their way down."""
 
+from cloud_bridge.lanes import Outbox, SendOrder
+
+__all__ = ["Outbox", "SendOrder"]
