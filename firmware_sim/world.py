@@ -1,0 +1,252 @@
+"""SimWorld: a scenario in motion, without a single port. Time in, true stimuli and messages out.
+
+    recordings ─► replays ─┐
+    timeline   ─► events  ─┼──► VirtualDevices ──► Truth lines (what really happened)
+    schedule   ─► faults  ─┘         │
+                                     ├──► exchange(line, request) ──► bytes to send
+                                     └──► publishes(line) ──► MQTT messages to send
+
+Time runs on a fixed grid of STEP_S, so that the same seed gives the same values however the caller's clock jitters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from device_model.errors import ConfigError, Finding
+from device_model.profile import DeviceProfile
+from device_model.quantities import QUANTITIES
+from device_model.reading import Value
+from firmware_sim.device import VirtualDevice, convert_unit
+from firmware_sim.faults import POINT_FAULTS, POWER_FAULTS, Fault, FaultKind, LineFaults, Outgoing
+from firmware_sim.modbus_device import Framing, ModbusUnits, Request
+from firmware_sim.mqtt_device import MqttDevice, Publish
+from firmware_sim.physics import DEFAULT_TRAITS, NO_LAG, SensorTraits
+from firmware_sim.recording import Recording
+from firmware_sim.scenario import Cut, Feed, LineKind, Replay, Scenario
+
+STEP_S = 0.25
+_HOUR_S = 3600.0
+
+
+class Truth(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that really happened. what: "stimulus" (a point shows another value), "fault" or "cut" (`value` true
+    begins, false ends). at_s: shown seconds since the scenario began."""
+
+    what: str
+    at_s: float
+    device: str = ""
+    point: str = ""
+    value: Value | None = None
+    fire: str = ""
+    kind: str = ""
+
+
+class SimWorld:
+    """All devices of a scenario. Raises ConfigError when a replay names what its recording does not have."""
+
+    def __init__(
+        self, scenario: Scenario, profiles: Mapping[str, DeviceProfile], recordings: Mapping[str, Recording]
+    ) -> None:
+        self.scenario = scenario
+        self.devices = {
+            entry.id: VirtualDevice(entry.id, profiles[entry.profile], seed=scenario.seed, start=entry.start,
+                                    latching=entry.latching, cold=entry.cold)
+            for entry in scenario.devices
+        }
+        self.units: dict[str, ModbusUnits] = {}
+        self.publishers: dict[str, dict[str, MqttDevice]] = {}
+        self.faults = {line.id: LineFaults(line.id, scenario.faults, scenario.seed) for line in scenario.lines}
+        for line in scenario.lines:
+            members = [entry for entry in scenario.devices if entry.line == line.id]
+            if line.kind is LineKind.MQTT:
+                self.publishers[line.id] = {e.id: MqttDevice(self.devices[e.id], e.address) for e in members}
+            else:
+                self.units[line.id] = ModbusUnits({e.unit: self.devices[e.id] for e in members})
+        self._played = [_Played(replay, recordings, self.devices) for replay in scenario.replays]
+        self._events = sorted(scenario.events, key=lambda event: event.at_s)
+        self._fires: dict[tuple[str, str], str] = {}
+        self._over: dict[tuple[str, str], bool] = {}
+        self._lasting: set[int] = set()
+        self._cutting: set[int] = set()
+        self._set_now: set[tuple[str, str]] = set()
+        self._steps = 0
+        for played in self._played:
+            played.feed(0.0)
+            for feed in played.replay.feeds:
+                device_id, _, point_id = feed.point.partition(".")
+                self._fires[device_id, point_id] = played.replay.fire
+        for device in self.devices.values():
+            device.advance(0.0)
+            device.take_changes()
+
+    def advance(self, to_s: float) -> list[Truth]:
+        """Let the world run to a time; what happened on the way, in order."""
+        truths: list[Truth] = []
+        while (self._steps + 1) * STEP_S <= to_s:
+            self._steps += 1
+            at_s = self._steps * STEP_S
+            self._do_events(at_s)
+            truths.extend(self._do_faults(at_s))
+            truths.extend(self._do_cuts(at_s))
+            for played in self._played:
+                played.feed(at_s)
+            for device in self.devices.values():
+                device.advance(STEP_S)
+                truths.extend(self._stimuli(device, at_s))
+        return truths
+
+    # ---- what goes onto lines -------------------------------------------------------------------------
+
+    def exchange(self, line: str, request: Request, framing: Framing, at_s: float) -> list[Outgoing]:
+        """What the line answers to a request, faults included; empty for silence."""
+        units = self.units[line]
+        pdu = units.answer(request, framing)
+        if pdu is None:
+            return []
+        device = units.units.get(request.unit)
+        return self.faults[line].send(device.id if device else "", request, pdu, framing, at_s)
+
+    def publishes(self, line: str, at_s: float, wall_us: int) -> Iterator[tuple[str, Publish, float]]:
+        """(device, message, delay in shown seconds) that an MQTT line has to send now, faults included."""
+        for device_id, publisher in self.publishers[line].items():
+            for message in publisher.due(at_s, wall_us):
+                for sent in self.faults[line].publish(device_id, message.payload, at_s):
+                    yield device_id, Publish(message.topic, sent.octets, message.retained), sent.delay_s
+
+    def cut_of(self, proxy: str, at_s: float) -> Cut | None:
+        """How a proxied link is bad now."""
+        return next((cut for cut in self.scenario.cuts
+                     if cut.proxy == proxy and cut.from_s <= at_s < cut.from_s + cut.for_s), None)
+
+    # ---- what happens in it ---------------------------------------------------------------------------
+
+    def _stimuli(self, device: VirtualDevice, at_s: float) -> Iterator[Truth]:
+        for change in device.take_changes():
+            point = device.profile.point(change.point)
+            key = (change.device, change.point)
+            if point is None:
+                continue
+            number = isinstance(change.value, float) and not point.state_codes
+            over = device.over_threshold(change.point)
+            # A number is a stimulus when it passes the threshold that its feed names, or was set by an event.
+            if number and key not in self._set_now and over == self._over.get(key, False):
+                continue
+            self._over[key] = over
+            yield Truth("stimulus", at_s, change.device, change.point, change.value, self._fires.get(key, ""))
+        self._set_now -= {key for key in self._set_now if key[0] == device.id}
+
+    def _do_events(self, at_s: float) -> None:
+        while self._events and self._events[0].at_s <= at_s:
+            event = self._events.pop(0)
+            for name, value in event.set.items():
+                device, _, point = name.partition(".")
+                if event.fire:
+                    self._fires[device, point] = event.fire
+                self._set_now.add((device, point))
+                for played in self._played:
+                    played.release(name)
+                self.devices[device].set(point, value)
+            if event.press:
+                self.devices[event.device].press(event.press)
+
+    def _do_faults(self, at_s: float) -> Iterator[Truth]:
+        for index, fault in enumerate(self.scenario.faults):
+            lasts, lasted = fault.active(at_s), index in self._lasting
+            if lasts != lasted:
+                (self._lasting.add if lasts else self._lasting.discard)(index)
+                device, _, point = fault.target.partition(".")
+                yield Truth("fault", at_s, device, point, lasts, kind=fault.kind)
+            if lasts or lasted:
+                self._bend(fault, at_s, lasts, lasts != lasted)
+
+    def _bend(self, fault: Fault, at_s: float, lasts: bool, turned: bool) -> None:
+        device_id, _, point = fault.target.partition(".")
+        if fault.kind in POWER_FAULTS and turned:
+            device = self.devices[device_id]
+            device.power(on=not lasts)
+            if fault.kind is FaultKind.REBOOT:
+                device.power(on=True)
+        elif fault.kind in POINT_FAULTS:
+            device = self.devices[device_id]
+            if fault.kind is FaultKind.DRIFT:
+                device.shift(point, fault.amount * (at_s - fault.from_s) / _HOUR_S if lasts else 0.0)
+            elif turned and fault.kind is FaultKind.STUCK:
+                device.freeze(point, lasts)
+            elif turned and fault.kind is FaultKind.JUMP:
+                device.shift(point, fault.amount if lasts else 0.0)
+            elif turned and lasts:
+                device.set_bad(point, fault.reason)
+            elif turned:
+                device.clear_bad(point)
+
+    def _do_cuts(self, at_s: float) -> Iterator[Truth]:
+        for index, cut in enumerate(self.scenario.cuts):
+            lasts = cut.from_s <= at_s < cut.from_s + cut.for_s
+            if lasts != (index in self._cutting):
+                (self._cutting.add if lasts else self._cutting.discard)(index)
+                yield Truth("cut", at_s, cut.proxy, value=lasts, kind=cut.kind)
+
+
+class _Played:
+    """One replay, bound to its devices and units."""
+
+    def __init__(
+        self, replay: Replay, recordings: Mapping[str, Recording], devices: Mapping[str, VirtualDevice]
+    ) -> None:
+        self.replay = replay
+        self._devices = devices
+        recording = recordings.get(replay.recording)
+        if recording is None:
+            raise _no(f"no recording {replay.recording!r}", f"there are: {', '.join(sorted(recordings)) or 'none'}")
+        self._recording = recording
+        self._feeds = [(feed, traits) for feed in replay.feeds if (traits := self._traits(feed)) is not None]
+
+    def _traits(self, feed: Feed) -> SensorTraits:
+        columns = self._recording.columns
+        if feed.column not in columns:
+            raise _no(f"{self.replay.recording} has no column {feed.column!r}", f"columns: {', '.join(columns)}")
+        device_id, _, point_id = feed.point.partition(".")
+        point = self._devices[device_id].profile.point(point_id)
+        if point is None:
+            raise _no(f"{feed.point} is no point", "name a point of the device's profile")
+        traits = DEFAULT_TRAITS.get(point.quantity, NO_LAG)
+        if not QUANTITIES[point.quantity].boolean:
+            traits = msgspec.structs.replace(traits, unit=point.unit)
+        if feed.lag_s is not None:
+            traits = msgspec.structs.replace(traits, lag_s=feed.lag_s)
+        if feed.threshold is not None:
+            traits = msgspec.structs.replace(traits, threshold=feed.threshold)
+        _shared_quantity(self._recording.units[feed.column], traits.unit, feed.column)
+        return traits
+
+    def release(self, point: str) -> None:
+        """An event has taken the point over."""
+        self._feeds = [(feed, traits) for feed, traits in self._feeds if feed.point != point]
+
+    def feed(self, at_s: float) -> None:
+        """Give all sensors the world of this time."""
+        t_s = max(0.0, at_s - self.replay.start_s) * self.replay.speed
+        for feed, traits in self._feeds:
+            device_id, _, point_id = feed.point.partition(".")
+            value = self._recording.at(feed.column, t_s) * feed.scale + feed.offset
+            unit = self._recording.units[feed.column]
+            if unit != traits.unit and traits.unit:
+                value = convert_unit(_shared_quantity(unit, traits.unit, feed.column), value, unit, traits.unit)
+            self._devices[device_id].feed(point_id, value, traits)
+
+
+def _shared_quantity(unit: str, into: str, column: str) -> str:
+    """A quantity that may carry both units."""
+    if unit == into or not into:
+        return ""
+    for name, quantity in QUANTITIES.items():
+        if quantity.unit(unit) is not None and quantity.unit(into) is not None:
+            return name
+    raise _no(f"column {column} is in {unit}, the point wants {into}", "feed a point of the same quantity")
+
+
+def _no(what: str, remedy: str) -> ConfigError:
+    return ConfigError([Finding("replays", 0, 0, what, remedy)])
