@@ -1,0 +1,76 @@
+"""Tables of the community OS. Each carries the tenancy path, so that rights and partitions can be asked anywhere.
+
+    incident      whole view as JSON beside the columns that are searched
+    audit         append-only, hash chain per site
+    impairment gateway gap proof     what stands now (gaps and proofs also as history)
+    act_outcome   what became of a click
+    dead_letter   messages that could not be applied
+    progress      the stream sequence that each site's rows already contain
+    change        which rows changed, numbered: what the boards follow
+
+Migrations stand in `migrations/`; a test holds them equal to this file.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+# SQLite numbers rows by itself only in INTEGER primary keys; PostgreSQL wants eight bytes.
+SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _tenancy() -> tuple[sa.Column[str], ...]:
+    return tuple(sa.Column(name, sa.String(40), nullable=False) for name in ("city", "district", "street", "site"))
+
+
+def _table(name: str, *columns: sa.Column[object] | sa.Index) -> sa.Table:
+    return sa.Table(name, metadata, *columns, *_tenancy(),
+                    sa.Index(f"{name}_place", "city", "district", "street", "site"))
+
+
+def _view_table(name: str, *columns: sa.Column[object]) -> sa.Table:
+    """id, the view as JSON, and whether the board shows it."""
+    return _table(
+        name, sa.Column("id", sa.String(64), primary_key=True), *columns,
+        sa.Column("shown", sa.Boolean, nullable=False, index=True),
+        sa.Column("at_us", sa.BigInteger, nullable=False), sa.Column("view", sa.LargeBinary, nullable=False),
+    )
+
+
+incident = _view_table(
+    "incident", sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("hazard", sa.String(16), nullable=False), sa.Column("severity", sa.String(16), nullable=False),
+    sa.Column("opened_us", sa.BigInteger, nullable=False), sa.Column("closed_us", sa.BigInteger, nullable=False),
+    sa.Column("drill", sa.Boolean, nullable=False),
+)
+impairment = _view_table("impairment")
+gateway = _view_table("gateway")
+gap = _view_table("gap")
+proof = _view_table("proof")
+act_outcome = _table(
+    "act_outcome", sa.Column("request", sa.String(64), primary_key=True),
+    sa.Column("incident", sa.String(64), nullable=False), sa.Column("outcome", sa.LargeBinary, nullable=False),
+)
+audit = _table(
+    "audit", sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("path", sa.String(170), nullable=False), sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False), sa.Column("who", sa.Text, nullable=False),
+    sa.Column("what", sa.String(40), nullable=False), sa.Column("incident", sa.String(64), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False), sa.Column("hash", sa.String(64), nullable=False),
+    sa.Index("audit_chain", "path", "number", unique=True),
+)
+dead_letter = _table(
+    "dead_letter", sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("subject", sa.Text, nullable=False), sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("error", sa.Text, nullable=False), sa.Column("payload", sa.LargeBinary, nullable=False),
+)
+progress = _table(
+    "progress", sa.Column("path", sa.String(170), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+)
+change = _table(
+    "change", sa.Column("revision", SERIAL, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.String(16), nullable=False), sa.Column("id", sa.String(64), nullable=False),
+)
