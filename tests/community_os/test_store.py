@@ -179,15 +179,17 @@ def test_every_kind_of_row_comes_back(store: IncidentStore) -> None:
 def test_changes_are_numbered_and_old_ones_ask_for_a_new_snapshot(
     store: IncidentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert store.changes_after(0) == []
-    store.apply([commit(1, IncidentRow(view()))])
-    changes = store.changes_after(0)
+    store.apply([commit(1, IncidentRow(view("i0")))])
+    start = store.snapshot("", 0).revision
+    assert store.changes_after(start) == []
+    store.apply([commit(2, IncidentRow(view()))])
+    changes = store.changes_after(start)
     assert changes and [(c.kind, c.id, c.tenancy) for c in changes][-1] == ("incident", "i1", T)
     newest = changes[-1].revision
     assert store.changes_after(newest) == []
     assert store.changes_after(newest + 1) is None  # a board from before a restored backup
     monkeypatch.setattr("community_os.store.CHANGES_KEPT", 5)
-    for sequence in range(2, 1102, 100):
+    for sequence in range(3, 1103, 100):
         store.apply([commit(sequence + n, IncidentRow(view(f"n{n}"))) for n in range(100)])
     assert store.changes_after(newest) is None
 
