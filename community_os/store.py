@@ -62,6 +62,10 @@ BUSY_TIMEOUT_S = 5.0
 PROOFS_SHOWN = 200
 
 _Row = dict[str, Any]
+_LISTS: dict[str, tuple[sa.Table, Any]] = {
+    "impairments": (schema.impairment, ImpairmentView), "gateways": (schema.gateway, GatewayView),
+    "gaps": (schema.gap, GapView), "proofs": (schema.proof, ProofView),
+}
 
 
 class ChangeRow(msgspec.Struct, frozen=True):
@@ -239,6 +243,18 @@ class IncidentStore:
         table = schema.incident
         with self._transaction(writes=False) as connection:
             return connection.scalar(sa.select(table.c.view).where(table.c.id == incident, *_within(table, scope)))
+
+    def revision(self) -> int:
+        """The number of the latest change."""
+        with self._transaction(writes=False) as connection:
+            return self._revision(connection)
+
+    def listed(self, kind: str, scope: str) -> bytes:
+        """One of the board's side lists as a JSON array: impairments, gateways, gaps or proofs."""
+        table, view = _LISTS[kind]
+        with self._transaction(writes=False) as connection:
+            views = self._views(connection, table, view, scope)
+            return msgspec.json.encode(_latest(views) if kind == "proofs" else tuple(views))
 
     def changes_after(self, revision: int, limit: int = 1000) -> list[ChangeRow] | None:
         """Changes in order; None when some of them are no longer known (take a snapshot instead)."""
