@@ -1,0 +1,57 @@
+"""AgentCheckpoint: what of the gateway's mind survives a restart, as bytes in the journal.
+
+Written in the same transaction as the alarm records that it already knows of, so that after a kill the journal
+and the mind agree: no alarm is raised twice, no timer starts again from zero.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from device_model.clock import Now
+from device_model.impairment import Impairment
+from edge_agent.health import HealthMemory
+from edge_agent.orders import OrdersMemory
+from edge_agent.outputs import OutputMemory
+
+VERSION = 1
+
+
+class AgentCheckpoint(msgspec.Struct, frozen=True):
+    """Everything that must survive. `engine` is the rules engine's own, opaque here."""
+
+    v: int
+    wall_us: int
+    mono_us: int
+    boot: str
+    engine: bytes
+    outputs: dict[str, OutputMemory]
+    health: HealthMemory
+    orders: OrdersMemory
+    impairments: tuple[Impairment, ...]
+    proof_dates: tuple[str, ...]
+
+    def away_us(self, now: Now) -> int | None:
+        """How long the gateway was away; None where the clocks cannot tell."""
+        if self.boot == now.boot and now.mono_us >= self.mono_us:
+            return now.mono_us - self.mono_us
+        if now.wall_error_us < 0 or now.wall_us < self.wall_us:
+            return None
+        return now.wall_us - self.wall_us
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(AgentCheckpoint)
+
+
+def encode_checkpoint(checkpoint: AgentCheckpoint) -> bytes:
+    """As bytes."""
+    return _encoder.encode(checkpoint)
+
+
+def decode_checkpoint(text: bytes) -> AgentCheckpoint:
+    """From bytes; ValueError (msgspec.DecodeError) where they are not a checkpoint of this version."""
+    checkpoint = _decoder.decode(text)
+    if checkpoint.v != VERSION:
+        raise ValueError(f"checkpoint of version {checkpoint.v}; this program reads version {VERSION}")
+    return checkpoint

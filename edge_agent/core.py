@@ -1,0 +1,386 @@
+"""AgentCore: the gateway's mind. One event in, effects out, no I/O; everything else on the gateway is hands.
+
+    event ─► image (frozen for the cycle) ─► Engine.step ─► alarm transitions
+                 │                                            ├─► outputs: driven first, from memory (law 4)
+                 │                                            └─► AlarmRecord, with the readings that decided
+                 └─► telemetry filter ─► ReadingsRecord         impairments, command results, output proofs
+                                               └──────────────┬────────────┘
+                                                     Outbox.assign ─► Commit ─► (on disk) ─► sent
+                          disk slow or broken: the outbox sends copies from memory, marked not journaled (law 4)
+
+All that must survive is in the checkpoint (`agent_checkpoint.py`), which travels in the same transaction as the
+alarm records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import tzinfo
+
+from cloud_bridge.lanes import Outbox
+from device_drivers.driver import DeviceFailed, DeviceRead, LineState
+from device_model.alarm import AlarmState, AlarmTransition
+from device_model.clock import SECOND_US, Now
+from device_model.command import Command
+from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister
+from device_model.inventory import Inventory
+from device_model.messages import (
+    AlarmRecord,
+    Body,
+    CommandResultRecord,
+    HeartbeatRecord,
+    ImpairmentRecord,
+    Lane,
+    OutputRecord,
+    ReadingsRecord,
+)
+from device_model.ports import JournalState
+from device_model.reading import Reading
+from edge_agent.agent_checkpoint import VERSION, AgentCheckpoint, decode_checkpoint, encode_checkpoint
+from edge_agent.events import (
+    CommandReceived,
+    Commit,
+    CommitFailed,
+    Committed,
+    DriveOutput,
+    Effect,
+    Event,
+    JournalOpened,
+    LinkState,
+    Live,
+    Log,
+    NotifyLocal,
+    OnSiteAction,
+    OpenAlarm,
+    OutputWriteFailed,
+    OutputWritten,
+    PartFailed,
+    PowerOn,
+    Tick,
+)
+from edge_agent.health import DeviceHealth, HealthStep
+from edge_agent.image import ProcessImage
+from edge_agent.orders import AlarmEngine, OrderDesk
+from edge_agent.outputs import Drive, OutputBook, OutputStep
+from edge_agent.proof_alarm import ProofAlarm
+from edge_agent.telemetry import TelemetryFilter
+
+CHECKPOINT_EVERY_US = 10 * SECOND_US  # what changed without an alarm is on disk after so long
+TIMER_CHECKPOINT_US = SECOND_US
+DECIDING_READINGS_MAX = 50  # readings beside one alarm record; a zone of hundreds must not fill the message
+TOLD_UP = frozenset({AlarmState.RAISED, AlarmState.HELD, AlarmState.CLEARED})
+
+
+class _Turn:
+    """What one step gathers before it becomes effects."""
+
+    __slots__ = ("alarms", "drives", "facts", "notes", "timers")
+
+    def __init__(self) -> None:
+        self.drives: list[Drive] = []
+        self.alarms: list[AlarmRecord] = []
+        self.facts: list[ImpairmentRecord | OutputRecord | CommandResultRecord] = []
+        self.notes: list[NotifyLocal | Log] = []
+        self.timers = False  # a timer began or ended without an alarm being told
+
+    def log(self, level: str, what: str, **fields: str | int | float | bool) -> None:
+        self.notes.append(Log(level, what, fields))
+
+    def outputs(self, step: OutputStep) -> None:
+        self.drives += step.drives
+        self.facts += step.records
+        self.impairments(step.changes)
+
+    def impairments(self, changes: Iterable[ImpairmentChange | None]) -> None:
+        self.facts += [ImpairmentRecord(change) for change in changes if change is not None]
+
+
+class AgentCore:
+    """The pure core of one gateway. Not thread-safe; owned by one task."""
+
+    def __init__(
+        self, inventory: Inventory, engine: AlarmEngine, outbox: Outbox, *, zone: tzinfo, version: str = "",
+        started: Now,
+    ) -> None:
+        site = inventory.site
+        self.inventory = inventory
+        self.outbox = outbox
+        self._gateway = site.gateway.id
+        self._version = version
+        self._engine = engine
+        self._register = ImpairmentRegister()
+        self.image = ProcessImage(inventory, started)
+        self.health = DeviceHealth(inventory, self.image, self._register)
+        self.outputs = OutputBook(inventory, self._register)
+        self._proof = ProofAlarm(site.tenancy.path, site.gateway.proof_hour, zone)
+        self.orders = OrderDesk(inventory, engine, self.outputs, self._register, self._proof)
+        self._telemetry = TelemetryFilter(inventory, site.gateway.telemetry_heartbeat_s)
+        self._dirty_since: int | None = None
+        self._timers_dirty = False
+        self._checkpoint_at = started.mono_us - TIMER_CHECKPOINT_US
+        self.counts = {"alarm_records": 0, "telemetry_records": 0, "drives": 0}
+
+    # -- the step ----------------------------------------------------------------------------------------------
+
+    def step(self, event: Event, now: Now) -> tuple[Effect, ...]:
+        """Take one event. Effects are to be done in their order: outputs, alarm records, telemetry, notes."""
+        turn = _Turn()
+        handler = self._HANDLERS[type(event)]
+        handler(self, event, now, turn)
+        return self._effects(turn, now)
+
+    def _on_read(self, event: DeviceRead, now: Now, turn: _Turn) -> None:
+        readings = self.image.admit(event.readings, event.fresh, event.at)
+        health = self.health.heard(event.device, readings, event.at)
+        if health.back:
+            turn.log("info", "device back", device=event.device)
+            turn.outputs(self.outputs.device_back(event.device, now))
+        self._take_health(health, turn)
+        self._judge(readings, event.fresh, now, turn)
+
+    def _on_failed(self, event: DeviceFailed, now: Now, turn: _Turn) -> None:
+        health = self.health.failed(event.device, event.reason, event.detail, event.at)
+        self._take_health(health, turn)
+        self._judge(health.readings, (), now, turn)
+
+    def _on_line(self, event: LineState, now: Now, turn: _Turn) -> None:
+        health = self.health.line(event.line, event.up, event.detail, event.at)
+        turn.log("info" if event.up else "warning", "line up" if event.up else "line down", line=event.line,
+                 detail=event.detail)
+        self._take_health(health, turn)
+        self._judge(health.readings, (), now, turn)
+
+    def _on_tick(self, event: Tick, now: Now, turn: _Turn) -> None:
+        health = self.health.check(now)
+        self._take_health(health, turn)
+        turn.impairments(self.orders.check(now))
+        if not self.outbox.journal_ok:
+            self._not_journaled("the disk takes longer than an alarm may wait", now, turn)
+        proof = self._proof.due(now)
+        if proof is not None:
+            self._tell([proof], now, turn)
+        self._judge(health.readings, (), now, turn)
+
+    def _take_health(self, health: HealthStep, turn: _Turn) -> None:
+        turn.impairments(health.changes)
+        for device in health.lost:
+            turn.log("warning", "device lost", device=device)
+            turn.notes.append(NotifyLocal("device_lost", device))
+
+    def _judge(self, readings: tuple[Reading, ...], fresh: tuple[str, ...], now: Now, turn: _Turn) -> None:
+        """One cycle: rules see the frozen image's changes; outputs and records follow."""
+        transitions = self._engine.step(readings, now, fresh)
+        self._tell(transitions, now, turn)
+        turn.outputs(self.outputs.check(self.image, now))
+        self._telemetry.offer(readings)
+        if readings and self._dirty_since is None:
+            self._dirty_since = now.mono_us
+
+    def _tell(self, transitions: Iterable[AlarmTransition], now: Now, turn: _Turn) -> None:
+        transitions = tuple(transitions)
+        if not transitions:
+            return
+        turn.outputs(self.outputs.transitions(transitions, now))
+        for transition in transitions:
+            if transition.state not in TOLD_UP:
+                turn.timers = True
+                continue
+            deciding = [reading for point in transition.points[:DECIDING_READINGS_MAX]
+                        if (reading := self.image.latest(point)) is not None]
+            turn.alarms.append(AlarmRecord(transition, tuple(deciding)))
+            turn.log("warning", f"alarm {transition.state.value}", alarm=transition.alarm,
+                     rule=transition.key.rule, subject=transition.key.subject, detail=transition.detail)
+            turn.notes.append(NotifyLocal(f"alarm_{transition.state.value}", transition.alarm,
+                                          detail=transition.detail))
+            if transition.state is AlarmState.RAISED:
+                self._telemetry.watch(transition.alarm, transition.points, transition.zone, now)
+            elif transition.state is AlarmState.CLEARED:
+                self._telemetry.unwatch(transition.alarm)
+                self.orders.forget_alarm(transition.alarm)
+
+    # -- orders and outputs ------------------------------------------------------------------------------------
+
+    def _on_command(self, event: CommandReceived, now: Now, turn: _Turn) -> None:
+        self._order(event.command, now, turn, on_site=False)
+
+    def _on_site(self, event: OnSiteAction, now: Now, turn: _Turn) -> None:
+        self._order(event.command, now, turn, on_site=True)
+
+    def _order(self, command: Command, now: Now, turn: _Turn, *, on_site: bool) -> None:
+        step = self.orders.apply(command, now, on_site=on_site)
+        turn.outputs(step.outputs)
+        self._tell(step.transitions, now, turn)
+        turn.impairments(step.changes)
+        if step.result is not None:
+            turn.facts.append(CommandResultRecord(step.result))
+            turn.log("info", f"command {step.result.outcome.value}", command=command.id, kind=command.kind.value,
+                     target=command.target, who=command.who, detail=step.result.detail)
+            turn.notes.append(NotifyLocal(command.kind.value, command.target, command.who,
+                                          step.result.detail or step.result.outcome.value))
+
+    def _on_written(self, event: OutputWritten, now: Now, turn: _Turn) -> None:
+        turn.outputs(self.outputs.written(event.output, event.on, now))
+
+    def _on_write_failed(self, event: OutputWriteFailed, now: Now, turn: _Turn) -> None:
+        turn.log("error", "output not written", output=event.output, on=event.on, detail=event.detail)
+        turn.outputs(self.outputs.write_failed(event.output, event.on, event.detail, now))
+
+    # -- start and journal -------------------------------------------------------------------------------------
+
+    def _on_power(self, event: PowerOn, now: Now, turn: _Turn) -> None:
+        self.image.start(now)
+        journal = event.journal
+        if journal is None:
+            self._not_journaled(event.detail or "the journal cannot be opened", now, turn)
+        memory = self._read_checkpoint(journal, turn)
+        readings: tuple[Reading, ...] = ()
+        if memory is None:
+            turn.outputs(self.outputs.resume({}, None, now))
+        else:
+            readings = self._resume(memory, now, turn)
+        self._judge(readings, (), now, turn)
+
+    @staticmethod
+    def _read_checkpoint(journal: JournalState | None, turn: _Turn) -> AgentCheckpoint | None:
+        if journal is None or journal.checkpoint is None:
+            return None
+        try:
+            return decode_checkpoint(journal.checkpoint)
+        except ValueError as error:
+            # Better a gateway that starts from the devices' present state than none: alarms rise again.
+            turn.log("error", "checkpoint not readable, starting without it", detail=str(error))
+            return None
+
+    def _resume(self, memory: AgentCheckpoint, now: Now, turn: _Turn) -> tuple[Reading, ...]:
+        for impairment in memory.impairments:
+            self._register.begin(impairment)
+            if not self._still_ours(impairment):
+                turn.impairments([self._register.end(impairment.kind, impairment.subject, now.wall_us)])
+        self._engine.resume(memory.engine)
+        self._proof.resume(memory.proof_dates)
+        self.orders.resume(memory.orders, now)
+        turn.outputs(self.outputs.resume(memory.outputs, memory.away_us(now), now))
+        open_alarms = self._engine.open_alarms()
+        for transition in open_alarms:
+            if transition.state in TOLD_UP:
+                self._telemetry.watch(transition.alarm, transition.points, transition.zone, now)
+        turn.log("info", "resumed", open_alarms=len(open_alarms), impairments=len(memory.impairments))
+        return self.health.resume(memory.health, now).readings
+
+    def _still_ours(self, impairment: Impairment) -> bool:
+        """Whether the site file still names what the impairment is about."""
+        known = self.inventory
+        lines = {line.id for line in known.site.lines}
+        return impairment.subject in known.devices or impairment.subject in known.points or (
+            impairment.subject in self.outputs.names() or impairment.subject in lines
+            or impairment.subject == self._gateway)
+
+    def _on_journal(self, event: JournalOpened, now: Now, turn: _Turn) -> None:
+        turn.log("info", "journal opened", epoch=event.journal.epoch)
+        turn.timers = True
+
+    def _on_committed(self, event: Committed, now: Now, turn: _Turn) -> None:
+        if self.outbox.journal_ok:
+            turn.impairments([self._register.end(ImpairmentKind.NOT_JOURNALED, self._gateway, now.wall_us)])
+
+    def _on_commit_failed(self, event: CommitFailed, now: Now, turn: _Turn) -> None:
+        self._not_journaled(event.reason, now, turn)
+
+    def _not_journaled(self, why: str, now: Now, turn: _Turn) -> None:
+        change = self._register.begin(Impairment(
+            ImpairmentKind.NOT_JOURNALED, self._gateway, now.wall_us, why=why))
+        if change is not None:
+            turn.log("error", "not journaled", reason=why)
+            turn.notes.append(NotifyLocal("not_journaled", self._gateway, detail=why))
+            turn.impairments([change])
+
+    @property
+    def journal_ok(self) -> bool:
+        """Whether the last alarm record reached the disk in time."""
+        return not self._register.stands(ImpairmentKind.NOT_JOURNALED, self._gateway)
+
+    def checkpoint(self, now: Now) -> bytes:
+        """The state that goes into the transaction of the records assigned so far."""
+        return encode_checkpoint(AgentCheckpoint(
+            VERSION, now.wall_us, now.mono_us, now.boot, self._engine.checkpoint(), self.outputs.memory(),
+            self.health.memory(), self.orders.memory(), self._register.present(), self._proof.done))
+
+    # -- link and parts ----------------------------------------------------------------------------------------
+
+    def _on_link(self, event: LinkState, now: Now, turn: _Turn) -> None:
+        turn.log("info" if event.up else "warning", "uplink up" if event.up else "uplink down")
+        turn.notes.append(NotifyLocal("uplink_up" if event.up else "uplink_down", self._gateway))
+
+    def _on_part_failed(self, event: PartFailed, now: Now, turn: _Turn) -> None:
+        turn.log("error", "part failed, started again", part=event.part, detail=event.detail)
+
+    # -- effects -----------------------------------------------------------------------------------------------
+
+    def _effects(self, turn: _Turn, now: Now) -> tuple[Effect, ...]:
+        effects: list[Effect] = [DriveOutput(drive) for drive in turn.drives]
+        bodies: list[Body] = [*turn.alarms, *turn.facts]
+        alarm_records = tuple((Lane.ALARM, self.outbox.assign(Lane.ALARM, body, now)) for body in bodies)
+        telemetry = tuple((Lane.TELEMETRY, self.outbox.assign(Lane.TELEMETRY, ReadingsRecord(chunk), now))
+                          for chunk in self._telemetry.flush(self.image, now))
+        self.counts["alarm_records"] += len(alarm_records)
+        self.counts["telemetry_records"] += len(telemetry)
+        self.counts["drives"] += len(turn.drives)
+        checkpoint = self._checkpoint_due(turn, bool(alarm_records or turn.drives), now)
+        if alarm_records or telemetry or checkpoint:
+            effects.append(Commit(alarm_records + telemetry, checkpoint, bool(alarm_records)))
+        effects += turn.notes
+        return tuple(effects)
+
+    def _checkpoint_due(self, turn: _Turn, at_once: bool, now: Now) -> bool:
+        """Whether the state goes to disk with this step: with every record of the alarm lane; when a timer began
+        or ended, but not more often than each second (a value that flutters around its limit wears no card);
+        and each 10 s when anything changed."""
+        self._timers_dirty = self._timers_dirty or turn.timers
+        since = now.mono_us - self._checkpoint_at
+        timers = self._timers_dirty and since >= TIMER_CHECKPOINT_US
+        aged = self._dirty_since is not None and now.mono_us - self._dirty_since >= CHECKPOINT_EVERY_US
+        if not (at_once or timers or aged):
+            return False
+        self._dirty_since, self._timers_dirty, self._checkpoint_at = None, False, now.mono_us
+        return True
+
+    # -- to look at --------------------------------------------------------------------------------------------
+
+    def due_us(self, now: Now) -> int | None:
+        """Monotonic time of the next Tick that will have something to do before a second is over, or None."""
+        engine = self._engine.due_us()
+        times = [now.mono_us + engine - now.wall_us] if engine is not None else []
+        times += [at for at in (self.outputs.due_us(), self.orders.due_us(), self._telemetry.due_us())
+                  if at is not None]
+        return min(times, default=None)
+
+    def heartbeat(self, now: Now) -> HeartbeatRecord:
+        """The gateway is alive, and this is what it has."""
+        return HeartbeatRecord(
+            now.wall_us, self.outbox.heartbeat_last(), self.health.expected, self.health.alive, self.journal_ok,
+            self.outbox.backlog(), max(0, now.wall_error_us), self._version)
+
+    def impairments(self) -> tuple[Impairment, ...]:
+        """What does not protect right now, oldest first."""
+        return self._register.present()
+
+    def open_alarms(self) -> tuple[OpenAlarm, ...]:
+        """The alarms that are not over, for the people at the gateway."""
+        return tuple(
+            OpenAlarm(t.alarm, t.key.rule, t.key.subject, t.state.value, t.zone, t.onset_us,
+                      self.orders.acknowledged.get(t.alarm, ""))
+            for t in self._engine.open_alarms() if t.state in TOLD_UP)
+
+    def live(self) -> tuple[Live, ...]:
+        """The present value of every point, for the people at the gateway."""
+        return tuple(Live(name, r.value if r else None, r.quality.value if r else "never heard",
+                          self.image.fresh_at(name))
+                     for name in self.inventory.points for r in (self.image.latest(name),))
+
+    _HANDLERS: dict[type, Callable[..., None]] = {
+        DeviceRead: _on_read, DeviceFailed: _on_failed, LineState: _on_line, Tick: _on_tick,
+        CommandReceived: _on_command, OnSiteAction: _on_site, OutputWritten: _on_written,
+        OutputWriteFailed: _on_write_failed, PowerOn: _on_power, JournalOpened: _on_journal,
+        Committed: _on_committed, CommitFailed: _on_commit_failed, LinkState: _on_link,
+        PartFailed: _on_part_failed,
+    }

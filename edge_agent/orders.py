@@ -1,0 +1,252 @@
+"""Orders: commands from the cloud and from people on site, each applied at most once and answered.
+
+    command ─► known id? ─ yes ─► (answered already)
+               expired? on-site-only from afar? nobody's name? ─► refused, with the reason
+               else applied: engine, outputs, impairments ─► CommandResult in the alarm lane
+
+Law 3: acknowledging silences nothing, resets nothing. Law 6: test mode is per device, at most 30 minutes, ends by
+itself, and never covers a call point. Deadlines run on monotonic time, so that a stepped clock prolongs nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from device_model.alarm import AlarmTransition
+from device_model.clock import DAY_US, MINUTE_US, SECOND_US, Now
+from device_model.command import ON_SITE_ONLY, Command, CommandKind, CommandOutcome, CommandResult
+from device_model.errors import LawRefusal
+from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister
+from device_model.inventory import Inventory
+from device_model.profile import DeviceClass
+from device_model.reading import Reading
+from edge_agent.outputs import OutputBook, OutputStep
+from edge_agent.proof_alarm import ProofAlarm
+
+TEST_MAX_US = 30 * MINUTE_US  # law 6
+ISOLATE_MAX_US = 7 * DAY_US  # law 2: expiring; whoever needs longer names it again
+APPLIED_KEPT = 1_024  # ids remembered: a sender repeats for hours at most, some commands a day
+ANSWER_AGAIN_US = MINUTE_US  # the answer travels reliably; a repeat is answered only this often
+NAMELESS = frozenset({CommandKind.PROOF_ALARM})
+
+
+class AlarmEngine(Protocol):
+    """What the gateway uses of rules_engine.Engine."""
+
+    def step(
+        self, readings: Sequence[Reading], now: Now, fresh: Sequence[str] = (),
+    ) -> tuple[AlarmTransition, ...]: ...
+    def due_us(self) -> int | None: ...
+    def open_alarms(self) -> tuple[AlarmTransition, ...]: ...
+    def reset(self, alarm_id: str, who: str, now: Now) -> tuple[AlarmTransition, ...]: ...
+    def isolate(self, device: str, until_us: int) -> object: ...
+    def restore_device(self, device: str) -> object: ...
+    def test_mode(self, device: str, until_us: int) -> object: ...
+    def checkpoint(self) -> bytes: ...
+    def resume(self, checkpoint: bytes) -> object: ...
+
+
+class Absence(msgspec.Struct, frozen=True):
+    """One device isolated or in test: until_us on the wall, duration_us as it was asked for."""
+
+    kind: ImpairmentKind
+    device: str
+    until_us: int
+    duration_us: int
+
+
+class OrdersMemory(msgspec.Struct, frozen=True):
+    """What survives a restart."""
+
+    applied: tuple[tuple[str, str, int], ...] = ()  # command id, outcome, wall µs
+    absences: tuple[Absence, ...] = ()
+    acknowledged: dict[str, str] = {}  # open alarm → who
+
+
+class OrderStep(msgspec.Struct, frozen=True):
+    """What one order asks of the core. result None: a repeat that was answered a moment ago."""
+
+    result: CommandResult | None = None
+    transitions: tuple[AlarmTransition, ...] = ()
+    outputs: OutputStep = OutputStep()
+    changes: tuple[ImpairmentChange, ...] = ()
+
+
+class OrderDesk:
+    """Applies commands. Owned by one core; shares its engine, outputs and impairment register."""
+
+    def __init__(
+        self, inventory: Inventory, engine: AlarmEngine, outputs: OutputBook, register: ImpairmentRegister,
+        proof: ProofAlarm,
+    ) -> None:
+        self._inventory = inventory
+        self._engine = engine
+        self._outputs = outputs
+        self._register = register
+        self._proof = proof
+        self._applied: OrderedDict[str, tuple[CommandOutcome, int]] = OrderedDict()
+        self._answered: dict[str, int] = {}
+        self._absences: dict[tuple[ImpairmentKind, str], tuple[Absence, int]] = {}  # with its end on the mono clock
+        self.acknowledged: dict[str, str] = {}
+
+    def apply(self, command: Command, now: Now, *, on_site: bool) -> OrderStep:
+        """Apply or refuse. Never raises for what a sender can get wrong: the refusal says it."""
+        known = self._applied.get(command.id)
+        if known is not None:
+            return self._repeat(command, known[1], now)
+        reason = self._objection(command, on_site)
+        if 0 < command.expires_us < now.wall_us and not on_site:
+            return self._done(command, CommandOutcome.EXPIRED, "it came too late", now, OrderStep())
+        if reason:
+            return self._done(command, CommandOutcome.REFUSED, reason, now, OrderStep())
+        try:
+            step = self._carry_out(command, now)
+        except (LawRefusal, LookupError, ValueError) as refusal:
+            text = refusal.args[0] if refusal.args else type(refusal).__name__
+            return self._done(command, CommandOutcome.REFUSED, str(text), now, OrderStep())
+        return self._done(command, CommandOutcome.APPLIED, "", now, step)
+
+    @staticmethod
+    def _objection(command: Command, on_site: bool) -> str:
+        if command.kind in ON_SITE_ONLY and not on_site:
+            return "refused by law of safety 3: silenced and reset on site only, by a person"
+        if not command.who.strip() and command.kind not in NAMELESS:
+            return "nobody is named: give who"
+        if command.kind in (CommandKind.ISOLATE, CommandKind.TEST_MODE) and not command.why.strip():
+            return "no reason is given: give why"
+        return ""
+
+    def _carry_out(self, command: Command, now: Now) -> OrderStep:
+        match command.kind:
+            case CommandKind.ALARM_ACKNOWLEDGED:
+                self.acknowledged[command.target] = command.who
+                return OrderStep()
+            case CommandKind.SILENCE_SOUNDER:
+                return OrderStep(outputs=self._outputs.silence(command.target, command.who, now))
+            case CommandKind.RESET_ALARM:
+                return self._reset(command, now)
+            case CommandKind.ISOLATE:
+                return self._absent(command, ImpairmentKind.ISOLATED, ISOLATE_MAX_US, now)
+            case CommandKind.TEST_MODE:
+                if self._class_of(command.target) is DeviceClass.CALL_POINT:
+                    raise LawRefusal(6, f"{command.target} is a call point: it is always real")
+                return self._absent(command, ImpairmentKind.IN_TEST, TEST_MAX_US, now)
+            case CommandKind.RESTORE:
+                self._class_of(command.target)
+                return OrderStep(changes=self._restore(command.target, now))
+            case CommandKind.PROOF_ALARM:
+                return OrderStep(transitions=(self._proof.ordered(command.issued_us, command.who, now),))
+            case CommandKind.WRITE_OUTPUT:
+                return OrderStep(outputs=self._outputs.manual(
+                    command.target, _switch(command), command.who, command.expires_us, now))
+
+    def _reset(self, command: Command, now: Now) -> OrderStep:
+        if command.target in self._outputs.names():
+            return OrderStep(outputs=self._outputs.reset(command.target, command.who, now))
+        if command.target not in {transition.alarm for transition in self._engine.open_alarms()}:
+            raise LookupError(f"no open alarm and no output named {command.target!r}")
+        return OrderStep(transitions=self._engine.reset(command.target, command.who, now))
+
+    # -- isolation and test ------------------------------------------------------------------------------------
+
+    def _class_of(self, device: str) -> DeviceClass:
+        if device not in self._inventory.devices:
+            raise LookupError(f"no device named {device!r}")
+        return self._inventory.profiles[self._inventory.devices[device].profile].device_class
+
+    def _absent(self, command: Command, kind: ImpairmentKind, limit_us: int, now: Now) -> OrderStep:
+        self._class_of(command.target)
+        if command.value is None and kind is ImpairmentKind.IN_TEST:
+            duration_us = limit_us
+        else:
+            duration_us = round(float(command.value or 0.0) * SECOND_US)
+        if not 0 < duration_us <= limit_us:
+            raise LawRefusal(6 if kind is ImpairmentKind.IN_TEST else 2,
+                             f"it must end by itself: give 1 to {limit_us // SECOND_US} s")
+        until_us = now.wall_us + duration_us
+        ended = self._register.end(kind, command.target, now.wall_us)
+        begun = self._register.begin(Impairment(
+            kind, command.target, now.wall_us, self._inventory.devices[command.target].zone, command.who,
+            command.why, expires_us=until_us))
+        self._set(Absence(kind, command.target, until_us, duration_us), now.mono_us + duration_us)
+        return OrderStep(changes=tuple(change for change in (ended, begun) if change is not None))
+
+    def _set(self, absence: Absence, mono_end: int) -> None:
+        self._absences[(absence.kind, absence.device)] = (absence, mono_end)
+        if absence.kind is ImpairmentKind.ISOLATED:
+            self._engine.isolate(absence.device, absence.until_us)
+        else:
+            self._engine.test_mode(absence.device, absence.until_us)
+
+    def _restore(self, device: str, now: Now) -> tuple[ImpairmentChange, ...]:
+        changes = [self._end(kind, device, now) for kind in (ImpairmentKind.ISOLATED, ImpairmentKind.IN_TEST)]
+        return tuple(change for change in changes if change is not None)
+
+    def _end(self, kind: ImpairmentKind, device: str, now: Now) -> ImpairmentChange | None:
+        if self._absences.pop((kind, device), None) is None:
+            return None
+        if kind is ImpairmentKind.ISOLATED:
+            self._engine.restore_device(device)
+        else:
+            self._engine.test_mode(device, now.wall_us)
+        return self._register.end(kind, device, now.wall_us)
+
+    def check(self, now: Now) -> tuple[ImpairmentChange, ...]:
+        """End what is over, by the monotonic clock or the wall clock, whichever says so first (law 6)."""
+        over = [key for key, (absence, mono_end) in self._absences.items()
+                if mono_end <= now.mono_us or absence.until_us <= now.wall_us]
+        changes = [self._end(kind, device, now) for kind, device in over]
+        return tuple(change for change in changes if change is not None)
+
+    def due_us(self) -> int | None:
+        """Monotonic time of the next end, or None."""
+        return min((mono_end for _, mono_end in self._absences.values()), default=None)
+
+    # -- applied once ------------------------------------------------------------------------------------------
+
+    def _done(self, command: Command, outcome: CommandOutcome, detail: str, now: Now, step: OrderStep) -> OrderStep:
+        self._applied[command.id] = (outcome, now.wall_us)
+        while len(self._applied) > APPLIED_KEPT:
+            self._answered.pop(self._applied.popitem(last=False)[0], None)
+        self._answered[command.id] = now.mono_us
+        result = CommandResult(command.id, command.kind, command.target, outcome, now.wall_us, command.who, detail)
+        return OrderStep(result, step.transitions, step.outputs, step.changes)
+
+    def _repeat(self, command: Command, applied_us: int, now: Now) -> OrderStep:
+        last = self._answered.get(command.id)
+        if last is not None and now.mono_us - last < ANSWER_AGAIN_US:
+            return OrderStep()
+        self._answered[command.id] = now.mono_us
+        outcome = self._applied[command.id][0]
+        told = CommandOutcome.ALREADY_APPLIED if outcome is CommandOutcome.APPLIED else outcome
+        return OrderStep(CommandResult(command.id, command.kind, command.target, told, applied_us, command.who))
+
+    def forget_alarm(self, alarm: str) -> None:
+        """The alarm is over: who acknowledged it is in the records."""
+        self.acknowledged.pop(alarm, None)
+
+    def memory(self) -> OrdersMemory:
+        """What the checkpoint keeps."""
+        return OrdersMemory(
+            tuple((name, outcome.value, at) for name, (outcome, at) in self._applied.items()),
+            tuple(absence for absence, _ in self._absences.values()), dict(self.acknowledged))
+
+    def resume(self, memory: OrdersMemory, now: Now) -> None:
+        """After a restart: an absence lasts no longer than what the wall says is left of it, and never longer
+        than was asked for, however wrong the wall is."""
+        self._applied = OrderedDict((name, (CommandOutcome(outcome), at)) for name, outcome, at in memory.applied)
+        self.acknowledged = dict(memory.acknowledged)
+        for absence in memory.absences:
+            if absence.device in self._inventory.devices:
+                left_us = max(0, min(absence.until_us - now.wall_us, absence.duration_us))
+                self._set(absence, now.mono_us + left_us)
+
+
+def _switch(command: Command) -> bool:
+    if command.value is None:
+        raise ValueError("no state is given: give value 1 or 0")
+    return bool(command.value)
