@@ -61,6 +61,8 @@ def words_of_raw(source: RegisterSource, raw: int | float) -> tuple[int, ...]:
             whole <<= source.bit
         elif source.type is RegisterType.U8_HIGH:
             whole <<= 8
+        elif source.type is RegisterType.S8_LOW:
+            whole &= 0xFF
         elif source.shift:
             whole <<= source.shift
         octets = (whole & ((1 << (16 * count)) - 1)).to_bytes(2 * count, "big")
