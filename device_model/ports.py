@@ -143,12 +143,17 @@ class LaneState(msgspec.Struct, frozen=True):
 
 
 class JournalState(msgspec.Struct, frozen=True):
-    """What the journal knows at start. `damage` lists what could not be read, for a LossRecord."""
+    """What the journal knows at start. `damage` lists what could not be read, for a LossRecord.
+
+    replaced: the file was damaged as a whole and a new epoch began: (old epoch, lane, numbers not delivered
+    under it, reason); what could be saved stands in the new epoch already.
+    """
 
     epoch: str
     lanes: tuple[LaneState, ...]
     checkpoint: bytes | None
     damage: tuple[tuple[Lane, Range, str], ...] = ()
+    replaced: tuple[tuple[str, Lane, Range, str], ...] = ()
 
 
 class Store(Protocol):
