@@ -1,0 +1,452 @@
+"""SqliteJournal (I/O): the gateway's journal on an SD card or SSD; implements `device_model.ports.Store`.
+
+    commit ──► queue ──► writer thread: all that waits in one transaction, WAL, synchronous=FULL ──► done
+    read   ─────────────► reader thread: a connection of its own, never waits for a hung commit
+
+A disk that refuses (full, read-only, I/O error) is a LocalFault for those commits; the connection is opened
+anew for the next one, so that the journal works again as soon as the disk does. Damage never stops the start:
+
+    one row does not parse           reported in JournalState.damage; the outbox declares it lost
+    the file is no database any more renamed aside (…damaged-<time>), a new file and a new epoch begin
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from device_model.errors import LocalFault
+from device_model.messages import Lane, Record, decode_record, encode
+from device_model.ports import JournalState, LaneState
+from device_model.ranges import Range, RangeSet
+
+log = structlog.get_logger(__name__)
+
+SCHEMA_VERSION = 1
+# Rows forgotten per transaction: more would hold up an alarm behind a long delete on an SD card.
+DELETE_ROWS_MAX = 2_000
+# Commits that may wait for the writer. The runtime has one at a time; more means that somebody is in error.
+QUEUE_MAX = 64
+# Damaged files kept aside for an engineer: older ones would fill the card.
+ASIDE_MAX = 2
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS record(lane TEXT, sequence INTEGER, crc INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY(lane, sequence)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lane(lane TEXT PRIMARY KEY, last INTEGER NOT NULL, acknowledged TEXT NOT NULL)
+    WITHOUT ROWID;
+"""
+_FULL_CODES = {sqlite3.SQLITE_FULL}
+_DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class _Job:
+    """One call that waits for the writer."""
+
+    __slots__ = ("done", "work")
+
+    def __init__(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        self.work = work
+        self.done: Future[None] = Future()
+
+
+class SqliteJournal:
+    """One journal file. All methods are called from one event loop; the disk is touched in two threads only."""
+
+    def __init__(self, path: str | Path, *, max_bytes: int | None = None) -> None:
+        """max_bytes: the file may not grow beyond it (SQLite's max_page_count); commits then raise LocalFault."""
+        self._path = Path(path)
+        self._max_bytes = max_bytes
+        self._jobs: deque[_Job] = deque()
+        self._wake = threading.Condition()
+        self._stop = False
+        self._writer: threading.Thread | None = None
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="journal-read")
+        self._read_connection: sqlite3.Connection | None = None
+        self._write_connection: sqlite3.Connection | None = None
+        # Touched by the writer thread only, once open() has filled it.
+        self._acknowledged: dict[Lane, RangeSet] = {lane: RangeSet() for lane in Lane}
+        self._to_delete: deque[tuple[Lane, Range]] = deque()
+
+    # -- port ------------------------------------------------------------------------------------------------
+
+    async def open(self) -> JournalState:
+        """Open or create; isolates damage. Raises LocalFault when the disk takes nothing at all."""
+        if self._writer is not None:
+            raise LocalFault(f"journal {self._path} is open already")
+        # A thread of its own: the disk may hang here too, and close() must not wait for it.
+        state: Future[JournalState] = Future()
+        self._stop = False
+        self._writer = threading.Thread(target=self._write_loop, args=(state,), name="journal-write", daemon=True)
+        self._writer.start()
+        try:
+            return await asyncio.wrap_future(state)
+        except LocalFault:
+            self._writer = None
+            raise
+
+    async def commit(self, records: Sequence[tuple[Lane, Record]], checkpoint: bytes | None) -> None:
+        """One durable group commit; LocalFault when the disk did not take it. Hangs as long as the disk does."""
+        # Encoded here: the event loop owns the structs, the thread gets bytes.
+        rows = [_row(lane, record) for lane, record in records]
+
+        def work(connection: sqlite3.Connection) -> None:
+            _insert(connection, rows)
+            if checkpoint is not None:
+                connection.execute("INSERT OR REPLACE INTO meta VALUES('checkpoint',?)", (checkpoint,))
+
+        await self._write(work)
+
+    async def acknowledge(self, lane: Lane, ranges: Sequence[Range]) -> None:
+        """Remember durably that the far end has these, and forget the rows, a few thousand at a time."""
+        ranges = tuple(ranges)
+
+        def work(connection: sqlite3.Connection) -> None:
+            known = self._acknowledged[lane].copy()
+            for first, last in ranges:
+                known.add(first, last)
+            text = ",".join(f"{first}-{last}" for first, last in known)
+            connection.execute(
+                "INSERT INTO lane VALUES(?,0,?) ON CONFLICT(lane) DO UPDATE SET acknowledged=excluded.acknowledged",
+                (str(lane), text))
+            # A set: when the transaction is rolled back and repeated, nothing is counted twice.
+            self._acknowledged[lane] = known
+            self._to_delete.extend((lane, part) for part in ranges)
+
+        await self._write(work)
+
+    async def read(self, lane: Lane, first: int, last: int, limit: int) -> list[Record]:
+        """Stored records within first..last, ascending, at most `limit`; rows that do not parse are left out."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._reader, self._read, str(lane), first, last, limit)
+
+    async def close(self) -> None:
+        """Let what waits be written, and close; a hung disk is left to its thread after 2 s. Idempotent."""
+        writer, self._writer = self._writer, None
+        with self._wake:
+            self._stop = True
+            self._wake.notify()
+        if writer is not None:
+            await asyncio.get_running_loop().run_in_executor(None, writer.join, 2.0)
+            with contextlib.suppress(RuntimeError):
+                self._reader.submit(self._close_reader)
+        self._reader.shutdown(wait=False)
+
+    # -- writer thread -----------------------------------------------------------------------------------------
+
+    async def _write(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        job = _Job(work)
+        with self._wake:
+            if self._writer is None or self._stop:
+                raise LocalFault(f"journal {self._path} is not open")
+            if len(self._jobs) >= QUEUE_MAX:
+                raise LocalFault(f"journal {self._path}: {QUEUE_MAX} commits wait for the disk already; is it hung?")
+            self._jobs.append(job)
+            self._wake.notify()
+        # shield: a caller that goes away does not undo what the thread is about to write.
+        await asyncio.shield(asyncio.wrap_future(job.done))
+
+    def _write_loop(self, opened: Future[JournalState]) -> None:
+        try:
+            opened.set_running_or_notify_cancel()
+            opened.set_result(self._open_file())
+        except LocalFault as fault:
+            self._drop_writer()
+            opened.set_exception(fault)
+            return
+        except Exception as error:  # the thread's boundary: whoever waits for open() must hear of it
+            self._drop_writer()
+            opened.set_exception(_fault(self._path, error))
+            return
+        while True:
+            with self._wake:
+                while not self._jobs and not self._stop and not self._to_delete:
+                    self._wake.wait()
+                if self._stop and not self._jobs:
+                    break
+                # A caller that was cancelled before its turn wants nothing written any more.
+                jobs = [job for job in self._jobs if job.done.set_running_or_notify_cancel()]
+                self._jobs.clear()
+            if jobs:
+                self._write_jobs(jobs)
+            else:
+                self._forget_some()
+        self._drop_writer()
+
+    def _write_jobs(self, jobs: list[_Job]) -> None:
+        """All that waits in one transaction: one fsync for many."""
+        before = dict(self._acknowledged), len(self._to_delete)
+        try:
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                job.work(connection)
+            connection.execute("COMMIT")
+        except Exception as error:  # the thread's boundary: whoever waits for a commit must hear of it
+            self._acknowledged = before[0]
+            while len(self._to_delete) > before[1]:
+                self._to_delete.pop()
+            # A connection that failed may hold half a transaction; the next commit begins with a new one.
+            self._drop_writer()
+            fault = _fault(self._path, error)
+            for job in jobs:
+                job.done.set_exception(fault)
+            return
+        for job in jobs:
+            job.done.set_result(None)
+
+    def _forget_some(self) -> None:
+        """Delete acknowledged rows between commits; that they are acknowledged is on the disk already."""
+        lane, (first, last) = self._to_delete[0]
+        end = min(last, first + DELETE_ROWS_MAX - 1)
+        try:
+            self._connection().execute(
+                "DELETE FROM record WHERE lane=? AND sequence BETWEEN ? AND ?", (str(lane), first, end))
+        except (sqlite3.Error, OSError) as error:
+            # Nothing is lost: rows stay until the next start finds them acknowledged and forgets them again.
+            log.warning("journal rows not forgotten", lane=str(lane), error=str(error))
+            self._drop_writer()
+            self._to_delete.clear()
+            return
+        self._to_delete.popleft()
+        if end < last:
+            self._to_delete.appendleft((lane, (end + 1, last)))
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._write_connection is None:
+            self._write_connection = self._connect()
+        return self._write_connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1.0)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA journal_size_limit=4194304")
+        # One read-cache for both connections of a small gateway: 512 KiB each is enough for appends.
+        connection.execute("PRAGMA cache_size=-512")
+        if self._max_bytes is not None:
+            (page,) = connection.execute("PRAGMA page_size").fetchone()
+            connection.execute(f"PRAGMA max_page_count={max(1, self._max_bytes // page)}")
+        return connection
+
+    def _drop_writer(self) -> None:
+        connection, self._write_connection = self._write_connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    # -- opening -------------------------------------------------------------------------------------------------
+
+    def _open_file(self) -> JournalState:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._load()
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in _DAMAGE_CODES:
+                raise
+            self._drop_writer()
+            log.error("journal damaged; a new one begins", path=str(self._path), error=str(error))
+            reason = f"the journal was damaged ({error}); a new one began"
+            return self._begin_anew(_salvage(self._set_aside()), reason)
+
+    def _begin_anew(self, saved: _Salvage, reason: str) -> JournalState:
+        """A new file; what could be read of the old one travels again under the new epoch, with new numbers."""
+        self._load()
+        connection = self._connection()
+        connection.execute("BEGIN IMMEDIATE")
+        for lane, records in saved.records.items():
+            _insert(connection, [_row(lane, msgspec.structs.replace(record, sequence=number))
+                                 for number, record in enumerate(records, 1)])
+        if saved.checkpoint is not None:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES('checkpoint',?)", (saved.checkpoint,))
+        connection.execute("COMMIT")
+        count = sum(map(len, saved.records.values()))
+        return msgspec.structs.replace(self._load(), replaced=tuple(
+            (saved.epoch, lane, lost, f"{reason}; {count} records saved travel again under its epoch")
+            for lane, lost in saved.lost))
+
+    def _set_aside(self) -> Path:
+        """Rename the damaged file with its WAL, and keep only the newest few of such; returns its new name."""
+        stamp = time.time_ns() // 1000
+        aside_path = self._path.with_name(f"{self._path.name}.damaged-{stamp}")
+        for suffix in ("", "-wal", "-shm"):
+            file = self._path.with_name(self._path.name + suffix)
+            if file.exists():
+                file.rename(file.with_name(aside_path.name + suffix))
+        aside = sorted(self._path.parent.glob(f"{self._path.name}.damaged-*"))
+        stamps = sorted({file.name.removesuffix("-wal").removesuffix("-shm") for file in aside})
+        for file in aside:
+            if file.name.removesuffix("-wal").removesuffix("-shm") in stamps[:-ASIDE_MAX]:
+                file.unlink()
+        return aside_path
+
+    def _load(self) -> JournalState:
+        connection = self._connection()
+        connection.executescript(_SCHEMA)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, SCHEMA_VERSION):
+            raise LocalFault(f"journal {self._path} has version {version}; this program writes {SCHEMA_VERSION}: "
+                             "start the newer program, or move the file away")
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        connection.execute("INSERT OR IGNORE INTO meta VALUES('epoch',?)", (os.urandom(6).hex(),))
+        meta = dict(connection.execute("SELECT name, value FROM meta"))
+        lanes = []
+        damage: list[tuple[Lane, Range, str]] = []
+        for lane in Lane:
+            last, acknowledged = connection.execute(
+                "SELECT last, acknowledged FROM lane WHERE lane=?", (str(lane),)).fetchone() or (0, "")
+            (top,) = connection.execute("SELECT max(sequence) FROM record WHERE lane=?", (str(lane),)).fetchone()
+            last = max(last, top or 0)
+            known = _parse_ranges(acknowledged)
+            self._acknowledged[lane] = known
+            self._forget_acknowledged(connection, lane, known)
+            lanes.append(LaneState(lane, last, tuple(known)))
+            damage += self._damage(connection, lane, last, known)
+        checkpoint = meta.get("checkpoint")
+        return JournalState(_text(meta["epoch"]), tuple(lanes), checkpoint, tuple(damage))
+
+    def _forget_acknowledged(self, connection: sqlite3.Connection, lane: Lane, known: RangeSet) -> None:
+        for first, last in known:
+            connection.execute("DELETE FROM record WHERE lane=? AND sequence BETWEEN ? AND ?",
+                               (str(lane), first, last))
+
+    def _damage(
+        self, connection: sqlite3.Connection, lane: Lane, last: int, known: RangeSet
+    ) -> list[tuple[Lane, Range, str]]:
+        """Unacknowledged numbers without a row, and rows that are not records."""
+        present, torn = RangeSet(), RangeSet()
+        for sequence, crc, body in connection.execute(
+                "SELECT sequence, crc, body FROM record WHERE lane=? ORDER BY sequence", (str(lane),)):
+            (present if _is_record(sequence, crc, body) else torn).add(sequence, sequence)
+        found = [(lane, part, "the row in the journal is damaged") for part in torn]
+        accounted = present.copy()
+        for first, end in (*torn, *known):
+            accounted.add(first, end)
+        found += [(lane, part, "the journal has no row") for part in accounted.missing(1, last)]
+        return found
+
+    # -- reader thread -----------------------------------------------------------------------------------------
+
+    def _read(self, lane: str, first: int, last: int, limit: int) -> list[Record]:
+        try:
+            if self._read_connection is None:
+                self._read_connection = sqlite3.connect(
+                    f"{self._path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=1.0)
+            rows = self._read_connection.execute(
+                "SELECT sequence, crc, body FROM record WHERE lane=? AND sequence BETWEEN ? AND ? "
+                "ORDER BY sequence LIMIT ?", (lane, first, last, limit)).fetchall()
+        except (sqlite3.Error, OSError) as error:
+            self._close_reader()
+            raise _fault(self._path, error) from error
+        return [decode_record(body) for sequence, crc, body in rows if _is_record(sequence, crc, body)]
+
+    def _close_reader(self) -> None:
+        connection, self._read_connection = self._read_connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+
+Row = tuple[str, int, int, bytes]
+
+
+def _row(lane: Lane, record: Record) -> Row:
+    body = encode(record)
+    return str(lane), record.sequence, zlib.crc32(body), body
+
+
+def _insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    connection.executemany("INSERT OR REPLACE INTO record VALUES(?,?,?,?)", rows)
+    tops: dict[str, int] = {}
+    for lane, sequence, _, _ in rows:
+        tops[lane] = max(tops.get(lane, 0), sequence)
+    connection.executemany(
+        "INSERT INTO lane VALUES(?,?,'') ON CONFLICT(lane) DO UPDATE SET last=max(last, excluded.last)",
+        list(tops.items()))
+
+
+def _is_record(sequence: int, crc: object, body: object) -> bool:
+    """SQLite does not notice a flipped byte within a row; the checksum does."""
+    try:
+        return isinstance(body, bytes) and zlib.crc32(body) == crc and decode_record(body).sequence == sequence
+    except ValueError:
+        return False
+
+
+class _Salvage:
+    """What could be read of a damaged file: unacknowledged records, and what is lost under the old epoch."""
+
+    def __init__(self) -> None:
+        self.epoch = "unknown"
+        self.checkpoint: bytes | None = None
+        self.records: dict[Lane, list[Record]] = {lane: [] for lane in Lane}
+        self.lost: list[tuple[Lane, Range]] = []
+
+
+def _salvage(path: Path) -> _Salvage:
+    """Read what can be read; every part may fail by itself."""
+    saved = _Salvage()
+    connection = sqlite3.connect(path, isolation_level=None)
+    with contextlib.closing(connection):
+        with contextlib.suppress(sqlite3.Error):
+            for name, value in connection.execute("SELECT name, value FROM meta"):
+                if name == "epoch":
+                    saved.epoch = _text(value)
+                elif name == "checkpoint":
+                    saved.checkpoint = value
+        for lane in Lane:
+            _salvage_lane(connection, lane, saved)
+    return saved
+
+
+def _salvage_lane(connection: sqlite3.Connection, lane: Lane, saved: _Salvage) -> None:
+    last, known = 0, RangeSet()
+    with contextlib.suppress(sqlite3.Error, ValueError):
+        row = connection.execute("SELECT last, acknowledged FROM lane WHERE lane=?", (str(lane),)).fetchone()
+        if row:
+            last, known = row[0], _parse_ranges(row[1])
+    found: dict[int, Record] = {}
+    # From both ends towards the damaged page, for the tree cannot be walked across it.
+    for direction in ("ASC", "DESC"):
+        with contextlib.suppress(sqlite3.Error):
+            for sequence, crc, body in connection.execute(
+                    f"SELECT sequence, crc, body FROM record WHERE lane=? ORDER BY sequence {direction}",  # noqa: S608
+                    (str(lane),)):
+                if sequence not in known and _is_record(sequence, crc, body):
+                    found[sequence] = decode_record(body)
+    saved.records[lane] = [found[number] for number in sorted(found)]
+    last = max([last, *found])
+    saved.lost += [(lane, part) for part in known.missing(1, last)]
+
+
+def _parse_ranges(text: str) -> RangeSet:
+    return RangeSet((int(first), int(last)) for first, _, last in (
+        part.partition("-") for part in text.split(",") if part))
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _fault(path: Path, error: Exception) -> LocalFault:
+    """In words, with what to do."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in _FULL_CODES:
+        what = "the disk (or the journal's quota) is full: free space; records are sent from memory meanwhile"
+    elif code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        what = f"the disk takes no writes ({error}): check mount and permissions"
+    else:
+        what = f"{error}: check the disk"
+    return LocalFault(f"journal {path}: {what}")
