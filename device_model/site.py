@@ -193,6 +193,7 @@ class Output(msgspec.Struct, frozen=True):
     device, point: the writable point that drives it. zones: where it sounds or acts; empty means the site.
     hazards: raised alarms of these classes in those zones switch it on. proof: an independent input
     ("device.point") that must become true within proof_within_s; without one it is "unproved".
+    rated_for: what a fan is declared fit for ("II 3G Ex nA, methane, zone b1-garage"); without it no gas starts it.
     """
 
     id: str
@@ -207,6 +208,7 @@ class Output(msgspec.Struct, frozen=True):
     proof: str = ""
     proof_within_s: float = 5.0
     restart_hold_off_s: float = 60.0
+    rated_for: str = ""
 
 
 class CloudLink(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ Loaders first convert what they can, then check meaning, and raise one ConfigErr
 from __future__ import annotations
 
 import difflib
+import math
 import types
 import typing
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ class Source:
 def parse_yaml(text: str, file: str) -> Source:
     """Parse one YAML document. Raises ConfigError on syntax errors, duplicate keys, aliases (they can explode),
     keys that are not plain, and files beyond the stated bounds."""
-    if len(text.encode()) > TEXT_BYTES_MAX:
+    if len(text.encode(errors="surrogatepass")) > TEXT_BYTES_MAX:
         raise ConfigError([Finding(file, 0, 0, f"the file is larger than {TEXT_BYTES_MAX} bytes", "split it")])
     try:
         _refuse_aliases(text, file)
@@ -77,7 +78,7 @@ def parse_yaml(text: str, file: str) -> Source:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         raise ConfigError([Finding(file, line, column, f"not YAML: {error.problem}",
                                    "check indentation, quotes and colons here")]) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the latter two: escapes of no character
         raise ConfigError([Finding(file, 1, 1, f"not YAML: {error}", "save it as UTF-8 text")]) from error
     if node is None:
         raise ConfigError([Finding(file, 0, 0, "the file is empty", "see the examples folder for a template")])
@@ -90,9 +91,15 @@ def parse_yaml(text: str, file: str) -> Source:
 
 
 def _refuse_aliases(text: str, file: str) -> None:
-    count = 0
+    count = depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         count += 1
+        # Bounded here, because the composer that follows recurses once a level.
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH_MAX:
+            mark = event.start_mark
+            line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+            raise ConfigError([Finding(file, line, column, f"nested deeper than {DEPTH_MAX}", "flatten it")])
         if isinstance(event, yaml.AliasEvent):
             mark = event.start_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
@@ -124,6 +131,8 @@ def _plain(
                 findings.append(Finding(file, *at, f"the key {key!r} stands twice", "keep one of them"))
                 continue
             mapping[key] = _plain(value_node, (*path, key), marks, findings, file)
+            if not isinstance(value_node, yaml.ScalarNode):  # people look for the key, not for the line below it
+                marks[(*path, key)] = at
         return mapping
     if isinstance(node, yaml.SequenceNode):
         return [_plain(child, (*path, i), marks, findings, file) for i, child in enumerate(node.value)]
@@ -147,7 +156,7 @@ def convert(source: Source, path: Sequence[Step], kind: type[T], findings: list[
     """The node at `path` as `kind`; None after appending a Finding for every error inside it.
 
     Structs are read field by field, so that all errors are reported, and unknown keys are errors with the
-    nearest known key as remedy. In files keys are written as the struct's field names.
+    nearest known key as remedy. In files keys are written as the struct's field names, or as its `rename` says.
     """
     before = len(findings)
     value = _convert(source, tuple(path), kind, findings)
@@ -175,10 +184,19 @@ def _convert(source: Source, path: Path, kind: Any, findings: list[Finding]) -> 
         if not isinstance(content, dict):
             findings.append(source.finding(path, f"{_name(path)} must be a mapping", "write `key: value` lines"))
             return None
-        return {key: _convert(source, (*path, key), get_args(kind)[1], findings) for key in content}
+        key_kind, value_kind = get_args(kind)
+        for key in content:
+            try:
+                msgspec.convert(key, key_kind)
+            except msgspec.ValidationError as error:
+                findings.append(source.finding((*path, key), f"key {key!r}: {str(error).lower()}", _remedy(key_kind)))
+        return {key: _convert(source, (*path, key), value_kind, findings) for key in content}
+    if isinstance(content, float) and not math.isfinite(content):
+        findings.append(source.finding(path, f"{_name(path)} is not a finite number", "write a plain number"))
+        return None
     try:
         return msgspec.convert(content, kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, OverflowError) as error:
         findings.append(source.finding(path, f"{_name(path)}: {str(error).lower()}", _remedy(kind)))
         return None
 
@@ -189,7 +207,7 @@ def _convert_struct(source: Source, path: Path, kind: type[msgspec.Struct], find
         findings.append(source.finding(path, f"{_name(path)} must be a mapping", "write `key: value` lines"))
         return None
     hints = typing.get_type_hints(kind)
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     before = len(findings)
     for key in content:
         if key not in fields:
@@ -199,7 +217,7 @@ def _convert_struct(source: Source, path: Path, kind: type[msgspec.Struct], find
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name in content:
-            values[name] = _convert(source, (*path, name), hints[name], findings)
+            values[field.name] = _convert(source, (*path, name), hints[field.name], findings)
         elif field.required:
             findings.append(source.finding(path, f"{_name(path)} lacks {name!r}", f"add `{name}:`"))
     if len(findings) > before:

@@ -1,0 +1,305 @@
+"""What makes no sense in a profile, though every key is well written. Used by profile_file.py.
+
+Each check appends a Finding that points at the key which is wrong and says what to write instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import string
+from collections.abc import Sequence
+
+from device_model.errors import Finding
+from device_model.messages import TOKEN
+from device_model.profile import (
+    REGISTER_COUNT,
+    Certainty,
+    DeviceProfile,
+    ModbusTraits,
+    MqttTraits,
+    PayloadSource,
+    ProfilePoint,
+    RegisterSource,
+    RegisterType,
+    StateCode,
+    Table,
+)
+from device_model.quantities import QUANTITIES, UNIT_ALIASES, Quantity
+from device_model.reading import Reason
+from device_model.yaml_source import Path, Source, Step
+
+POINT_ID = re.compile(r"[a-z0-9_]{1,40}")
+# Dotted names and list indices: the part of JMESPath that naming a value needs. Quoted names may hold anything.
+_NAME = r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")'
+PAYLOAD_PATH = re.compile(rf"{_NAME}(?:\[\d{{1,4}}\])*(?:\.{_NAME}(?:\[\d{{1,4}}\])*)*")
+ADDRESS_MAX = 0xFFFF
+DECIMALS_MAX = 9
+BIT_TABLES = frozenset({Table.COIL, Table.DISCRETE_INPUT})
+WRITABLE_TABLES = frozenset({Table.COIL, Table.HOLDING})
+_FLOATS = frozenset({RegisterType.F32, RegisterType.F64})
+# (bits, signed) of the whole-number types.
+WHOLE_TYPES: dict[RegisterType, tuple[int, bool]] = {
+    RegisterType.BIT: (1, False), RegisterType.U8_LOW: (8, False), RegisterType.U8_HIGH: (8, False),
+    RegisterType.S8_LOW: (8, True), RegisterType.U16: (16, False), RegisterType.S16: (16, True),
+    RegisterType.U32: (32, False), RegisterType.S32: (32, True), RegisterType.U64: (64, False),
+    RegisterType.S64: (64, True),
+}
+
+
+def raw_range(kind: RegisterType) -> tuple[int, int]:
+    """Smallest and largest raw number of a whole-number type, after sign extension."""
+    bits, signed = WHOLE_TYPES[kind]
+    return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+
+
+def check_profile(profile: DeviceProfile, source: Source, names: frozenset[str]) -> list[Finding]:
+    """Everything that is wrong with the meaning of a profile. `names`: all points that the file names, also
+    those that did not convert, so that a reference to one of them is no second error."""
+    checker = _Checker(profile, source, names)
+    checker.check()
+    return checker.findings
+
+
+class _Checker:
+    """Collects findings; one method a noun."""
+
+    def __init__(self, profile: DeviceProfile, source: Source, names: frozenset[str]) -> None:
+        self.profile = profile
+        self.names = names
+        self.source = source
+        self.findings: list[Finding] = []
+
+    def add(self, path: Sequence[Step], what: str, remedy: str) -> None:
+        self.findings.append(self.source.finding(path, what, remedy))
+
+    def check(self) -> None:
+        profile = self.profile
+        if not TOKEN.fullmatch(profile.id):
+            self.add(("profile",), f"profile id {profile.id!r} is not lower case letters, digits and hyphens",
+                     "write it like `maker-model`")
+        if profile.version < 1:
+            self.add(("version",), "version must be 1 or more", "count up with every change of meaning")
+        if not profile.source.strip():
+            self.add(("source",), "source is empty", "cite the manual page or the driver that the map comes from")
+        for key in ("maker", "model", "en", "zh"):
+            if not getattr(profile, key).strip():
+                self.add((key,), f"{key} is empty", "people choose the profile by it")
+        for key in ("warm_up_s", "self_test_days"):
+            if getattr(profile, key) < 0:
+                self.add((key,), f"{key} is negative", "write 0 or more")
+        if (profile.modbus is None) == (profile.mqtt is None):
+            self.add((), "a profile has exactly one of `modbus:` and `mqtt:`",
+                     "add `modbus: {}` for registers, or `mqtt: {base_topic: …}`")
+        if not self.names:
+            self.add(("points",), "the profile has no points", "add at least one below `points:`")
+        if profile.modbus is not None:
+            self._modbus(profile.modbus)
+        if profile.mqtt is not None:
+            self._mqtt(profile.mqtt)
+        for point in profile.points:
+            self._point(point, ("points", point.id))
+
+    def _modbus(self, traits: ModbusTraits) -> None:
+        widest = max((REGISTER_COUNT[p.register.type] for p in self.profile.points if p.register), default=1)
+        if not widest <= traits.max_registers <= 125:
+            self.add(("modbus", "max_registers"), f"max_registers {traits.max_registers} is not within {widest}..125",
+                     f"the widest point needs {widest}; the standard allows 125")
+        if not 1 <= traits.max_bits <= 2000:
+            self.add(("modbus", "max_bits"), f"max_bits {traits.max_bits} is not within 1..2000", "leave it out")
+        if traits.min_gap_s < 0 or traits.late_reply_max_s < 0 or traits.reply_timeout_s <= 0:
+            self.add(("modbus",), "times of a line must be positive", "see `reply_timeout_s` in the other profiles")
+
+    def _mqtt(self, traits: MqttTraits) -> None:
+        for key in ("base_topic", "availability_topic"):
+            topic: str = getattr(traits, key)
+            if any(sign in topic for sign in "+#"):
+                self.add(("mqtt", key), f"{key} {topic!r} holds a wildcard", "name one topic; use {address} in it")
+            try:
+                names = {name for _, name, _, _ in string.Formatter().parse(topic) if name is not None}
+            except ValueError:
+                names = {"?"}
+            if names - {"device", "address"}:
+                self.add(("mqtt", key), f"{key} {topic!r} holds a placeholder that nobody fills",
+                         "only {device} and {address} are filled, from the site file")
+        if not ("{device}" in traits.base_topic or "{address}" in traits.base_topic):
+            self.add(("mqtt", "base_topic"), f"base_topic {traits.base_topic!r} is the same for all devices",
+                     "put {address} where the device's own name stands")
+        if traits.expire_after_s <= 0:
+            self.add(("mqtt", "expire_after_s"), "expire_after_s must be positive", "write seconds")
+
+    def _point(self, point: ProfilePoint, path: Path) -> None:
+        if not POINT_ID.fullmatch(point.id):
+            self.add(path, f"point id {point.id!r} is not lower case letters, digits and underscores",
+                     "write it like `cell_1_voltage`")
+        quantity = QUANTITIES.get(point.quantity)
+        if quantity is None:
+            near = difflib.get_close_matches(point.quantity, QUANTITIES, n=1)
+            self.add((*path, "quantity"), f"quantity {point.quantity!r} is not known",
+                     f"did you mean {near[0]!r}?" if near else "see device_model/quantities.py for the list")
+        else:
+            self._unit(quantity, point.unit, (*path, "unit"))
+        if point.register is None and point.payload is None:
+            self.add(path, "the point stands nowhere", "give `address:` (Modbus) or `path:` (MQTT)")
+        if point.register is not None:
+            if self.profile.modbus is None:
+                self.add(path, "a register point in a profile without `modbus:`", "add `modbus: {}`")
+            self._register(point, point.register, quantity, path)
+        if point.payload is not None:
+            if self.profile.mqtt is None:
+                self.add(path, "a payload point in a profile without `mqtt:`", "add `mqtt: {base_topic: …}`")
+            self._payload(point.payload, path)
+        self._times(point, path)
+        self._numbers(point, quantity, path)
+        self._states(point.state_codes, path)
+        if not point.source.strip():
+            self.add(path, "the point cites no source", "add `source:` to the point or the profile")
+        if point.writable and point.certainty is Certainty.C:
+            self.add(path, "a point of certainty C may not be written", "verify the register, then raise certainty")
+
+    def _unit(self, quantity: Quantity, unit: str, path: Path) -> None:
+        allowed = ", ".join(entry.code for entry in quantity.units)
+        if quantity.unit(unit) is not None:
+            return
+        if not unit:
+            self.add(path[:-1], f"{quantity.name} needs a unit", f"add `unit:`, one of: {allowed}")
+            return
+        alias = UNIT_ALIASES.get(unit)
+        if alias is not None and quantity.unit(alias) is not None:
+            self.add(path, f"unit {unit!r} is written {alias!r} (UCUM)", f"write `unit: \"{alias}\"`")
+        else:
+            self.add(path, f"{quantity.name} may not carry the unit {unit!r}", f"one of: {allowed}")
+
+    def _register(
+        self, point: ProfilePoint, register: RegisterSource, quantity: Quantity | None, path: Path
+    ) -> None:
+        last = register.address + REGISTER_COUNT[register.type] - 1
+        if register.address < 0 or last > ADDRESS_MAX:
+            self.add((*path, "address"), f"address {register.address}..{last} is not within 0..{ADDRESS_MAX}",
+                     "write the zero-based wire address (manuals often count from 1 or 40001)")
+        self._register_bits(register, quantity, path)
+        if point.writable and register.table not in WRITABLE_TABLES:
+            self.add((*path, "writable"), f"a point in table {register.table} cannot be written",
+                     "only coils and holding registers can")
+        if register.scale == 0:
+            self.add((*path, "scale"), "scale 0 makes every value the same", "write the factor from the manual")
+        if register.type not in _FLOATS:
+            low, high = raw_range(register.type)
+            for key in ("error_values", "over_range_values"):
+                for index, value in enumerate(getattr(point, key)):
+                    if not low <= value <= high:
+                        self.add((*path, key, index), f"{value} cannot stand in a {register.type} ({low}..{high})",
+                                 _signed_hint(value, low, high))
+        self._selectors(point, register, quantity, path)
+
+    def _register_bits(self, register: RegisterSource, quantity: Quantity | None, path: Path) -> None:
+        bit_table = register.table in BIT_TABLES
+        if bit_table and (register.type is not RegisterType.BIT or register.bit is not None):
+            self.add(path, f"table {register.table} holds bits only", "leave out `type:` and `bit:`")
+        elif not bit_table and register.type is RegisterType.BIT and register.bit is None:
+            self.add(path, "a bit of a register needs `bit:`", "add `bit: 0` to 15; bit 0 is the lowest")
+        elif not bit_table and register.bit is not None and register.type is not RegisterType.BIT:
+            self.add((*path, "bit"), f"`bit:` does not go with type {register.type}", "leave out `type:`")
+        if register.bit is not None and not 0 <= register.bit <= 15:
+            self.add((*path, "bit"), f"bit {register.bit} is not within 0..15", "bit 0 is the lowest")
+        if quantity is not None and quantity.text:
+            self.add((*path, "quantity"), "a register point cannot be text", "use a numeric quantity")
+        elif quantity is not None and quantity.boolean != (register.type is RegisterType.BIT):
+            self.add((*path, "quantity"),
+                     f"{quantity.name} is {'true or false' if quantity.boolean else 'a number'}, "
+                     f"the register is {'one bit' if register.type is RegisterType.BIT else 'a number'}",
+                     "add `bit:`" if quantity.boolean else "choose a true/false quantity, or leave out `bit:`")
+        if register.mask is not None:
+            fits = 0 < register.mask <= 0xFFFF and REGISTER_COUNT[register.type] == 1
+            if not fits or register.mask >> max(0, register.shift) == 0 or register.type is RegisterType.BIT:
+                self.add((*path, "mask"), f"mask {register.mask:#x} leaves nothing or does not fit {register.type}",
+                         "a mask selects bits of one 16-bit register; `shift:` then moves them right")
+        if not 0 <= register.shift <= 15:
+            self.add((*path, "shift"), f"shift {register.shift} is not within 0..15", "count from the lowest bit")
+
+    def _selectors(
+        self, point: ProfilePoint, register: RegisterSource, quantity: Quantity | None, path: Path
+    ) -> None:
+        for key in ("unit_point", "decimals_point"):
+            name: str = getattr(register, key)
+            other = self.profile.point(name)
+            if name and (name not in self.names or name == point.id):
+                self.add((*path, key), f"{key} {name!r} is not another point of this profile",
+                         f"one of: {', '.join(sorted(self.names - {point.id}))}")
+            elif other is not None and other.quantity != "state_code":
+                self.add((*path, key), f"{key} {name!r} carries {other.quantity}", "give it `quantity: state_code`")
+        if bool(register.unit_point) != bool(register.unit_codes):
+            self.add(path, "`unit_point:` and `unit_codes:` go together", "write both or neither")
+        if register.decimals_codes and not register.decimals_point:
+            self.add(path, "`decimals_codes:` needs `decimals_point:`", "name the point that holds the code")
+        for code, unit in register.unit_codes.items():
+            if quantity is not None:
+                self._unit(quantity, unit, (*path, "unit_codes", code))
+        for code, decimals in register.decimals_codes.items():
+            if not 0 <= decimals <= DECIMALS_MAX:
+                self.add((*path, "decimals_codes", code), f"{decimals} decimals are not within 0..{DECIMALS_MAX}",
+                         "write how many digits stand behind the point")
+
+    def _payload(self, payload: PayloadSource, path: Path) -> None:
+        if any(sign in payload.topic for sign in "+#"):
+            self.add((*path, "topic"), f"topic {payload.topic!r} holds a wildcard", "name one topic")
+        for key in ("path", "time_path"):
+            text: str = getattr(payload, key)
+            if text and not PAYLOAD_PATH.fullmatch(text):
+                self.add((*path, key), f"{key} {text!r} is not dotted names with [n]",
+                         "write it like `state.values[0]`")
+        if payload.time_unit not in ("s", "ms"):
+            self.add((*path, "time_unit"), f"time_unit {payload.time_unit!r} is not known", "write s or ms")
+        if payload.scale == 0:
+            self.add((*path, "scale"), "scale 0 makes every value the same", "write the factor from the manual")
+        both = set(payload.true_values) & set(payload.false_values)
+        if both:
+            self.add((*path, "true_values"), f"{sorted(both)} counts as true and as false", "keep it in one list")
+
+    def _times(self, point: ProfilePoint, path: Path) -> None:
+        if point.poll_interval_s <= 0:
+            self.add((*path, "poll_interval_s"), "poll_interval_s must be positive", "write seconds")
+        # A register is read each poll interval. An MQTT device speaks when it likes: there the limit alone counts.
+        elif point.register is not None and point.stale_after_s <= point.poll_interval_s:
+            self.add((*path, "stale_after_s"),
+                     f"stale after {point.stale_after_s:g} s, but read only each {point.poll_interval_s:g} s: "
+                     "always silent", "allow at least two missed polls")
+        if point.stale_after_s <= 0:
+            self.add((*path, "stale_after_s"), "stale_after_s must be positive", "write seconds")
+
+    def _numbers(self, point: ProfilePoint, quantity: Quantity | None, path: Path) -> None:
+        for low_key, high_key in (("minimum", "maximum"), ("range_minimum", "range_maximum")):
+            low, high = getattr(point, low_key), getattr(point, high_key)
+            if low is not None and high is not None and low >= high:
+                self.add((*path, low_key), f"{low_key} {low:g} is not below {high_key} {high:g}", "swap them")
+        for key in ("deadband", "natural_noise"):
+            if getattr(point, key) < 0:
+                self.add((*path, key), f"{key} is negative", "write 0 or more")
+            elif getattr(point, key) and quantity is not None and (quantity.boolean or quantity.text):
+                self.add((*path, key), f"{key} has no meaning for {quantity.name}", "leave it out")
+        clash = set(point.error_values) & set(point.over_range_values)
+        if clash:
+            self.add((*path, "error_values"), f"{sorted(clash)} means error and over-range at once",
+                     "over-range of a gas sensor is an alarm, an error is a fault: keep one")
+
+    def _states(self, codes: tuple[StateCode, ...], path: Path) -> None:
+        seen: set[int] = set()
+        for index, state in enumerate(codes):
+            at = (*path, "state_codes", index)
+            if state.code in seen:
+                self.add(at, f"state code {state.code} stands twice", "keep one of them")
+            seen.add(state.code)
+            if state.reason not in set(Reason):
+                self.add((*at, "reason"), f"reason {state.reason!r} is not known",
+                         "one of: " + ", ".join(reason.value for reason in Reason if reason))
+            for unknown in sorted(set(state.affects) - self.names):
+                self.add((*at, "affects"), f"{unknown!r} is not a point of this profile",
+                         f"one of: {', '.join(sorted(self.names))}")
+
+
+def _signed_hint(value: int, low: int, high: int) -> str:
+    """0xFFFF in a signed register reads as -1: say so."""
+    span = high - low + 1
+    if low < 0 and high < value < span:
+        return f"after sign extension it is {value - span}: write that"
+    return "check the type or the value"
