@@ -63,6 +63,7 @@ class VirtualDevice:
         self.profile = profile
         self.latching = _has_reset(profile) if latching is None else latching
         self.on = True
+        self.testing = False
         self.shown: dict[str, Value | None] = {}
         self.image = RegisterImage(holes_readable=profile.modbus.read_holes if profile.modbus else True)
         self._seed = seed
@@ -189,7 +190,7 @@ class VirtualDevice:
                     self._values[point.id] = sensor.alarm or held
                 else:
                     self._values[point.id] = seen
-        self._testing = testing
+        self.testing = testing
         self._show_all()
 
     def take_changes(self) -> list[Change]:
@@ -259,8 +260,6 @@ class VirtualDevice:
 
     # ---- the face -------------------------------------------------------------------------------------
 
-    _testing = False
-
     def _point(self, point_id: str) -> ProfilePoint:
         point = self.profile.point(point_id)
         if point is None:
@@ -280,7 +279,7 @@ class VirtualDevice:
             value: Value | None = self._values[point.id]
             if point.state_codes:
                 value = self._state(point, warming)
-            elif self._testing and point.quantity in (*ALARM_QUANTITIES, "test"):
+            elif self.testing and point.quantity in (*ALARM_QUANTITIES, "test"):
                 value = True
             elif warming and point.quantity in ALARM_QUANTITIES:
                 value = False

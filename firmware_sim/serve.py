@@ -108,7 +108,7 @@ class SimRuntime:
     def _tell(self, truths: list[Truth]) -> None:
         for truth in truths:
             self.counts[truth.what] += 1
-            if truth.fire and truth.value is True:
+            if truth.fire and (truth.value is True or truth.kind == "over"):
                 self.fires.setdefault(truth.fire, truth.at_s)
             if self._on_truth is not None:
                 self._on_truth(truth)

@@ -33,7 +33,8 @@ _HOUR_S = 3600.0
 
 class Truth(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that really happened. what: "stimulus" (a point shows another value), "fault" or "cut" (`value` true
-    begins, false ends). at_s: shown seconds since the scenario began."""
+    begins, false ends). at_s: shown seconds since the scenario began. kind: of the fault or cut; of a number
+    whether it is "over" its threshold or "under"; "test" while the device is under test."""
 
     what: str
     at_s: float
@@ -135,7 +136,10 @@ class SimWorld:
             if number and key not in self._set_now and over == self._over.get(key, False):
                 continue
             self._over[key] = over
-            yield Truth("stimulus", at_s, change.device, change.point, change.value, self._fires.get(key, ""))
+            # A tested detector shows an alarm, but there is no fire.
+            fire = "" if device.testing else self._fires.get(key, "")
+            kind = "test" if device.testing else ("over" if over else "under") if number else ""
+            yield Truth("stimulus", at_s, change.device, change.point, change.value, fire, kind)
         self._set_now -= {key for key in self._set_now if key[0] == device.id}
 
     def _do_events(self, at_s: float) -> None:

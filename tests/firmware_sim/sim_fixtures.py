@@ -65,7 +65,8 @@ CLIMATE = profile("climate", (
 ), modbus=ModbusTraits(max_registers=8, read_holes=False), device_class=DeviceClass.CLIMATE)
 
 RADIO = profile("radio", (
-    point("smoke", "smoke_alarm", payload=PayloadSource(path="smoke", true_values=("true",), false_values=("false",))),
+    point("smoke", "smoke_alarm",
+          payload=PayloadSource(path="smoke", true_values=("true",), false_values=("false",))),
     point("battery", "battery", "%", payload=PayloadSource(path="battery")),
     point("battery_low", "low_battery",
           payload=PayloadSource(path="battery_low", true_values=("true",), false_values=("false",))),

@@ -11,7 +11,16 @@ from pymodbus.framer.rtu import FramerRTU
 
 from device_model.profile import ModbusTraits, RegisterSource, Table
 from firmware_sim.device import VirtualDevice
-from firmware_sim.modbus_device import BUFFER_MAX, Framing, ModbusUnits, NotModbus, Request, RtuFrames, TcpFrames, frame
+from firmware_sim.modbus_device import (
+    BUFFER_MAX,
+    Framing,
+    ModbusUnits,
+    NotModbus,
+    Request,
+    RtuFrames,
+    TcpFrames,
+    frame,
+)
 from tests.firmware_sim.sim_fixtures import CLIMATE, DUCT, GAS, point, profile
 
 FLAT = profile("flat", tuple(
@@ -75,7 +84,8 @@ def test_crc_of_the_recorded_request() -> None:
     assert frame(Framing.RTU, 1, bytes.fromhex("0300040001")).hex() == "010300040001c5cb"
 
 
-@given(st.lists(st.tuples(st.integers(0, 65535), st.integers(0, 255), st.binary(min_size=1, max_size=40)), max_size=8),
+@given(st.lists(st.tuples(st.integers(0, 65535), st.integers(0, 255), st.binary(min_size=1, max_size=40)),
+                max_size=8),
        st.lists(st.integers(1, 30), min_size=1, max_size=40))
 def test_tcp_requests_come_out_in_order_however_split(sent: list[tuple[int, int, bytes]], cuts: list[int]) -> None:
     stream = b"".join(frame(Framing.TCP, unit, pdu, transaction) for transaction, unit, pdu in sent)

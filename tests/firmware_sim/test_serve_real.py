@@ -1,4 +1,4 @@
-"""The simulator on real ports, read by programs that share no code with it: mbpoll (libmodbus), pymodbus, Mosquitto."""
+"""The simulator on real ports, read by programs that share no code with it: mbpoll, pymodbus, Mosquitto."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def world_of(text: str) -> SimWorld:
 
 
 @contextlib.asynccontextmanager
-async def running(world: SimWorld, scale: TimeScale | None = None, truth: Path | None = None) -> AsyncIterator[SimRuntime]:
+async def running(
+    world: SimWorld, scale: TimeScale | None = None, truth: Path | None = None
+) -> AsyncIterator[SimRuntime]:
     runtime = SimRuntime(world, SystemClock(scale), truth=truth)
     task = asyncio.create_task(runtime.run())
     ready = asyncio.create_task(runtime.ready.wait())
@@ -72,14 +74,19 @@ devices:
 async def test_mbpoll_reads_what_was_set() -> None:
     async with running(world_of(TCP)) as runtime:
         host, port = runtime.addresses["bus"].split(":")
-        poll = ("mbpoll", "-1", "-0", "-p", port, "-q")
-        assert mbpoll_values(await output(*poll, "-a", "1", "-t", "1", "-r", "0", "-c", "4", host)) == ["1", "0", "0", "0"]
+
+        async def poll(unit: int, kind: str, address: int, count: int = 1, *more: str) -> list[str]:
+            return mbpoll_values(await output(
+                "mbpoll", "-1", "-0", "-q", "-p", port, *more, "-a", str(unit), "-t", kind, "-r", str(address),
+                "-c", str(count), host))
+
+        assert await poll(1, "1", 0, 4) == ["1", "0", "0", "0"]
         runtime.world.devices["duct"].set("smoke", True)
-        assert mbpoll_values(await output(*poll, "-a", "1", "-t", "1", "-r", "2", "-c", "1", host)) == ["1"]
+        assert await poll(1, "1", 2) == ["1"]
         # -7.25 °C in hundredths; mbpoll shows 16 bits unsigned and signed.
-        assert mbpoll_values(await output(*poll, "-a", "3", "-t", "3", "-r", "4", "-c", "1", host)) == [str(65536 - 725)]
-        assert mbpoll_values(await output(*poll, "-a", "3", "-t", "3:int", "-r", "10", "-c", "1", host)) == ["12345678"]
-        assert mbpoll_values(await output(*poll, "-a", "3", "-t", "3:float", "-B", "-r", "20", "-c", "1", host)) == ["231.5"]
+        assert await poll(3, "3", 4) == [str(65536 - 725)]
+        assert await poll(3, "3:int", 10) == ["12345678"]
+        assert await poll(3, "3:float", 20, 1, "-B") == ["231.5"]
 
 
 async def test_pymodbus_reads_writes_and_is_refused() -> None:
@@ -136,8 +143,8 @@ async def test_rtu_on_a_pty(tmp_path: Path) -> None:
     path = tmp_path / "rs485"
     world = world_of(TCP.replace("kind: modbus_tcp, port: 0", f"kind: pty, path: {path}, baud: 19200"))
     async with running(world) as runtime:
-        said = await output("mbpoll", "-1", "-0", "-q", "-m", "rtu", "-b", "19200", "-P", "none", "-a", "2", "-t", "4",
-                            "-r", "7", "-c", "1", str(path))
+        said = await output("mbpoll", "-1", "-0", "-q", "-m", "rtu", "-b", "19200", "-P", "none", "-a", "2",
+                            "-t", "4", "-r", "7", "-c", "1", str(path))
         assert mbpoll_values(said) == ["715"]
         client = AsyncModbusSerialClient(str(path), baudrate=19200, timeout=1, retries=0)
         assert await client.connect()
