@@ -45,7 +45,15 @@ from rules_engine.incident_life import (
     next_incident_state,
     stronger_verification,
 )
-from rules_engine.incident_record import ONSETS_MAX, AlarmEntry, Incident, entry_name
+from rules_engine.incident_record import (
+    ONSETS_MAX,
+    AlarmEntry,
+    Incident,
+    entry_name,
+    entry_of,
+    supersedes,
+    update_entry,
+)
 from rules_engine.incident_trust import PointTrust, TrustState
 from rules_engine.incident_view import verification_by_alarms, view_of
 
@@ -109,10 +117,13 @@ class IncidentBook:
         """Take one step of an alarm. Applying it again changes nothing."""
         if step.hazard in NEVER_INCIDENT or step.state in (AlarmState.INACTIVE, AlarmState.PENDING):
             return ()
+        name = entry_name(step.key)
         if step.late and step.decided == "cloud":
             # Judged long after the fact from backlog: a finding for the record, never a live alarm.
-            return (IncidentChange("", "late_finding", step.at_us, detail=f"{step.key.rule} {step.detail}"),)
-        name = entry_name(step.key)
+            known = self._state.incidents.get(self._state.holder.get(name, ""))
+            if known is not None and step.alarm in known.alarms[name].onsets:
+                return ()  # the gateway found it itself, in time
+            return (IncidentChange("", "late_finding", step.at_us, detail=f"{name} {step.detail}".strip()),)
         drill = self._is_drill(step, name)
         incident = self._holding(name, step, drill)
         changes: list[IncidentChange] = []
@@ -176,13 +187,13 @@ class IncidentBook:
         entry, changes = incident.alarms.get(name), []
         new_onset = entry is None or step.alarm not in entry.onsets
         if entry is None:
-            entry = incident.alarms[name] = _entry_of(step)
-        elif not _supersedes(step, entry):
+            entry = incident.alarms[name] = entry_of(step)
+        elif not supersedes(step, entry):
             return self._take_older(incident, entry, step) if new_onset and step.decided != "cloud" else []
         elif not new_onset and step.at_us == entry.at_us and step.state is entry.state:
             return []  # the same step again
         else:
-            _update(entry, step, new_onset=new_onset)
+            update_entry(entry, step, new_onset=new_onset)
         incident.opened_us = min(incident.opened_us, step.at_us)
         incident.hazard = graver_hazard(incident.hazard, step.hazard)
         incident.severity = max(incident.severity, step.severity, key=lambda severity: severity.rank)
@@ -252,8 +263,10 @@ class IncidentBook:
         unanswered = _waits(incident) and now_us >= incident.unanswered_us + self._limit_us()
         if incident.verification is not Verification.NONE or unanswered:
             incident.queued = True
-            why = incident.verification.value if not unanswered else "unanswered"
-            changes.append(self._note(incident, "queued", now_us, detail=why, notify=True))
+            at_us, why = now_us, incident.verification.value
+            if unanswered:  # the time that a replay, whenever it ticks, finds again
+                at_us, why = max(incident.unanswered_us + self._limit_us(), incident.arrived_us), "unanswered"
+            changes.append(self._note(incident, "queued", at_us, detail=why, notify=True))
 
     # --- people -------------------------------------------------------------------------------------------
 
@@ -349,6 +362,14 @@ class IncidentBook:
                 incident.gateway_told_us = max(1, at_us)
                 changes.append(self._note(incident, "gateway_told", at_us))
         return tuple(changes)
+
+    def remark(self, alarm: str, what: str, at_us: int, detail: str) -> tuple[IncidentChange, ...]:
+        """Something that happened because of this alarm: a line in the timeline of its incident."""
+        return tuple(
+            self._note(incident, what, at_us, detail=detail)
+            for incident in self._state.incidents.values()
+            if any(alarm in entry.onsets for entry in incident.alarms.values())
+        )
 
     def to_tell(self) -> tuple[tuple[str, str, str], ...]:
         """(incident, alarm, who) of acknowledgements that the gateway has not answered yet."""
@@ -456,36 +477,4 @@ def _waits(incident: Incident) -> bool:
     return (
         incident.state in UNANSWERED and not incident.acknowledged_us and not incident.queued
         and not incident.drill and incident.hazard in LIFE_SAFETY
-    )
-
-
-def _supersedes(step: AlarmTransition, entry: AlarmEntry) -> bool:
-    """Whether a step is news for its entry. What the edge decided is a fact that the cloud never re-decides."""
-    if entry.decided == "edge" and step.decided == "cloud":
-        return not entry.standing and step.alarm not in entry.onsets and step.onset_us > entry.at_us
-    if entry.decided == "cloud" and step.decided == "edge":
-        return True
-    return step.at_us >= entry.at_us
-
-
-def _entry_of(step: AlarmTransition) -> AlarmEntry:
-    return AlarmEntry(
-        key=step.key, alarm=step.alarm, state=step.state, hazard=step.hazard, severity=step.severity,
-        at_us=step.at_us, raised_us=step.at_us, zone=step.zone, device=step.device, points=step.points,
-        detail=step.detail, latched=step.latched, test=step.test, journaled=step.journaled,
-        decided=step.decided, onsets=[step.alarm],
-    )
-
-
-def _update(entry: AlarmEntry, step: AlarmTransition, *, new_onset: bool) -> None:
-    if new_onset:
-        entry.onsets.append(step.alarm)
-        del entry.onsets[:-ONSETS_MAX]
-        entry.repeats += 1
-        entry.raised_us = step.at_us
-    entry.alarm, entry.state, entry.at_us = step.alarm, step.state, step.at_us
-    entry.severity, entry.hazard = step.severity, step.hazard
-    entry.points, entry.detail = step.points or entry.points, step.detail or entry.detail
-    entry.latched, entry.test, entry.journaled, entry.decided = (
-        step.latched, step.test, step.journaled, step.decided
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from device_model.alarm import AlarmKey, AlarmState, Hazard, Severity
+from device_model.alarm import AlarmKey, AlarmState, AlarmTransition, Hazard, Severity
 from device_model.read_models import IncidentState, LogEntry, Verification
 
 # Onsets of one key that are told apart; older ones are counted in `repeats` only.
@@ -103,3 +103,37 @@ class Incident(msgspec.Struct):
 def entry_name(key: AlarmKey) -> str:
     """A key as one text, for the checkpoint's mapping."""
     return f"{key.rule}|{key.subject}"
+
+
+def supersedes(step: AlarmTransition, entry: AlarmEntry) -> bool:
+    """Whether a step is news for its entry. What the edge decided is a fact that the cloud never re-decides."""
+    if entry.decided == "edge" and step.decided == "cloud":
+        return not entry.standing and step.alarm not in entry.onsets and step.onset_us > entry.at_us
+    if entry.decided == "cloud" and step.decided == "edge":
+        return True
+    return step.at_us >= entry.at_us
+
+
+def entry_of(step: AlarmTransition) -> AlarmEntry:
+    """A first entry."""
+    return AlarmEntry(
+        key=step.key, alarm=step.alarm, state=step.state, hazard=step.hazard, severity=step.severity,
+        at_us=step.at_us, raised_us=step.at_us, zone=step.zone, device=step.device, points=step.points,
+        detail=step.detail, latched=step.latched, test=step.test, journaled=step.journaled,
+        decided=step.decided, onsets=[step.alarm],
+    )
+
+
+def update_entry(entry: AlarmEntry, step: AlarmTransition, *, new_onset: bool) -> None:
+    """Enter a step that supersedes what stands."""
+    if new_onset:
+        entry.onsets.append(step.alarm)
+        del entry.onsets[:-ONSETS_MAX]
+        entry.repeats += 1
+        entry.raised_us = step.at_us
+    entry.alarm, entry.state, entry.at_us = step.alarm, step.state, step.at_us
+    entry.severity, entry.hazard = step.severity, step.hazard
+    entry.points, entry.detail = step.points or entry.points, step.detail or entry.detail
+    entry.latched, entry.test, entry.journaled, entry.decided = (
+        step.latched, step.test, step.journaled, step.decided
+    )

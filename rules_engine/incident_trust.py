@@ -15,10 +15,10 @@ from device_model.impairment import Impairment, ImpairmentKind
 from device_model.inventory import Inventory
 
 E = TypeVar("E")
-# Which impairments say that values of their subject cannot be believed.
+# Which impairments say that values of their subject cannot be believed. A fault found by a rule (low battery,
+# self-test overdue) is not one: where a fault spoils values, their quality is bad at the source.
 DISTRUST: frozenset[ImpairmentKind] = frozenset(
-    {ImpairmentKind.SILENT, ImpairmentKind.FAULT, ImpairmentKind.UNPOWERED, ImpairmentKind.LINE_DOWN,
-     ImpairmentKind.GATEWAY_SILENT}
+    {ImpairmentKind.SILENT, ImpairmentKind.UNPOWERED, ImpairmentKind.LINE_DOWN, ImpairmentKind.GATEWAY_SILENT}
 )
 
 
@@ -67,6 +67,10 @@ class PointTrust:
             if kind == ImpairmentKind.GATEWAY_SILENT.value or subject in names:
                 return kind
         return ""
+
+    def has_bad_reading(self, point: str) -> bool:
+        """Whether its last reading was bad."""
+        return point in self._state.bad
 
     def isolated(self, device: str) -> bool:
         """Whether a named person has taken the device out (with reason and expiry)."""

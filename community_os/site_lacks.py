@@ -1,0 +1,106 @@
+"""All that does not protect at one site (pure): what gateways report, what faults mean, what the cloud finds.
+
+Reports may arrive in the wrong order, because live records go before backlog: a beginning that is older than
+the last known end of the same lack is history, not news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from community_os.store_changes import ImpairmentRow
+from device_model.alarm import AlarmState, AlarmTransition
+from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister
+from device_model.inventory import Inventory
+from device_model.read_models import ImpairmentView
+from device_model.site import Text
+
+# Ends that are remembered to recognise stragglers; the oldest go first.
+ENDS_KEPT = 500
+
+
+class LackState(msgspec.Struct):
+    """The checkpoint. ended: "kind|subject" → when; faults: alarm key → subject of the fault it stands for."""
+
+    present: list[Impairment]
+    ended: dict[str, int]
+    faults: dict[str, str]
+
+
+class SiteLacks:
+    """The impairment register of one site, as the cloud keeps it."""
+
+    def __init__(self, inventory: Inventory, titles: Mapping[str, Text]) -> None:
+        self._inventory, self._titles = inventory, titles
+        self._register = ImpairmentRegister()
+        self._ended: dict[str, int] = {}
+        self._faults: dict[str, str] = {}
+
+    def enter(self, change: ImpairmentChange) -> ImpairmentChange | None:
+        """Enter a reported change; None when it is no news."""
+        i = change.impairment
+        if change.ended_us:
+            return self.end(i.kind, i.subject, change.ended_us)
+        if i.since_us <= self._ended.get(_name(i), -1):
+            return None
+        return self._register.begin(i)
+
+    def end(self, kind: ImpairmentKind, subject: str, at_us: int) -> ImpairmentChange | None:
+        """End a lack; remembered also when its beginning has not arrived yet."""
+        name = f"{kind.value}|{subject}"
+        self._ended[name] = max(at_us, self._ended.pop(name, 0))
+        while len(self._ended) > ENDS_KEPT:
+            del self._ended[next(iter(self._ended))]
+        return self._register.end(kind, subject, at_us)
+
+    def expire(self, now_us: int) -> tuple[ImpairmentChange, ...]:
+        """What ends by itself, to be entered as ends."""
+        over = [i for i in self._register.present() if 0 < i.expires_us <= now_us]
+        return tuple(ImpairmentChange(i, i.expires_us) for i in over)
+
+    def due_us(self) -> int | None:
+        """When the next lack expires."""
+        return min((i.expires_us for i in self._register.present() if i.expires_us), default=None)
+
+    def fault(self, step: AlarmTransition) -> tuple[ImpairmentChange, ...]:
+        """A fault found by a rule is a lack for as long as one alarm of that subject stands."""
+        key, subject = f"{step.key.rule}|{step.key.subject}", step.key.subject
+        change = None
+        if step.state in (AlarmState.RAISED, AlarmState.HELD):
+            self._faults[key] = subject
+            title = self._titles.get(step.key.rule)
+            why = f"{title.en if title else step.key.rule}: {step.detail}" if step.detail else (
+                title.en if title else step.key.rule)
+            change = self.enter(ImpairmentChange(
+                Impairment(ImpairmentKind.FAULT, subject, step.onset_us, step.zone, why=why)))
+        elif self._faults.pop(key, None) is not None and subject not in self._faults.values():
+            change = self.end(ImpairmentKind.FAULT, subject, step.at_us)
+        return (change,) if change is not None else ()
+
+    def row(self, change: ImpairmentChange) -> ImpairmentRow:
+        """A change as a row of the board."""
+        i = change.impairment
+        site = self._inventory.site
+        view = None
+        if not change.ended_us:
+            device = self._inventory.devices.get(i.subject.partition(".")[0])
+            zone = site.zone(i.zone or (device.zone if device else ""))
+            view = ImpairmentView(
+                site.tenancy, site.name, zone.name if zone else Text("", ""),
+                device.place if device else Text(i.subject, i.subject), i)
+        return ImpairmentRow(site.tenancy.path, i.kind, i.subject, view)
+
+    def state(self) -> LackState:
+        """For the checkpoint."""
+        return LackState(list(self._register.present()), self._ended, self._faults)
+
+    def resume(self, state: LackState) -> None:
+        """From a checkpoint."""
+        self._register = ImpairmentRegister(tuple(state.present))
+        self._ended, self._faults = state.ended, state.faults
+
+
+def _name(impairment: Impairment) -> str:
+    return f"{impairment.kind.value}|{impairment.subject}"

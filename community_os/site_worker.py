@@ -1,0 +1,417 @@
+"""SiteWorker: everything the cloud decides for one site (pure): values in, effects out, `now` passed in.
+
+    UpEnvelope ─► Ledger ─► gaps          ┌─ alarms of the edge (facts) ─┐
+                    └─► fresh records ────┼─ readings ─► cloud engine ───┼─► IncidentBook ─► views, audit, notice
+                                          ├─ impairments, proof, heartbeat ─► registers
+    ActEnvelope ────────────────────────► IncidentBook.act ─► outcome, command to the gateway (repeated)
+    tick ───────────────────────────────► timers of all of these
+
+Time is the ingest's time of arrival, never stepping back, so that replaying the stream gives the same state.
+An alarm that was on its way for hours is an incident with its true time; only what the *cloud* would decide from
+old backlog is a finding (DESIGN, "Edge and cloud").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from community_os.envelopes import ActEnvelope, UpEnvelope
+from community_os.gap_rows import GapRows
+from community_os.gateway_watch import GatewayWatch, WatchState
+from community_os.ledger import Ledger
+from community_os.plot_buffers import PlotBuffers, Sample
+from community_os.site_lacks import LackState, SiteLacks
+from community_os.store_changes import (
+    AuditRow,
+    GatewayRow,
+    IncidentRow,
+    OutcomeRow,
+    ProofRow,
+    StoreChange,
+    row_id,
+)
+from device_model.alarm import AlarmState, AlarmTransition, Hazard
+from device_model.clock import HOUR_US, SECOND_US, Now
+from device_model.command import Command, CommandKind, CommandOutcome, CommandResult
+from device_model.impairment import ImpairmentChange, ImpairmentKind
+from device_model.inventory import Inventory
+from device_model.messages import (
+    AlarmRecord,
+    CommandResultRecord,
+    GatewayAddress,
+    HeartbeatRecord,
+    ImpairmentRecord,
+    LossRecord,
+    OutputRecord,
+    ReadingsRecord,
+    Record,
+)
+from device_model.reading import Quality, Reading
+from device_model.site import Text
+from rules_engine.incident import IncidentBook, IncidentChange
+
+# An acknowledgement is told to the gateway every 5 s until it answers, and given up after a day.
+TELL_EVERY_US = 5 * SECOND_US
+TELL_FOR_US = 24 * HOUR_US
+# A plot is redrawn once a second; every alarm and action redraws it at once.
+PLOT_EVERY_US = SECOND_US
+CLOUD_BOOT = "cloud"
+
+
+class CloudEngine(Protocol):
+    """What the cloud uses of rules_engine.Engine (decides="cloud")."""
+
+    def step(
+        self, readings: Sequence[Reading], now: Now, fresh: Sequence[str] = ()
+    ) -> tuple[AlarmTransition, ...]:
+        """Judge readings; () lets time pass."""
+        ...
+
+    def due_us(self) -> int | None:
+        """When time alone will change something."""
+        ...
+
+    def checkpoint(self) -> bytes:
+        """All its state."""
+        ...
+
+    def resume(self, checkpoint: bytes) -> None:
+        """From a checkpoint."""
+        ...
+
+
+class SendCommand(msgspec.Struct, frozen=True):
+    """A command on its way to a gateway; repeated until answered."""
+
+    address: GatewayAddress
+    command: Command
+
+
+class Notify(msgspec.Struct, frozen=True):
+    """People are to be told (routing is a later issue's; the audit log has it all)."""
+
+    path: str
+    incident: str
+    what: str
+    at_us: int
+
+
+class Effects(msgspec.Struct):
+    """What one step asks the shell to do."""
+
+    changes: list[StoreChange] = []
+    commands: list[SendCommand] = []
+    notices: list[Notify] = []
+
+
+class PendingCommand(msgspec.Struct):
+    """A command that the gateway has not answered. next_us: when it is sent again."""
+
+    command: Command
+    incident: str
+    next_us: int
+
+
+class SiteState(msgspec.Struct):
+    """The checkpoint; parts that have their own form are nested as raw JSON."""
+
+    now_us: int
+    book: msgspec.Raw
+    ledger: msgspec.Raw
+    engine: msgspec.Raw | None
+    watches: dict[str, WatchState]
+    lacks: LackState
+    pending: dict[str, PendingCommand]
+    samples: dict[str, list[Sample]]
+    seen_us: dict[str, int]
+
+
+_decoder = msgspec.json.Decoder(SiteState)
+
+
+class SiteWorker:
+    """One site. Owned by one partition's worker; not thread-safe."""
+
+    def __init__(
+        self, inventory: Inventory, titles: Mapping[str, Text], engine: CloudEngine | None, now_us: int
+    ) -> None:
+        """now_us: since when the cloud listens for this site."""
+        self._inventory, self._site = inventory, inventory.site
+        self._path = self._site.tenancy.path
+        self._engine = engine
+        self._now_us = now_us
+        self._book = IncidentBook(inventory, titles)
+        self._gap_rows = GapRows(self._site.tenancy, Ledger())
+        self._watches = {self._site.gateway.id: GatewayWatch(self._site, self._site.gateway.id, now_us)}
+        self._lacks = SiteLacks(inventory, titles)
+        self._plots = PlotBuffers(inventory)
+        self._pending: dict[str, PendingCommand] = {}
+        self._seen_us: dict[str, int] = {}
+        self._bad: set[str] = set()
+        # Not in the checkpoint: which plots changed since they were last stored.
+        self._redraw: dict[str, None] = {}
+        self._drawn_us = 0
+
+    # --- steps --------------------------------------------------------------------------------------------
+
+    def step(self, envelope: UpEnvelope | ActEnvelope) -> Effects:
+        """Take one message of the stream."""
+        effects = Effects([], [], [])
+        if isinstance(envelope, ActEnvelope):
+            self._now_us = max(self._now_us, envelope.at_us)
+            self._act(envelope, effects)
+        else:
+            self._now_us = max(self._now_us, envelope.arrived_us)
+            self._up(envelope, effects)
+        self._settle(effects)
+        return effects
+
+    def tick(self, now_us: int) -> Effects:
+        """Let time pass."""
+        effects = Effects([], [], [])
+        self._now_us = max(self._now_us, now_us)
+        for watch in self._watches.values():
+            was_silent = watch.state.silent
+            for impairment in watch.overdue(self._now_us):
+                self._lack(ImpairmentChange(impairment), effects)
+            if watch.state.silent and not was_silent:
+                effects.changes.append(GatewayRow(watch.view()))
+        for change in self._lacks.expire(self._now_us):
+            self._lack(change, effects)
+        due_us = self._engine.due_us() if self._engine else None
+        if self._engine and due_us is not None and due_us <= self._now_us:
+            self._decided(self._engine.step((), self._now()), effects)
+        self._incidents(self._book.tick(self._now_us), effects)
+        self._settle(effects)
+        return effects
+
+    def due_us(self) -> int:
+        """When `tick` will next have something to do (µs since 1970)."""
+        dues = [watch.due_us() for watch in self._watches.values()]
+        dues += [pending.next_us for pending in self._pending.values()]
+        dues += [due for due in (self._book.due_us(), self._lacks.due_us()) if due is not None]
+        if self._engine and (due := self._engine.due_us()) is not None:
+            dues.append(due)
+        if self._redraw:
+            dues.append(self._drawn_us + PLOT_EVERY_US)
+        return min(dues)
+
+    def listen_from(self, now_us: int) -> None:
+        """After a pause of the cloud itself: silence counts from now."""
+        for watch in self._watches.values():
+            watch.listen_from(now_us)
+
+    def lack(self, change: ImpairmentChange) -> Effects:
+        """An impairment that the shell found (a message that could not be applied)."""
+        effects = Effects([], [], [])
+        self._lack(change, effects)
+        return effects
+
+    def first_rows(self) -> Effects:
+        """What the board should show of a site before anything was heard of it."""
+        return Effects([GatewayRow(watch.view()) for watch in self._watches.values()], [], [])
+
+    # --- what comes up ------------------------------------------------------------------------------------
+
+    def _up(self, envelope: UpEnvelope, effects: Effects) -> None:
+        batch = envelope.batch
+        applied, rows = self._gap_rows.apply(batch, self._now_us)
+        effects.changes += rows
+        watch = self._watches.get(batch.gateway)
+        if watch is not None and watch.heard(self._now_us):
+            change = self._lacks.end(ImpairmentKind.GATEWAY_SILENT, batch.gateway, self._now_us)
+            if change is not None:
+                self._lack_changed(change, effects)
+            effects.changes.append(GatewayRow(watch.view()))
+        for record in applied.fresh:
+            self._record(record, batch.gateway, effects)
+
+    def _record(self, record: Record, gateway: str, effects: Effects) -> None:
+        body = record.body
+        if isinstance(body, ReadingsRecord):
+            self._readings(body.readings, effects)
+        elif isinstance(body, AlarmRecord):
+            self._keep(body.readings, effects)
+            self._alarm(body.transition, gateway, effects)
+        elif isinstance(body, ImpairmentRecord):
+            self._lack(body.change, effects)
+        elif isinstance(body, CommandResultRecord):
+            self._answered(body.result, effects)
+        elif isinstance(body, OutputRecord):
+            state = f"{body.output} {'on' if body.on else 'off'} ({body.proof})"
+            effects.changes.append(AuditRow(self._path, body.at_us, "output", "", "", f"{state} by {body.cause}"))
+            self._incidents(self._book.remark(body.cause, "output", body.at_us, state), effects)
+        elif isinstance(body, HeartbeatRecord):
+            self._heartbeat(body, gateway, effects)
+        elif isinstance(body, LossRecord):
+            detail = f"{gateway} {body.epoch} {body.lane.value} {list(body.ranges)}: {body.reason}"
+            effects.changes.append(AuditRow(self._path, body.at_us, "loss_declared", "", "", detail))
+
+    def _readings(self, readings: tuple[Reading, ...], effects: Effects) -> None:
+        self._keep(readings, effects)
+        if self._engine is not None:
+            known = tuple(reading for reading in readings if reading.point in self._inventory.points)
+            self._decided(self._engine.step(known, self._now(), tuple(r.point for r in known)), effects)
+
+    def _keep(self, readings: Iterable[Reading], effects: Effects) -> None:
+        """For plots, and for whether the point can be believed now (the latest counts, backlog does not)."""
+        changed: list[IncidentChange] = []
+        for reading in readings:
+            if self._plots.add(reading):
+                zone = self._plots.zone_of(reading.point)
+                self._redraw.update((i.id, None) for i in self._book.open_incidents() if zone in i.zones)
+            if reading.point not in self._inventory.points:
+                continue
+            if reading.receive_time_us < self._seen_us.get(reading.point, 0):
+                continue
+            self._seen_us[reading.point] = reading.receive_time_us
+            bad = reading.quality is Quality.BAD
+            (self._bad.add if bad else self._bad.discard)(reading.point)
+            changed += self._book.reading(reading.point, reading.reason.value if bad else "", self._now_us)
+        self._incidents(changed, effects)
+
+    def _alarm(self, step: AlarmTransition, gateway: str, effects: Effects) -> None:
+        if step.hazard is Hazard.PROOF:
+            watch = self._watches.get(gateway)
+            if watch is not None and step.state is AlarmState.RAISED:
+                effects.changes.append(ProofRow(watch.proof(step.at_us, self._now_us)))
+                change = self._lacks.end(ImpairmentKind.PROOF_MISSING, gateway, self._now_us)
+                if change is not None:
+                    self._lack_changed(change, effects)
+        elif step.hazard is Hazard.FAULT:
+            for change in self._lacks.fault(step):
+                self._lack_changed(change, effects)
+        else:
+            self._incidents(self._book.apply(step, self._now_us), effects)
+
+    def _decided(self, steps: tuple[AlarmTransition, ...], effects: Effects) -> None:
+        """What the cloud's own engine found."""
+        for step in steps:
+            self._alarm(step, self._site.gateway.id, effects)
+
+    def _heartbeat(self, beat: HeartbeatRecord, gateway: str, effects: Effects) -> None:
+        watch = self._watches.get(gateway)
+        if watch is None:
+            return
+        watch.heartbeat(beat)
+        effects.changes.append(GatewayRow(watch.view()))
+        if self._engine is not None:
+            # Telemetry tells changes only; that the gateway lives and has not called a point bad proves the rest.
+            fresh = tuple(point for point in self._seen_us if point not in self._bad)
+            self._decided(self._engine.step((), self._now(), fresh), effects)
+
+    # --- what lacks ---------------------------------------------------------------------------------------
+
+    def _lack(self, change: ImpairmentChange, effects: Effects) -> None:
+        """Enter a change that somebody reports; repetitions and stragglers change nothing."""
+        entered = self._lacks.enter(change)
+        if entered is not None:
+            self._lack_changed(entered, effects)
+
+    def _lack_changed(self, change: ImpairmentChange, effects: Effects) -> None:
+        """A lack has begun or ended in the register."""
+        i, ended = change.impairment, change.ended_us > 0
+        effects.changes.append(self._lacks.row(change))
+        effects.changes.append(AuditRow(
+            self._path, change.ended_us or i.since_us, f"{i.kind.value} {'ended' if ended else 'began'}", i.who, "",
+            f"{i.subject} {i.why} {i.compensation}".strip()))
+        at_us = change.ended_us or self._now_us
+        self._incidents(self._book.impairment(i, ended=ended, at_us=at_us), effects)
+
+    # --- people and the way down --------------------------------------------------------------------------
+
+    def _act(self, act: ActEnvelope, effects: Effects) -> None:
+        result = self._book.act(act.incident, act.action, who=act.who, why=act.why, request=act.request,
+                                at_us=act.at_us)
+        self._incidents(result.changes, effects)
+        effects.changes.append(OutcomeRow(self._path, act.request, act.incident, result.outcome))
+
+    def _answered(self, result: CommandResult, effects: Effects) -> None:
+        detail = f"{result.kind.value} {result.target}: {result.outcome.value} {result.detail}".strip()
+        effects.changes.append(AuditRow(self._path, result.at_us, "command_result", result.who, "", detail))
+        if result.kind is not CommandKind.ALARM_ACKNOWLEDGED:
+            return
+        done = result.outcome in (CommandOutcome.APPLIED, CommandOutcome.ALREADY_APPLIED)
+        refused = "" if done else result.detail or result.outcome.value
+        self._incidents(self._book.gateway_told(result.target, result.at_us, refused=refused), effects)
+
+    def _tell_gateway(self, effects: Effects) -> None:
+        """Commands for acknowledgements that are not answered: new ones now, others when they are due."""
+        wanted: dict[str, PendingCommand] = {}
+        for incident_id, alarm, who in self._book.to_tell():
+            incident = self._book.incident(incident_id)
+            since_us = incident.acknowledged_us if incident else 0
+            name = row_id(self._path, "acknowledged", incident_id, alarm, str(since_us))
+            wanted[name] = self._pending.get(name) or PendingCommand(
+                Command(name, CommandKind.ALARM_ACKNOWLEDGED, alarm, who, "", self._now_us,
+                        self._now_us + TELL_FOR_US),
+                incident_id, self._now_us)
+        self._pending = wanted
+        address = GatewayAddress(self._site.tenancy, self._site.gateway.id)
+        for pending in wanted.values():
+            if self._now_us > pending.command.expires_us:
+                changes = self._book.gateway_told(pending.command.target, self._now_us, refused="no answer for a day")
+                self._incidents(changes, effects)
+            elif self._now_us >= pending.next_us:
+                pending.next_us = self._now_us + TELL_EVERY_US
+                effects.commands.append(SendCommand(address, pending.command))
+
+    # --- effects ------------------------------------------------------------------------------------------
+
+    def _incidents(self, changes: Iterable[IncidentChange], effects: Effects) -> None:
+        for change in changes:
+            if change.audit:
+                effects.changes.append(AuditRow(self._path, change.at_us, change.what, change.who, change.incident,
+                                                change.detail))
+            if change.incident:
+                self._redraw.setdefault(change.incident, None)
+                self._drawn_us = 0  # at once
+            if change.notify:
+                effects.notices.append(Notify(self._path, change.incident, change.what, change.at_us))
+
+    def _settle(self, effects: Effects) -> None:
+        """What follows from the step: commands to send, views to store."""
+        self._tell_gateway(effects)
+        if self._redraw and self._now_us >= self._drawn_us + PLOT_EVERY_US:
+            for name in self._redraw:
+                incident = self._book.incident(name)
+                if incident is not None:
+                    effects.changes.append(IncidentRow(self._book.view(name, self._plots.plots(incident))))
+            self._redraw = {}
+            self._drawn_us = self._now_us
+
+    def _now(self) -> Now:
+        """The site's time for the engine: one monotonic life, whatever machine runs the worker."""
+        return Now(self._now_us, self._now_us, CLOUD_BOOT)
+
+    # --- keeping ------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> bytes:
+        """Everything that must survive, as JSON; equal histories give equal bytes."""
+        zones = {zone for incident in self._book.open_incidents() for zone in incident.zones}
+        return msgspec.json.encode(SiteState(
+            now_us=self._now_us, book=msgspec.Raw(self._book.checkpoint()),
+            ledger=msgspec.Raw(self._gap_rows.ledger.checkpoint()),
+            engine=msgspec.Raw(msgspec.json.encode(self._engine.checkpoint())) if self._engine else None,
+            watches={name: watch.state for name, watch in self._watches.items()}, lacks=self._lacks.state(),
+            pending=self._pending, samples=self._plots.kept(zones), seen_us=self._seen_us,
+        ))
+
+    def resume(self, checkpoint: bytes) -> None:
+        """From a checkpoint; ValueError where it does not fit."""
+        state = _decoder.decode(checkpoint)
+        self._now_us = state.now_us
+        self._book.resume(bytes(state.book))
+        self._gap_rows = GapRows(self._site.tenancy, Ledger.resume(bytes(state.ledger)))
+        if self._engine is not None and state.engine is not None:
+            self._engine.resume(msgspec.json.decode(state.engine, type=bytes))
+        for name, watched in state.watches.items():
+            if name in self._watches:
+                self._watches[name].state = watched
+        self._lacks.resume(state.lacks)
+        self._pending, self._seen_us = state.pending, state.seen_us
+        self._bad = {point for point in self._seen_us if self._book.trust.has_bad_reading(point)}
+        self._plots.resume(state.samples)
