@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from device_model.profile import DeviceProfile, ProfilePoint, RegisterType, StateCode, Table
+from device_model.profile import DeviceClass, DeviceProfile, ProfilePoint, RegisterType, StateCode, Table
 from device_model.quantities import QUANTITIES, to_canonical
 from device_model.reading import Reason, Value
 from firmware_sim.image import NoSuchAddress, RegisterImage, raw_limits, raw_of_value
@@ -28,10 +28,13 @@ ALARM_QUANTITIES = frozenset({"smoke_alarm", "heat_alarm", "fire_alarm", "call_p
 _TRUE_WHEN_HEALTHY = frozenset({"head_present", "mains_ok", "link_ok", "valve_open"})
 # What a healthy device in an ordinary room shows (canonical units); everything else starts at zero.
 _ORDINARY = {
-    "temperature": 21.0, "humidity": 45.0, "voltage": 230.0, "frequency": 50.0, "oxygen": 20.9, "co2": 450.0,
+    "temperature": 21.0, "humidity": 45.0, "voltage": 12.0, "frequency": 50.0, "oxygen": 20.9, "co2": 450.0,
     "battery": 100.0, "state_of_charge": 80.0, "power_factor": 0.98, "pressure": 101_325.0, "signal": -60.0,
     "link_quality": 200.0, "gas_resistance_ratio": 1.0,
 }
+_MAINS_V = 230.0
+_MAINS_CLASSES = frozenset({DeviceClass.POWER_METER, DeviceClass.UPS, DeviceClass.CHARGER})
+_CELL_V = 3.6
 _BOOLEAN_WORDS = {True: 1, False: 0}
 
 
@@ -190,6 +193,8 @@ class VirtualDevice:
                     self._values[point.id] = sensor.alarm or held
                 else:
                     self._values[point.id] = seen
+            elif point.quantity == "uptime" and self.answers:
+                self._values[point.id] = convert_unit("uptime", self._time_s - self._boots_until_s, "s", point.unit)
         self.testing = testing
         self._show_all()
 
@@ -384,7 +389,12 @@ def _first_value(profile: DeviceProfile, point: ProfilePoint) -> Value:
             return float(_roomy_decimals(profile, user))
     if point.id == "reset_code":
         return 234.0
-    value = convert_unit(point.quantity, _ORDINARY.get(point.quantity, 0.0), quantity.canonical, point.unit)
+    ordinary = _ORDINARY.get(point.quantity, 0.0)
+    if point.quantity == "voltage" and "cell" in point.id:
+        ordinary = _CELL_V
+    elif point.quantity == "voltage" and profile.device_class in _MAINS_CLASSES and "battery" not in point.id:
+        ordinary = _MAINS_V
+    value = convert_unit(point.quantity, ordinary, quantity.canonical, point.unit)
     low = point.minimum if point.minimum is not None else value
     high = point.maximum if point.maximum is not None else value
     return float(min(high, max(low, value)))
@@ -395,7 +405,8 @@ def _roomy_decimals(profile: DeviceProfile, user: ProfilePoint) -> int:
     source = user.register
     if source is None or source.type in (RegisterType.F32, RegisterType.F64):
         return 0
-    largest = user.range_maximum or user.maximum or 100.0
+    # Without a stated range: instruments of this kind show up to 100 % or some hundreds of their unit.
+    largest = user.range_maximum or user.maximum or (100.0 if "%" in user.unit else 1000.0)
     unit = next((u for u in source.unit_codes.values() if u == user.unit), next(iter(source.unit_codes.values()), ""))
     if unit:
         largest = convert_unit(user.quantity, largest, user.unit, unit)
