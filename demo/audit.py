@@ -27,18 +27,23 @@ class StreamAudit(msgspec.Struct, frozen=True):
     declared_lost: int
 
 
-def audit_stream(envelopes: Iterable[UpEnvelope]) -> StreamAudit:
-    """Judge all batches of a stream, in any order."""
+def audit_stream(envelopes: Iterable[UpEnvelope], *, judged_until_us: int) -> StreamAudit:
+    """Judge all batches of a stream, in any order.
+
+    What a gateway named (in a heartbeat, or by a record's number) up to `judged_until_us` (arrival, µs since 1970)
+    must be there or be declared lost; what it named later may still be on its way.
+    """
     stored: dict[StreamName, RangeSet] = {}
     declared: dict[StreamName, RangeSet] = {}
     last: dict[StreamName, int] = {}
     duplicates = 0
     for envelope in envelopes:
         batch = envelope.batch
+        judged = envelope.arrived_us <= judged_until_us
         owner = f"{envelope.path}/{batch.gateway}"
         for record in batch.records:
             body = record.body
-            if isinstance(body, HeartbeatRecord):
+            if isinstance(body, HeartbeatRecord) and judged:
                 for lane, (epoch, sequence) in body.last.items():
                     key = (owner, epoch, lane)
                     last[key] = max(last.get(key, 0), sequence)
@@ -53,7 +58,8 @@ def audit_stream(envelopes: Iterable[UpEnvelope]) -> StreamAudit:
             if record.sequence in numbers:
                 duplicates += 1
             numbers.add(record.sequence, record.sequence)
-            last[key] = max(last.get(key, 0), record.sequence)
+            if judged:
+                last[key] = max(last.get(key, 0), record.sequence)
     gaps = lost_count = 0
     for key, end in last.items():
         if is_memory_epoch(key[1]) or end == 0:
@@ -64,7 +70,9 @@ def audit_stream(envelopes: Iterable[UpEnvelope]) -> StreamAudit:
             unexplained = explained.missing(first, final)
             gaps += sum(b - a + 1 for a, b in unexplained)
             lost_count += final - first + 1 - sum(b - a + 1 for a, b in unexplained)
-    received = sum(numbers.count() for numbers in stored.values())
+    received = sum(
+        end - sum(b - a + 1 for a, b in stored.get(key, RangeSet()).missing(1, end)) for key, end in last.items() if end
+    )
     return StreamAudit(sum(last.values()), received, duplicates, gaps, lost_count)
 
 
