@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from device_model.errors import ConfigError, Finding, TocsinError
 from device_model.profile import DeviceProfile
@@ -74,6 +75,8 @@ def run_simulation(
 ) -> None:
     """Run a scenario until interrupted, or for so many real seconds. Exits 1 with a message on a wrong file or a
     busy port."""
+    if not structlog.is_configured():  # standard output carries the outcome
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         world = read_scenario(path, lines=lines)
         outcome = asyncio.run(_run(world, truth, duration_s, quiet=as_json))

@@ -79,6 +79,7 @@ class VirtualDevice:
         self._time_s = 0.0
         self._boots_until_s = 0.0
         self._warm_at_s = profile.warm_up_s if cold else 0.0
+        self._keeps_time = any(point.quantity == "uptime" for point in profile.points)
         self._hush_until_s = -1.0
         self._test_until_s = -1.0
         for point in profile.points:
@@ -180,6 +181,9 @@ class VirtualDevice:
     def advance(self, elapsed_s: float) -> None:
         """Let shown time pass."""
         self._time_s += elapsed_s
+        if not (self._sensors or self._keeps_time or self.testing or self._time_s < self._test_until_s
+                or self._time_s - elapsed_s <= self._warm_at_s):
+            return  # nothing moves in it: fleets are mostly of such devices
         hush = HUSH_FACTOR if self._time_s < self._hush_until_s else 1.0
         testing = self._time_s < self._test_until_s
         for point in self.profile.points:

@@ -1,4 +1,4 @@
-"""Every shipped Modbus profile as a device, read point by point by mbpoll and decoded here by hand from the raw words.
+"""Every shipped Modbus profile as a device, read point by point by mbpoll and decoded by hand from the raw words.
 
 The decoder below is written from the words of device_model/profile.py and shares nothing with the simulator or the
 driver: what it finds must be what was set, to the resolution of the register.
