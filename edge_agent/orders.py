@@ -160,13 +160,13 @@ class OrderDesk:
 
     def _absent(self, command: Command, kind: ImpairmentKind, limit_us: int, now: Now) -> OrderStep:
         self._class_of(command.target)
+        given_s = 0.0 if command.value is None else float(command.value)
         if command.value is None and kind is ImpairmentKind.IN_TEST:
-            duration_us = limit_us
-        else:
-            duration_us = round(float(command.value or 0.0) * SECOND_US)
-        if not 0 < duration_us <= limit_us:
+            given_s = limit_us / SECOND_US
+        if not 0 < given_s <= limit_us / SECOND_US:  # also what is not a number
             raise LawRefusal(6 if kind is ImpairmentKind.IN_TEST else 2,
                              f"it must end by itself: give 1 to {limit_us // SECOND_US} s")
+        duration_us = round(given_s * SECOND_US)
         until_us = now.wall_us + duration_us
         ended = self._register.end(kind, command.target, now.wall_us)
         begun = self._register.begin(Impairment(
