@@ -166,7 +166,7 @@ class SqliteJournal:
             self._drop_writer()
             opened.set_exception(fault)
             return
-        except Exception as error:  # the thread's boundary: whoever waits for open() must hear of it
+        except Exception as error:  # noqa: BLE001 — the thread's boundary: whoever waits for open() must hear of it
             self._drop_writer()
             opened.set_exception(_fault(self._path, error))
             return
@@ -194,7 +194,7 @@ class SqliteJournal:
             for job in jobs:
                 job.work(connection)
             connection.execute("COMMIT")
-        except Exception as error:  # the thread's boundary: whoever waits for a commit must hear of it
+        except Exception as error:  # noqa: BLE001 — the thread's boundary: whoever waits for a commit must hear of it
             self._acknowledged = before[0]
             while len(self._to_delete) > before[1]:
                 self._to_delete.pop()

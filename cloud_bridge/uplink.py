@@ -1,0 +1,222 @@
+"""Uplink (I/O): carries the outbox to the cloud, and what the cloud says back.
+
+    outbox.to_send ──► one task per order ──► memory, or store.read~ ──► Batches ──► link.publish~
+    link.messages~ ──► acknowledgement ──► outbox ──► store.acknowledge~ (gathered for 2 s: spares the SD card)
+                  └──► command ──► the callback
+
+Each order has a task of its own, so that neither a hung disk nor a slow PUBACK of telemetry holds an alarm. The
+outbox's windows bound how many there are. Nothing here is state: a restart begins with what the journal knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from cloud_bridge.downlink import read_down
+from cloud_bridge.flights import SendOrder
+from cloud_bridge.lanes import Outbox
+from device_model.clock import SECOND_US, Clock
+from device_model.command import Command
+from device_model.errors import LocalFault, PeerError
+from device_model.messages import (
+    BATCH_BYTES_MAX,
+    WIRE_VERSION,
+    Batch,
+    BatchAck,
+    GatewayAddress,
+    HeartbeatRecord,
+    Lane,
+    Record,
+    encode,
+)
+from device_model.ports import MessageLink, Store
+from device_model.ranges import RangeSet
+
+log = structlog.get_logger(__name__)
+
+# How often it is looked whether the link is there: a cut uplink resumes within a second.
+LINK_LOOK_S = 0.5
+# Acknowledgements are gathered so long before the journal hears of them; a crash costs a repetition only.
+ACKNOWLEDGE_GATHER_S = 2.0
+# Room for the Batch's own fields around its records.
+ENVELOPE_BYTES = 1024
+# A send loop that finds itself due again at once still lets others run.
+TURN_MIN_S = 0.01
+
+
+class Uplink:
+    """The outward side of one gateway."""
+
+    def __init__(
+        self, outbox: Outbox, store: Store, link: MessageLink, clock: Clock, address: GatewayAddress, *,
+        heartbeat: Callable[[], HeartbeatRecord], command: Callable[[Command], None], heartbeat_s: float = 30.0,
+    ) -> None:
+        """heartbeat: what to say of ourselves. command: takes each well-formed command, repeated ones too."""
+        self._outbox, self._store, self._link, self._clock, self._address = outbox, store, link, clock, address
+        self._heartbeat, self._command, self._heartbeat_s = heartbeat, command, heartbeat_s
+        self._wake = asyncio.Event()
+        self._orders: set[tuple[Lane, str, int, int]] = set()  # under way right now
+        self._gathered: dict[Lane, RangeSet] = {}
+        self._gathered_event = asyncio.Event()
+        self._was_connected = False
+        self.garbled = 0  # messages from above that made no sense
+        self.published = 0  # batches that the broker took
+
+    def wake(self) -> None:
+        """There may be something new to send."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        self._orders.clear()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_link(), name="uplink watch")
+            tasks.create_task(self._send_loop(tasks), name="uplink send")
+            tasks.create_task(self._receive_loop(), name="uplink receive")
+            tasks.create_task(self._acknowledge_loop(), name="uplink acknowledge")
+            tasks.create_task(self._heartbeat_loop(), name="uplink heartbeat")
+
+    # -- upward --------------------------------------------------------------------------------------------------
+
+    async def _watch_link(self) -> None:
+        while True:
+            connected = self._link.connected
+            if connected and not self._was_connected:
+                self._outbox.reconnected(self._clock.now())
+                self.wake()
+            self._was_connected = connected
+            await self._clock.sleep(LINK_LOOK_S)
+
+    async def _send_loop(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            self._wake.clear()
+            if self._link.connected:
+                for order in self._outbox.to_send(self._clock.now()):
+                    key = (order.lane, order.epoch, order.first, order.last)
+                    # A repetition of an order that still waits for disk or broker would only wait beside it.
+                    if key not in self._orders:
+                        self._orders.add(key)
+                        tasks.create_task(self._carry(order, key))
+            due_us = self._outbox.due_us() if self._link.connected else None
+            await self._woken(None if due_us is None else (due_us - self._clock.now().mono_us) / SECOND_US)
+
+    async def _woken(self, within_s: float | None) -> None:
+        """Return when somebody wakes us, or after that time."""
+        waiting: list[asyncio.Future[object]] = [asyncio.ensure_future(self._wake.wait())]
+        if within_s is not None:
+            waiting.append(asyncio.ensure_future(self._clock.sleep(max(TURN_MIN_S, within_s))))
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def _carry(self, order: SendOrder, key: tuple[Lane, str, int, int]) -> None:
+        try:
+            records = self._outbox.records_of(order)
+            if records is None:
+                records = await self._read(order)
+            for batch in self._batches(order, records):
+                await self._link.publish(self._address.up(order.lane), encode(batch))
+                self.published += 1
+            self._outbox.sent(order, self._clock.now())
+        except PeerError as error:
+            log.debug("batch not taken", lane=str(order.lane), first=order.first, error=str(error))
+        except LocalFault as fault:
+            log.warning("journal not read", lane=str(order.lane), first=order.first, error=str(fault))
+        finally:
+            self._orders.discard(key)
+
+    async def _read(self, order: SendOrder) -> tuple[Record, ...]:
+        """From the disk; what the disk no longer has is declared lost, once."""
+        records: list[Record] = []
+        for first, last in self._outbox.wanted(order):
+            rows = await self._store.read(order.lane, first, last, last - first + 1)
+            records += rows
+            found = RangeSet((row.sequence, row.sequence) for row in rows)
+            missing = found.missing(first, last)
+            if missing:
+                self._outbox.declare_lost(order.lane, missing, "the journal does not give it back",
+                                          self._clock.now())
+        return tuple(records)
+
+    def _batches(self, order: SendOrder, records: Sequence[Record]) -> list[Batch]:
+        """As few as the wire's limit of bytes allows (that of records is the order's already)."""
+        groups: list[list[Record]] = []
+        size = BATCH_BYTES_MAX
+        for record in records:
+            bytes_more = len(encode(record)) + 1
+            if bytes_more > BATCH_BYTES_MAX - ENVELOPE_BYTES:
+                log.error("record too large for the wire", lane=str(order.lane), sequence=record.sequence)
+                if order.epoch != self._outbox.memory_epoch:
+                    self._outbox.declare_lost(order.lane, [(record.sequence,) * 2], "too large for the wire",
+                                              self._clock.now())
+                continue
+            if size + bytes_more > BATCH_BYTES_MAX - ENVELOPE_BYTES:
+                groups.append([])
+                size = 0
+            groups[-1].append(record)
+            size += bytes_more
+        return [Batch(WIRE_VERSION, self._address.gateway, order.epoch, order.lane, tuple(group), order.backlog)
+                for group in groups]
+
+    async def _heartbeat_loop(self) -> None:
+        while True:
+            await self._clock.sleep(0 if self._link.connected else LINK_LOOK_S)
+            if not self._link.connected:
+                continue
+            body = self._heartbeat()
+            now = self._clock.now()
+            epoch, _ = body.last.get(str(Lane.ALARM), (self._outbox.memory_epoch, 0))
+            batch = Batch(WIRE_VERSION, self._address.gateway, epoch, Lane.ALARM,
+                          (Record(0, now.wall_us, now.mono_us, now.boot, body),))
+            try:
+                await self._link.publish(self._address.up(Lane.ALARM), encode(batch))
+            except PeerError as error:
+                log.debug("heartbeat not taken", error=str(error))
+                await self._clock.sleep(LINK_LOOK_S)
+                continue
+            await self._clock.sleep(self._heartbeat_s)
+
+    # -- downward ------------------------------------------------------------------------------------------------
+
+    async def _receive_loop(self) -> None:
+        async for message in self._link.messages():
+            try:
+                what = read_down(message, self._address)
+            except ValueError as error:
+                self.garbled += 1
+                log.warning("message from above not understood", topic=message.topic, error=str(error))
+                continue
+            if isinstance(what, BatchAck):
+                self._take_ack(what)
+            else:
+                self._command(what)
+
+    def _take_ack(self, ack: BatchAck) -> None:
+        for lane, ranges in self._outbox.acknowledged(ack, self._clock.now()):
+            gathered = self._gathered.setdefault(lane, RangeSet())
+            for first, last in ranges:
+                gathered.add(first, last)
+            self._gathered_event.set()
+        # The window has room again.
+        self.wake()
+
+    async def _acknowledge_loop(self) -> None:
+        while True:
+            await self._gathered_event.wait()
+            await self._clock.sleep(ACKNOWLEDGE_GATHER_S)
+            self._gathered_event.clear()
+            gathered, self._gathered = self._gathered, {}
+            for lane, ranges in gathered.items():
+                try:
+                    await self._store.acknowledge(lane, tuple(ranges))
+                except LocalFault as fault:
+                    log.warning("acknowledgement not journaled yet", lane=str(lane), error=str(fault))
+                    again = self._gathered.setdefault(lane, RangeSet())
+                    for first, last in ranges:
+                        again.add(first, last)
+                    self._gathered_event.set()
