@@ -71,7 +71,8 @@ def audit_stream(envelopes: Iterable[UpEnvelope], *, judged_until_us: int) -> St
             gaps += sum(b - a + 1 for a, b in unexplained)
             lost_count += final - first + 1 - sum(b - a + 1 for a, b in unexplained)
     received = sum(
-        end - sum(b - a + 1 for a, b in stored.get(key, RangeSet()).missing(1, end)) for key, end in last.items() if end
+        end - sum(b - a + 1 for a, b in stored.get(key, RangeSet()).missing(1, end))
+        for key, end in last.items() if end
     )
     return StreamAudit(sum(last.values()), received, duplicates, gaps, lost_count)
 
