@@ -83,8 +83,7 @@ class SimRuntime:
                 self.addresses[line.id] = await opened.start()
             # The scenario's time begins when its ports are open.
             self._start_us = self._clock.now().mono_us
-            self._write([{"what": "start", "scenario": self.world.scenario.scenario, "at_s": 0.0,
-                          "lines": self.addresses}])
+            self._write([Truth("start", 0.0, self.world.scenario.scenario)])
             self.ready.set()
             await self._turn()
         finally:
@@ -113,13 +112,14 @@ class SimRuntime:
             if self._on_truth is not None:
                 self._on_truth(truth)
             _log.info("happened", **msgspec.to_builtins(truth))
-        self._write([msgspec.to_builtins(truth) for truth in truths])
+        self._write(truths)
 
-    def _write(self, rows: list[dict[str, object]]) -> None:
+    def _write(self, truths: list[Truth]) -> None:
         if self._truth_path is None:
             return
-        stamp = {"real_mono_us": real_mono_us(), "wall_us": self._clock.now().wall_us}
-        text = "".join(msgspec.json.encode({**row, **stamp}).decode() + "\n" for row in rows)
+        stamp = {"real_us": real_mono_us(), "wall_us": self._clock.now().wall_us}
+        text = "".join(msgspec.json.encode({**stamp, **msgspec.structs.asdict(truth)}).decode() + "\n"
+                       for truth in truths)
         # A few short lines a minute: written at once so that a reader sees them and a kill loses none.
         with self._truth_path.open("a", encoding="utf-8") as file:
             file.write(text)

@@ -31,10 +31,16 @@ STEP_S = 0.25
 _HOUR_S = 3600.0
 
 
-class Truth(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that really happened. what: "stimulus" (a point shows another value), "fault" or "cut" (`value` true
-    begins, false ends). at_s: shown seconds since the scenario began. kind: of the fault or cut; of a number
-    whether it is "over" its threshold or "under"; "test" while the device is under test."""
+class Truth(msgspec.Struct, frozen=True):
+    """Something that really happened.
+
+    what: "start" (`device` names the scenario), "stimulus" (a point shows another value), "fault" or "cut"
+        (`value` true begins, false ends; a cut's `device` is the proxy).
+    at_s: shown seconds since the scenario began.
+    fire: id of the fire that caused it, "" for none.
+    kind: of the fault or cut; of a number whether it is "over" its threshold or "under"; "test" while the device
+        is under test.
+    """
 
     what: str
     at_s: float

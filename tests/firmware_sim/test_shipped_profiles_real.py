@@ -48,7 +48,7 @@ def may_set(point: ProfilePoint, profile: DeviceProfile) -> bool:
     named = {name for p in profile.points if p.register
              for name in (p.register.unit_point, p.register.decimals_point)}
     return point.register is not None and point.id not in named and not point.state_codes \
-        and point.quantity not in ("state_code", "uptime")
+        and point.quantity not in ("state_code", "uptime", "low_battery")  # the last follows the battery
 
 
 def chosen(point: ProfilePoint, noise: Noise) -> bool | float:
