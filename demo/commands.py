@@ -23,7 +23,8 @@ from device_model.system_clock import real_mono_us
 SETTLE_S = 4.0
 TOUR = """
   The board        {url}
-  What happens     three house fires, recorded by NIST, play at {speed:g} × life into simulated detectors on real ports
+  What happens     three house fires, recorded by NIST, play at {speed:g} × life into simulated detectors
+                   on real Modbus TCP and MQTT ports
     ~ 5 s          Flat 301: smoke detector in the bedroom (Modbus TCP), then the hall (MQTT), then heat
     ~ 13 s         Flat 402: faster, with carbon monoxide
     ~ 16–19 s      Riverside's uplink is cut: the board says that it is not heard; nothing is lost, all arrives after
@@ -82,13 +83,16 @@ def run_demo(
     try:
         with contextlib.ExitStack() as stack:
             folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-demo-")))
-            return asyncio.run(_demo(folder.resolve(), for_s, headless, speed, port, as_json))
+            folder = folder.resolve()
+            return asyncio.run(_demo(folder, for_s=for_s, headless=headless, speed=speed, port=port, as_json=as_json))
     except TocsinError as error:
         print(f"tocsin demo: {error}", file=sys.stderr)
         return 1
 
 
-async def _demo(folder: Path, for_s: float | None, headless: bool, speed: float, port: int, as_json: bool) -> int:
+async def _demo(
+    folder: Path, *, for_s: float | None, headless: bool, speed: float, port: int, as_json: bool
+) -> int:
     def say(text: str) -> None:
         print(f"· {text}", file=sys.stderr, flush=True)
 

@@ -85,7 +85,7 @@ class Stack:
                 return
             await asyncio.sleep(0.2)
         words = "\n".join(f"{c.name}: {c.last_words(2)}" for c in self.children.values() if "gateway" in c.name)
-        raise LocalFault(f"the gateways were not heard within {GATEWAYS_READY_S:.0f} s; the ends of their logs:\n{words}")
+        raise LocalFault(f"the gateways were not heard within {GATEWAYS_READY_S:.0f} s; their last words:\n{words}")
 
     async def stop(self) -> None:
         """End all processes, devices first."""
@@ -129,7 +129,8 @@ class Stack:
         for site in SITES:
             content = load(HERE / "sites" / f"{site}.yaml")
             tenancy = Tenancy.of(content["site"]["path"])
-            keys = enrol_into(authority, GatewayAddress(tenancy, content["gateway"]["id"]), self.folder / f"keys-{site}")
+            address = GatewayAddress(tenancy, content["gateway"]["id"])
+            keys = enrol_into(authority, address, self.folder / f"keys-{site}")
             cloud = {
                 "host": "127.0.0.1", "port": uplink if site == "riverside" else mqtt,
                 "ca_file": str(keys.ca_file), "certificate_file": str(keys.certificate_file),
