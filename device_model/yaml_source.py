@@ -191,7 +191,7 @@ def _convert(source: Source, path: Path, kind: Any, findings: list[Finding]) -> 
             except msgspec.ValidationError as error:
                 findings.append(source.finding((*path, key), f"key {key!r}: {str(error).lower()}", _remedy(key_kind)))
         return {key: _convert(source, (*path, key), value_kind, findings) for key in content}
-    if isinstance(content, bool) and isinstance(kind, type) and issubclass(kind, StrEnum) and {"on", "off"} <= set(kind):
+    if isinstance(content, bool) and isinstance(kind, type) and issubclass(kind, StrEnum):
         content = "on" if content else "off"  # YAML 1.1 reads the bare words as true and false; here they are words
     if isinstance(content, float) and not math.isfinite(content):
         findings.append(source.finding(path, f"{_name(path)} is not a finite number", "write a plain number"))
