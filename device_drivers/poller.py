@@ -1,0 +1,154 @@
+"""Poller (I/O): runs one Modbus line. All judgement is in `register_driver.py`; here bytes are awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from device_drivers.driver import DriverEvent, Emit, LineDevice, LineUnreachable
+from device_drivers.line_schedule import Failed, OrderDone, Outcome, Transaction, Wait
+from device_drivers.register_driver import RegisterLine
+from device_drivers.register_plan import Learnt
+from device_model.clock import Clock
+from device_model.errors import LocalFault, PeerGarbled, PeerRefused, PeerSilent
+from device_model.ports import LineExchange, LineReply, LineRequest
+from device_model.reading import Reason
+from device_model.site import Line
+
+_log = structlog.get_logger(__name__)
+_BUG_PAUSE_S = 1.0  # after a fault of our own: do not spin
+
+
+class LinePoller:
+    """One master of one line: polls, writes and scans go through one schedule, one transaction at a time."""
+
+    def __init__(self, line: Line, devices: Sequence[LineDevice], exchange: LineExchange, clock: Clock, emit: Emit,
+                 *, jitter: Callable[[], float] | None = None, learnt: Mapping[str, Learnt] | None = None) -> None:
+        """`jitter` gives numbers in [0, 1); by default a sequence that depends on the line's name only."""
+        self._line = line
+        self._exchange = exchange
+        self._clock = clock
+        self._emit = emit
+        self._core = RegisterLine(line, devices, clock.now(), jitter or _spread(line.id), learnt)
+        self._wake = asyncio.Event()
+        self._orders: dict[int, asyncio.Future[LineReply]] = {}
+
+    @property
+    def core(self) -> RegisterLine:
+        """The pure part, for diagnosis and hot change."""
+        return self._core
+
+    async def run(self) -> None:
+        """Poll until cancelled. No misbehaviour of a device or line ends it."""
+        try:
+            while True:
+                try:
+                    await self._turn()
+                except Exception as problem:  # noqa: BLE001
+                    # Task boundary: a fault of ours must not end the watch over the other devices of the line.
+                    _log.exception("line_turn_failed", line=self._line.id, problem=str(problem))
+                    await self._clock.sleep(_BUG_PAUSE_S)
+        finally:
+            for future in self._orders.values():
+                future.cancel()
+            self._orders.clear()
+            await self._exchange.close()
+
+    async def write(self, device: str, point: str, value: bool | float) -> None:
+        """Set a writable point, ahead of every poll; returns when the device echoed it.
+
+        Raises PeerSilent, PeerRefused, PeerGarbled; LocalFault when not writable or too many writes wait.
+        """
+        await self._ordered(self._core.write(device, point, value))
+
+    async def ask(self, request: LineRequest, *, timeout_s: float) -> LineReply:
+        """One read of a scan or diagnosis, behind all else. Raises as `write`."""
+        return await self._ordered(self._core.ask(request, timeout_s))
+
+    async def _ordered(self, token: int) -> LineReply:
+        future: asyncio.Future[LineReply] = asyncio.get_running_loop().create_future()
+        self._orders[token] = future
+        self._wake.set()
+        try:
+            return await future
+        finally:
+            self._orders.pop(token, None)
+
+    async def _turn(self) -> None:
+        now = self._clock.now()
+        self._tell(self._core.look_for_silence(now))
+        step = self._core.next(now)
+        if isinstance(step, Wait):
+            await self._rest((step.until_us - now.mono_us) / 1e6)
+            return
+        outcome = await self._carry(step)
+        result = self._core.done(step, outcome, self._clock.now())
+        self._tell(result.events)
+        for order in result.orders:
+            self._finish(order)
+        if result.hold_us:
+            await self._exchange.drain(result.hold_us / 1e6)
+
+    async def _carry(self, transaction: Transaction) -> Outcome:
+        try:
+            return await self._exchange.exchange(transaction.request, timeout_s=transaction.timeout_us / 1e6)
+        except LineUnreachable as silent:
+            return Failed(Reason.LINE_DOWN, str(silent))
+        except PeerSilent as silent:
+            return Failed(Reason.SILENT, str(silent))
+        except PeerRefused as refused:
+            return Failed(Reason.REFUSED, str(refused), refused.code)
+        except PeerGarbled as garbled:
+            return Failed(Reason.GARBLED, str(garbled))
+        except LocalFault as fault:
+            return Failed(Reason.LINE_DOWN, str(fault))
+
+    async def _rest(self, delay_s: float) -> None:
+        """Sleep on the line's clock, or until somebody wants to write."""
+        if self._wake.is_set():
+            self._wake.clear()
+            return
+        sleeper = asyncio.ensure_future(self._clock.sleep(max(0.0, delay_s)))
+        waker = asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait((sleeper, waker), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeper.cancel()
+            waker.cancel()
+            self._wake.clear()
+
+    def _tell(self, events: Sequence[DriverEvent]) -> None:
+        for event in events:
+            self._emit(event)
+
+    def _finish(self, order: OrderDone) -> None:
+        future = self._orders.get(order.token)
+        if future is None or future.done():
+            return
+        if order.reply is not None:
+            future.set_result(order.reply)
+        elif order.fault is not None:
+            future.set_exception(_as_error(order.fault))
+
+
+def _as_error(fault: Failed) -> Exception:
+    if fault.reason is Reason.REFUSED:
+        return PeerRefused(fault.detail, fault.code)
+    if fault.reason is Reason.GARBLED:
+        return PeerGarbled(fault.detail)
+    return PeerSilent(fault.detail)
+
+
+def _spread(name: str) -> Callable[[], float]:
+    """Numbers in [0, 1) that differ between lines and repeat between runs (a Weyl sequence)."""
+    state = zlib.crc32(name.encode()) / 2**32
+
+    def following() -> float:
+        nonlocal state
+        state = (state + 0.6180339887498949) % 1.0
+        return state
+
+    return following

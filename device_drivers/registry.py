@@ -1,0 +1,20 @@
+"""Registry: driver name → pure driver. The only list; a new protocol adds its line here."""
+
+from __future__ import annotations
+
+from device_drivers import payload_map, register_driver
+from device_drivers.driver import Capabilities, PureDriver
+from device_model.profile import DeviceProfile
+
+DRIVERS: dict[str, PureDriver] = {
+    driver.name: driver
+    for driver in (
+        PureDriver("modbus", register_driver.CAPABILITIES, register_driver.check_profile),
+        PureDriver("mqtt", Capabilities(writes=True, device_time=True), payload_map.check_profile),
+    )
+}
+
+
+def driver_for(profile: DeviceProfile) -> PureDriver:
+    """The driver that reads a profile; KeyError names the protocol that nobody here speaks."""
+    return DRIVERS[profile.protocol]
