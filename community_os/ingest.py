@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import msgspec
@@ -24,7 +25,7 @@ from community_os.intake import DeadLetters, Intake, acknowledged_ranges, messag
 from community_os.ledger import GapState
 from community_os.ledger_keeper import LedgerKeeper, SiteLedger
 from device_model.errors import PeerRefused, PeerSilent
-from device_model.messages import WIRE_VERSION, Batch, BatchAck, encode
+from device_model.messages import WIRE_VERSION, Batch, BatchAck, Record, encode
 from device_model.ports import Clock, Message, MessageLink, StaleRevision, Stream, StreamMessage
 
 CHECKPOINT_EVERY_S = 5.0
@@ -98,29 +99,32 @@ class Ingest:
         await self._patiently(self._keeper.save)
 
     async def _receive(self, group: asyncio.TaskGroup) -> None:
-        count = 0
-        async for message in self._link.messages():
-            self.figures.received += 1
-            count += 1
-            try:
-                intake = read_message(message)
-            except ValueError as error:
-                self._refuse(message, str(error))
-                continue
-            queue = self._queues.get(intake.path)
-            if queue is None:
-                queue = self._queues[intake.path] = deque()
-                group.create_task(self._drain(intake.path, queue))
-            if len(queue) >= SITE_QUEUE_MAX:
-                self._overflow(intake)
-                continue
-            queue.append((message, intake))
-            self._waiting_bytes += intake.size
-            if count % YIELD_EVERY == 0:
-                await self._clock.sleep(0)
-            while self._waiting_bytes > QUEUE_BYTES_MAX:
-                self._room.clear()
-                await self._room.wait()
+        async with _closed_after(self._link.messages()) as messages:
+            async for message in messages:
+                self.figures.received += 1
+                try:
+                    intake = read_message(message)
+                except ValueError as error:
+                    self._refuse(message, str(error))
+                else:
+                    self._queue(message, intake, group)
+                if self.figures.received % YIELD_EVERY == 0:
+                    await self._clock.sleep(0)
+                while self._waiting_bytes > QUEUE_BYTES_MAX:
+                    self._room.clear()
+                    await self._room.wait()
+
+    def _queue(self, message: Message, intake: Intake, group: asyncio.TaskGroup) -> None:
+        """Let it wait its turn among its site's messages."""
+        queue = self._queues.get(intake.path)
+        if queue is None:
+            queue = self._queues[intake.path] = deque()
+            group.create_task(self._drain(intake.path, queue))
+        if len(queue) >= SITE_QUEUE_MAX:
+            self._overflow(intake)
+            return
+        queue.append((message, intake))
+        self._waiting_bytes += intake.size
 
     async def _drain(self, path: str, queue: deque[tuple[Message, Intake]]) -> None:
         """Handle what waits for one site, in order; the task ends with the queue."""
@@ -211,12 +215,11 @@ class Ingest:
             await self._clock.sleep(CHECKPOINT_EVERY_S)
             await self._patiently(self._keeper.save)
 
-    async def _replay(self, after: int, until: int) -> AsyncIterator[StreamMessage]:
+    async def _replay(self, after: int, until: int) -> AsyncGenerator[StreamMessage, None]:
         """The stream's messages in after..until; ends also where the last of them are gone by age."""
-        messages = self._stream.read(after, "site.>")
-        try:
+        async with _closed_after(self._stream.read(after, "site.>")) as messages:
             while True:
-                message = await self._within(REPLAY_SILENCE_S, messages.__anext__())
+                message = await self._within(REPLAY_SILENCE_S, anext(messages))
                 if message is None:
                     _log.error("the stream no longer holds what a replay needs", after=after, until=until)
                     return
@@ -224,10 +227,6 @@ class Ingest:
                     yield message
                 if message.sequence >= until:
                     return
-        finally:
-            close = getattr(messages, "aclose", None)
-            if close is not None:
-                await close()
 
     async def _within(self, limit_s: float, wanted: Awaitable[T]) -> T | None:
         """What is awaited, or None when the clock says that it took too long."""
@@ -268,6 +267,16 @@ class Ingest:
             _log.warning("a site's queue is full; the gateway will send again", site=intake.path, times=count)
 
 
-def fresh_batch(batch: Batch, fresh: tuple[object, ...]) -> Batch:
+@asynccontextmanager
+async def _closed_after(iterator: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """A port's iterator, closed in this task and not some time later by the garbage collector."""
+    try:
+        yield iterator
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()
+
+
+def fresh_batch(batch: Batch, fresh: tuple[Record, ...]) -> Batch:
     """The batch with only its fresh records."""
     return batch if len(fresh) == len(batch.records) else msgspec.structs.replace(batch, records=fresh)

@@ -10,7 +10,8 @@ different sites overlap, and one whose outcome is unknown holds the mark back un
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 import msgspec
 import structlog
@@ -26,7 +27,7 @@ MARK_KEY = "ingest.mark"
 SITES_MAX = 8192
 
 _log = structlog.get_logger("tocsin.ingest")
-Replay = Callable[[int, int], AsyncIterator[StreamMessage]]
+Replay = Callable[[int, int], AsyncGenerator[StreamMessage, None]]
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -97,9 +98,10 @@ class LedgerKeeper:
         after, until = self._covered(), await self._stream.last_sequence()
         count = 0
         if until > after:
-            async for message in self._replay(after, until):
-                await self._enter(message)
-                count += 1
+            async with aclosing(self._replay(after, until)) as messages:
+                async for message in messages:
+                    await self._enter(message)
+                    count += 1
             self._highest = max(self._highest, until)
         return count
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,18 +15,7 @@ from community_os.nats_stream import JetStreamStream
 from device_model.ports import StaleRevision, Stream, StreamMessage
 from device_model.system_clock import SystemClock
 from provisioning.authority import Authority
-
-
-def load(name: str) -> ModuleType:
-    """A module of tests/simulation/models (tests are no package)."""
-    if name not in sys.modules:
-        path = Path(__file__).resolve().parent.parent / "simulation" / "models" / f"{name}.py"
-        specification = importlib.util.spec_from_file_location(name, path)
-        assert specification and specification.loader
-        sys.modules[name] = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
+from tests.simulation.models.stream_model import StreamModel
 
 Open = Callable[[], Awaitable[Any]]
 
@@ -39,7 +25,7 @@ async def clients(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     """A function that opens one more client of one server."""
     opened: list[Any] = []
     if request.param == "model":
-        first = load("stream_model").StreamModel(SystemClock())
+        first = StreamModel(SystemClock())
 
         async def open_model() -> Any:
             return first.another()
@@ -107,7 +93,8 @@ async def test_the_same_id_is_stored_once(clients: Open) -> None:
 ])
 async def test_filters(clients: Open, subject_filter: str, expected: list[int]) -> None:
     stream = await clients()
-    for n, subject in enumerate(("site.0.a.b.c.d.up", "site.0.a.b.c.d.act", "site.1.a.b.c.d.up", "site.1.a.b.c.e.up")):
+    subjects = ("site.0.a.b.c.d.up", "site.0.a.b.c.d.act", "site.1.a.b.c.d.up", "site.1.a.b.c.e.up")
+    for n, subject in enumerate(subjects):
         await stream.publish(subject, b"%d" % n, message_id=f"m{n}")
     assert [m.sequence for m in await take(stream, 0, subject_filter, len(expected))] == expected
 

@@ -49,7 +49,7 @@ class StreamServer:
         self._down = False
         self._ids: dict[str, tuple[int, int]] = {}
         self._ids_by_age: deque[tuple[int, str]] = deque()
-        self._news: set[asyncio.Event] = set()
+        self._news: dict[asyncio.Event, None] = {}  # not a set: the order of waking must be that of asking
 
     @property
     def down(self) -> bool:
@@ -90,25 +90,27 @@ class StreamServer:
 
     def tell(self) -> None:
         """Wake the readers."""
-        for event in self._news:
+        for event in list(self._news):
             event.set()
 
     async def news(self, seen: int) -> None:
         """Return once the server is up and holds more than `seen` messages."""
         event = asyncio.Event()
-        self._news.add(event)
+        self._news[event] = None
         try:
             while self._down or len(self.messages) <= seen:
                 event.clear()
                 await event.wait()
         finally:
-            self._news.discard(event)
+            del self._news[event]
 
 
 class StreamModel:
     """One client; implements `device_model.ports.Stream`."""
 
-    def __init__(self, clock: Clock, *, duplicate_window_s: float = 120.0, server: StreamServer | None = None) -> None:
+    def __init__(
+        self, clock: Clock, *, duplicate_window_s: float = 120.0, server: StreamServer | None = None,
+    ) -> None:
         self.server = server or StreamServer(clock, duplicate_window_s)
         self.server.clients += 1
         self._client = self.server.clients
