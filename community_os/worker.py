@@ -13,6 +13,7 @@ cannot be applied is kept as a dead letter and its site goes on without it; othe
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
@@ -166,7 +167,7 @@ class PartitionWorker:
         starts = [position]
         for path, setup in self._setups.items():
             site = self._sites[path] = _Site(setup, setup.worker(now_us))
-            value = await self._insist(lambda site=site: self._stream.get(site.key))
+            value = await self._insist(functools.partial(self._stream.get, site.key))
             if value is None or not self._resume(site, value[0]):
                 # A site that is new here may have messages from before it was configured.
                 starts.append(0)

@@ -1,0 +1,278 @@
+"""The roles of the community OS as processes (I/O): each alone, or all under one supervisor.
+
+    tocsin cloud run (all) ── supervisor
+        ├── broker   nats-server and its users          each a process of its own: any may be killed, the
+        ├── ingest   links → ledger → stream            others go on, the supervisor starts it again
+        ├── worker   stream → incidents → store
+        └── web      store → pages
+
+Roles find the broker through the state folder; until it is there they wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+import uvloop
+
+from community_os.accounts import Accounts
+from community_os.board_service import NUDGE_TOPIC, BoardService
+from community_os.broker import Broker, read_access
+from community_os.broker_config import BrokerAccess
+from community_os.ingest import Ingest
+from community_os.nats_link import NatsLink
+from community_os.nats_stream import JetStreamStream
+from community_os.settings import CloudSettings, SignInRule
+from community_os.site_setup import SiteSetup
+from community_os.store import IncidentStore, store_calls
+from community_os.worker import Worker
+from dashboards.server import create_app
+from device_model.errors import ConfigError, Finding, LocalFault
+from device_model.library import read_inventory
+from device_model.ports import StaleRevision
+from device_model.system_clock import SystemClock, clock_from_environment
+from provisioning.authority import Authority
+from rules_engine.packs import rules_of_site
+
+ROLES = ("broker", "ingest", "worker", "web")
+# Real time: processes are no part of a scaled world.
+RESTART_WAIT_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+WELL_AFTER_S = 20.0
+STOP_WITHIN_S = 8.0
+BROKER_WITHIN_S = 60.0
+_PR_SET_PDEATHSIG = 1
+
+_log = structlog.get_logger("tocsin.cloud")
+
+
+# --- roles ------------------------------------------------------------------------------------------------------
+
+
+async def run_broker(settings: CloudSettings) -> None:
+    """nats-server with our CA and the enrolled gateways."""
+    authority = Authority.open(Path(settings.authority_folder), names=settings.broker.names)
+    broker = Broker(Path(settings.broker_folder), authority, settings.broker)
+    await broker.start()
+    _log.info("broker ready", mqtt=broker.mqtt_port, services=broker.services_port)
+    try:
+        await broker.run()
+    finally:
+        await broker.stop()
+
+
+async def run_ingest(settings: CloudSettings) -> None:
+    """From gateways into the stream."""
+    access = await _access(settings)
+    link, stream = await NatsLink.open(access, name="ingest"), await JetStreamStream.open(access, name="ingest")
+    ingest = Ingest(link, stream, clock_from_environment(), writer=f"ingest-{os.getpid()}-{os.urandom(4).hex()}",
+                    partitions=settings.partitions)
+    try:
+        await ingest.run()
+    except StaleRevision as error:
+        raise LocalFault("another ingest has taken over; stop one of the two") from error
+    finally:
+        await link.close()
+        await stream.close()
+
+
+async def run_worker(settings: CloudSettings) -> None:
+    """From the stream into the incident store."""
+    sites = read_sites(settings)
+    clock = clock_from_environment()
+    access = await _access(settings)
+    link, stream = await NatsLink.open(access, (), "worker"), await JetStreamStream.open(access, name="worker")
+    store = open_store(settings)
+    worker = Worker(stream, store, calls=store_calls(), link=link, sites=sites, clock=clock,
+                    partitions=settings.partitions, speed=clock.speed)
+    _log.info("worker ready", sites=len(sites))
+    try:
+        await worker.run()
+    finally:
+        await link.close()
+        await stream.close()
+        store.close()
+
+
+async def run_web(settings: CloudSettings) -> None:
+    """The pages."""
+    clock = clock_from_environment()
+    sign_in = None
+    if settings.sign_in is SignInRule.REQUIRED:
+        sign_in = Accounts(Path(settings.state) / "accounts.json")
+        sign_in.ensure_admin()
+    access = await _access(settings)
+    store = open_store(settings)
+    nudges = await NatsLink.open(access, (NUDGE_TOPIC,), "web")
+    stream = await JetStreamStream.open(access, name="web")
+    board = BoardService(store, store_calls(), stream, clock, nudges=nudges, partitions=settings.partitions,
+                         speed=clock.speed)
+    following = asyncio.create_task(board.run(), name="board")
+    try:
+        await _serve(settings, board, sign_in, clock, following)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await nudges.close()
+        await stream.close()
+        store.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers of its own: the role's are enough."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(
+    settings: CloudSettings, board: BoardService, sign_in: Accounts | None, clock: SystemClock,
+    following: asyncio.Task[None],
+) -> None:
+    app = create_app(board, clock=clock, sign_in=sign_in, speed=clock.speed)
+    server = _Server(uvicorn.Config(
+        app, host=settings.address, port=settings.port, log_level="warning", access_log=False,
+        timeout_graceful_shutdown=1, server_header=False,
+    ))
+    serving = asyncio.create_task(server.serve(), name="pages")
+    try:
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event
+            await asyncio.sleep(0.02)
+        if serving.done():
+            raise LocalFault(f"the pages cannot listen on {settings.address}:{settings.port}: the port is busy or "
+                             "not ours; set another `port:` in cloud.yaml")
+        port = server.servers[0].sockets[0].getsockname()[1]
+        _log.info("pages ready", address=f"http://{settings.address}:{port}/")
+        done, _ = await asyncio.wait({serving, following}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    except SystemExit as error:  # uvicorn's way to say that the port is busy
+        raise LocalFault(f"the pages cannot listen on {settings.address}:{settings.port}: the port is busy or not "
+                         "ours; set another `port:` in cloud.yaml") from error
+    finally:
+        server.should_exit = True
+        with contextlib.suppress(asyncio.CancelledError, SystemExit):
+            await asyncio.wait({serving}, timeout=3.0)
+
+
+RUN: dict[str, Callable[[CloudSettings], Coroutine[Any, Any, None]]] = {
+    "broker": run_broker, "ingest": run_ingest, "worker": run_worker, "web": run_web,
+}
+
+
+def read_sites(settings: CloudSettings) -> dict[str, SiteSetup]:
+    """The configured sites by tenancy path. Raises ConfigError with the findings of all files."""
+    sites: dict[str, SiteSetup] = {}
+    findings: list[Finding] = []
+    for file in settings.sites:
+        try:
+            inventory = read_inventory(file)
+            setup = SiteSetup(inventory, rules_of_site(inventory.site))
+        except ConfigError as error:
+            findings += error.findings
+            continue
+        if setup.path in sites:
+            findings.append(Finding(file, 0, 0, f"the site {setup.path} stands in two files", "keep one"))
+        sites[setup.path] = setup
+    if findings:
+        raise ConfigError(findings)
+    return sites
+
+
+def open_store(settings: CloudSettings) -> IncidentStore:
+    """The incident store, migrated. LocalFault says what is wrong with the database."""
+    store = IncidentStore(settings.database_url)
+    store.open()
+    return store
+
+
+async def _access(settings: CloudSettings) -> BrokerAccess:
+    """How to reach the broker; waits for its first start."""
+    for _ in range(round(BROKER_WITHIN_S / 0.2)):
+        try:
+            return read_access(Path(settings.broker_folder))
+        except LocalFault:
+            await asyncio.sleep(0.2)
+    return read_access(Path(settings.broker_folder))
+
+
+# --- processes --------------------------------------------------------------------------------------------------
+
+
+def run_role(settings: CloudSettings, role: str, arguments: list[str]) -> None:
+    """Run one role, or all, until SIGTERM or SIGINT. arguments: how to start a role in a process of its own."""
+    job = supervise(arguments) if role == "all" else RUN[role](settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_until_signal(job))
+
+
+async def _until_signal(job: Awaitable[None]) -> None:
+    task = asyncio.ensure_future(job)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        _log.info("stopped")
+    except BaseExceptionGroup as group:
+        # One cause is the news: a clear message instead of a tree of tracebacks.
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from group
+
+
+async def supervise(arguments: list[str]) -> None:
+    """Keep all roles alive, each in a process of its own."""
+    async with asyncio.TaskGroup() as group:
+        for role in ROLES:
+            group.create_task(_keep(role, [*arguments, "--role", role]))
+
+
+async def _keep(role: str, command: list[str]) -> None:
+    """Start the role, and again whenever it ends, with growing pauses while it does not come up."""
+    failures = 0
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        process = await asyncio.create_subprocess_exec(*command, preexec_fn=_die_with_parent)
+        _log.info("started", role=role, pid=process.pid)
+        try:
+            code = await process.wait()
+        except asyncio.CancelledError:
+            await _stop(process)
+            raise
+        failures = 0 if loop.time() - began > WELL_AFTER_S else failures + 1
+        wait_s = RESTART_WAIT_S[min(failures, len(RESTART_WAIT_S)) - 1] if failures else 0.0
+        _log.warning("ended; starting it again", role=role, code=code, wait_s=wait_s)
+        await asyncio.sleep(wait_s)
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """SIGTERM, and SIGKILL where that does not help."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(STOP_WITHIN_S):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _die_with_parent() -> None:
+    """Runs in the child before exec: a supervisor killed with -9 leaves no orphans."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,121 @@
+"""cloud.yaml: how one machine runs the community OS (pure): every error with line and remedy.
+
+    state: var/cloud            folder of database, broker, keys; relative to this file
+    address: 127.0.0.1          where the pages listen
+    port: 8080
+    sign_in: required           or open_on_loopback: no accounts, and then loopback only (demo)
+    sites: [ riverside.yaml ]   the same site files as the gateways run
+    broker: {mqtt_host: …, mqtt_port: 8883, names: [ … ]}
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from enum import StrEnum
+from pathlib import PurePath
+
+import msgspec
+
+from community_os.broker_config import BrokerSettings
+from community_os.envelopes import PARTITIONS
+from device_model.errors import ConfigError, Finding
+from device_model.yaml_source import Source, convert, parse_yaml
+
+PARTITIONS_MAX = 256
+PORT_MAX = 65535
+
+
+class SignInRule(StrEnum):
+    """Who may open the pages."""
+
+    REQUIRED = "required"
+    OPEN_ON_LOOPBACK = "open_on_loopback"
+
+
+class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole cloud.yaml, checked.
+
+    state: folder; database: SQLAlchemy url, "" for SQLite in the state folder; partitions: over how many
+    workers sites may be spread (fixed once messages are stored).
+    """
+
+    state: str = "var/cloud"
+    address: str = "127.0.0.1"
+    port: int = 8080
+    database: str = ""
+    sites: tuple[str, ...] = ()
+    partitions: int = PARTITIONS
+    sign_in: SignInRule = SignInRule.REQUIRED
+    broker: BrokerSettings = BrokerSettings()
+
+    @property
+    def database_url(self) -> str:
+        """Where incidents are stored."""
+        return self.database or f"sqlite:///{self.state}/incidents.sqlite"
+
+    @property
+    def authority_folder(self) -> str:
+        """The CA's keys and the register of gateways."""
+        return f"{self.state}/authority"
+
+    @property
+    def broker_folder(self) -> str:
+        """nats-server's configuration and store."""
+        return f"{self.state}/broker"
+
+
+def parse_cloud(text: str, file: str) -> CloudSettings:
+    """A cloud.yaml, its paths made relative to the file's folder. Raises ConfigError with all findings."""
+    source = parse_yaml(text, file)
+    findings: list[Finding] = []
+    settings = convert(source, (), CloudSettings, findings)
+    if settings is None:
+        raise ConfigError(findings)
+    findings += _check(settings, source)
+    if findings:
+        raise ConfigError(findings)
+    folder = PurePath(file).parent
+    return msgspec.structs.replace(
+        settings, state=str(folder / settings.state), sites=tuple(str(folder / site) for site in settings.sites),
+        database=_rooted(settings.database, folder),
+    )
+
+
+def _rooted(url: str, folder: PurePath) -> str:
+    """A relative SQLite path is relative to the file, too."""
+    prefix = "sqlite:///"
+    path = url.removeprefix(prefix)
+    if url.startswith(prefix) and path and not path.startswith(("/", ":memory:")):
+        return f"{prefix}{folder / path}"
+    return url
+
+
+def _check(settings: CloudSettings, source: Source) -> list[Finding]:
+    found = []
+    for name, port in (("port", settings.port), ("broker.mqtt_port", settings.broker.mqtt_port),
+                       ("broker.services_port", settings.broker.services_port)):
+        if not 0 <= port <= PORT_MAX:
+            found.append(source.finding(name.split("."), f"{name} {port} is no port", "0 (any free one) to 65535"))
+    if not 1 <= settings.partitions <= PARTITIONS_MAX:
+        found.append(source.finding(("partitions",), f"{settings.partitions} partitions",
+                                    f"between 1 and {PARTITIONS_MAX}"))
+    if settings.sign_in is SignInRule.OPEN_ON_LOOPBACK and not is_loopback(settings.address):
+        found.append(source.finding(
+            ("address",), f"without sign-in the pages may not listen on {settings.address}",
+            "set `sign_in: required`, or `address: 127.0.0.1`"))
+    if not settings.state:
+        found.append(source.finding(("state",), "state is empty", "name a folder"))
+    for i, site in enumerate(settings.sites):
+        if site in settings.sites[:i]:
+            found.append(source.finding(("sites", i), f"{site} stands twice", "keep one"))
+    return found
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach that address."""
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
