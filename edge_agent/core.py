@@ -60,7 +60,7 @@ from edge_agent.events import (
 )
 from edge_agent.health import DeviceHealth, HealthStep
 from edge_agent.image import ProcessImage
-from edge_agent.orders import AlarmEngine, OrderDesk
+from edge_agent.orders import AlarmEngine, OrderDesk, OrderStep
 from edge_agent.outputs import Drive, OutputBook, OutputStep
 from edge_agent.proof_alarm import ProofAlarm
 from edge_agent.telemetry import TelemetryFilter
@@ -153,7 +153,7 @@ class AgentCore:
     def _on_tick(self, event: Tick, now: Now, turn: _Turn) -> None:
         health = self.health.check(now)
         self._take_health(health, turn)
-        turn.impairments(self.orders.check(now))
+        self._take_order(self.orders.check(now), now, turn)
         if not self.outbox.journal_ok:
             self._not_journaled("the disk takes longer than an alarm may wait", now, turn)
         proof = self._proof.due(now)
@@ -208,15 +208,18 @@ class AgentCore:
 
     def _order(self, command: Command, now: Now, turn: _Turn, *, on_site: bool) -> None:
         step = self.orders.apply(command, now, on_site=on_site)
-        turn.outputs(step.outputs)
-        self._tell(step.transitions, now, turn)
-        turn.impairments(step.changes)
+        self._take_order(step, now, turn)
         if step.result is not None:
             turn.facts.append(CommandResultRecord(step.result))
             turn.log("info", f"command {step.result.outcome.value}", command=command.id, kind=command.kind.value,
                      target=command.target, who=command.who, detail=step.result.detail)
             turn.notes.append(NotifyLocal(command.kind.value, command.target, command.who,
                                           step.result.detail or step.result.outcome.value))
+
+    def _take_order(self, step: OrderStep, now: Now, turn: _Turn) -> None:
+        turn.outputs(step.outputs)
+        self._tell(step.transitions, now, turn)
+        turn.impairments(step.changes)
 
     def _on_written(self, event: OutputWritten, now: Now, turn: _Turn) -> None:
         turn.outputs(self.outputs.written(event.output, event.on, now))
@@ -256,7 +259,7 @@ class AgentCore:
             self._register.begin(impairment)
             if not self._still_ours(impairment):
                 turn.impairments([self._register.end(impairment.kind, impairment.subject, now.wall_us)])
-        self._engine.resume(memory.engine)
+        self._resume_engine(memory, now, turn)
         self._proof.resume(memory.proof_dates)
         self.orders.resume(memory.orders, now)
         turn.outputs(self.outputs.resume(memory.outputs, memory.away_us(now), now))
@@ -266,6 +269,17 @@ class AgentCore:
                 self._telemetry.watch(transition.alarm, transition.points, transition.zone, now)
         turn.log("info", "resumed", open_alarms=len(open_alarms), impairments=len(memory.impairments))
         return self.health.resume(memory.health, now).readings
+
+    def _resume_engine(self, memory: AgentCheckpoint, now: Now, turn: _Turn) -> None:
+        try:
+            self._engine.resume(memory.engine)
+        except ValueError as error:
+            turn.log("error", "rules cannot go on where they were, alarms rise again", detail=str(error))
+            return
+        if now.wall_us < memory.wall_us:
+            # No battery clock: this boot begins in the past. Told the old time first, the engine sees a step of
+            # the wall clock and moves its memory along; else it would take every reading for an old one.
+            self._tell(self._engine.step((), Now(memory.wall_us, now.mono_us, now.boot)), now, turn)
 
     def _still_ours(self, impairment: Impairment) -> bool:
         """Whether the site file still names what the impairment is about."""

@@ -43,11 +43,11 @@ class AlarmEngine(Protocol):
     def due_us(self) -> int | None: ...
     def open_alarms(self) -> tuple[AlarmTransition, ...]: ...
     def reset(self, alarm_id: str, who: str, now: Now) -> tuple[AlarmTransition, ...]: ...
-    def isolate(self, device: str, until_us: int) -> object: ...
-    def restore_device(self, device: str) -> object: ...
-    def test_mode(self, device: str, until_us: int) -> object: ...
+    def isolate(self, device: str, until_us: int) -> tuple[AlarmTransition, ...]: ...
+    def restore_device(self, device: str) -> tuple[AlarmTransition, ...]: ...
+    def test_mode(self, device: str, until_us: int) -> tuple[AlarmTransition, ...]: ...
     def checkpoint(self) -> bytes: ...
-    def resume(self, checkpoint: bytes) -> object: ...
+    def resume(self, checkpoint: bytes) -> None: ...
 
 
 class Absence(msgspec.Struct, frozen=True):
@@ -137,7 +137,7 @@ class OrderDesk:
                 return self._absent(command, ImpairmentKind.IN_TEST, TEST_MAX_US, now)
             case CommandKind.RESTORE:
                 self._class_of(command.target)
-                return OrderStep(changes=self._restore(command.target, now))
+                return self._restore(command.target, now)
             case CommandKind.PROOF_ALARM:
                 return OrderStep(transitions=(self._proof.ordered(command.issued_us, command.who, now),))
             case CommandKind.WRITE_OUTPUT:
@@ -168,39 +168,40 @@ class OrderDesk:
                              f"it must end by itself: give 1 to {limit_us // SECOND_US} s")
         duration_us = round(given_s * SECOND_US)
         until_us = now.wall_us + duration_us
+        # The engine's own time is that of its last step; a limit must count from now.
+        transitions = self._engine.step((), now)
+        if kind is ImpairmentKind.ISOLATED:
+            transitions += self._engine.isolate(command.target, until_us)
+        else:
+            transitions += self._engine.test_mode(command.target, until_us)
         ended = self._register.end(kind, command.target, now.wall_us)
         begun = self._register.begin(Impairment(
             kind, command.target, now.wall_us, self._inventory.devices[command.target].zone, command.who,
             command.why, expires_us=until_us))
-        self._set(Absence(kind, command.target, until_us, duration_us), now.mono_us + duration_us)
-        return OrderStep(changes=tuple(change for change in (ended, begun) if change is not None))
+        absence = Absence(kind, command.target, until_us, duration_us)
+        self._absences[(kind, command.target)] = (absence, now.mono_us + duration_us)
+        return OrderStep(transitions=transitions, changes=tuple(c for c in (ended, begun) if c is not None))
 
-    def _set(self, absence: Absence, mono_end: int) -> None:
-        self._absences[(absence.kind, absence.device)] = (absence, mono_end)
-        if absence.kind is ImpairmentKind.ISOLATED:
-            self._engine.isolate(absence.device, absence.until_us)
-        else:
-            self._engine.test_mode(absence.device, absence.until_us)
+    def _restore(self, device: str, now: Now) -> OrderStep:
+        return self._end([(ImpairmentKind.ISOLATED, device), (ImpairmentKind.IN_TEST, device)], now)
 
-    def _restore(self, device: str, now: Now) -> tuple[ImpairmentChange, ...]:
-        changes = [self._end(kind, device, now) for kind in (ImpairmentKind.ISOLATED, ImpairmentKind.IN_TEST)]
-        return tuple(change for change in changes if change is not None)
+    def _end(self, keys: Sequence[tuple[ImpairmentKind, str]], now: Now) -> OrderStep:
+        transitions: tuple[AlarmTransition, ...] = ()
+        changes: list[ImpairmentChange] = []
+        for kind, device in keys:
+            if self._absences.pop((kind, device), None) is None:
+                continue
+            transitions += self._engine.step((), now)
+            transitions += (self._engine.restore_device(device) if kind is ImpairmentKind.ISOLATED
+                            else self._engine.test_mode(device, now.wall_us))
+            change = self._register.end(kind, device, now.wall_us)
+            changes += [change] if change is not None else []
+        return OrderStep(transitions=transitions, changes=tuple(changes))
 
-    def _end(self, kind: ImpairmentKind, device: str, now: Now) -> ImpairmentChange | None:
-        if self._absences.pop((kind, device), None) is None:
-            return None
-        if kind is ImpairmentKind.ISOLATED:
-            self._engine.restore_device(device)
-        else:
-            self._engine.test_mode(device, now.wall_us)
-        return self._register.end(kind, device, now.wall_us)
-
-    def check(self, now: Now) -> tuple[ImpairmentChange, ...]:
+    def check(self, now: Now) -> OrderStep:
         """End what is over, by the monotonic clock or the wall clock, whichever says so first (law 6)."""
-        over = [key for key, (absence, mono_end) in self._absences.items()
-                if mono_end <= now.mono_us or absence.until_us <= now.wall_us]
-        changes = [self._end(kind, device, now) for kind, device in over]
-        return tuple(change for change in changes if change is not None)
+        return self._end([key for key, (absence, mono_end) in self._absences.items()
+                          if mono_end <= now.mono_us or absence.until_us <= now.wall_us], now)
 
     def due_us(self) -> int | None:
         """Monotonic time of the next end, or None."""
@@ -237,13 +238,13 @@ class OrderDesk:
 
     def resume(self, memory: OrdersMemory, now: Now) -> None:
         """After a restart: an absence lasts no longer than what the wall says is left of it, and never longer
-        than was asked for, however wrong the wall is."""
+        than was asked for, however wrong the wall is. The engine keeps its own side of it."""
         self._applied = OrderedDict((name, (CommandOutcome(outcome), at)) for name, outcome, at in memory.applied)
         self.acknowledged = dict(memory.acknowledged)
         for absence in memory.absences:
             if absence.device in self._inventory.devices:
                 left_us = max(0, min(absence.until_us - now.wall_us, absence.duration_us))
-                self._set(absence, now.mono_us + left_us)
+                self._absences[(absence.kind, absence.device)] = (absence, now.mono_us + left_us)
 
 
 def _switch(command: Command) -> bool:

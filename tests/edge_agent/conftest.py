@@ -160,14 +160,17 @@ class ScriptedEngine:
         del self.alarms[point]
         return (self._transition(point, AlarmState.CLEARED, AlarmState.HELD, now.wall_us, known.onset_us),)
 
-    def isolate(self, device: str, until_us: int) -> None:
+    def isolate(self, device: str, until_us: int) -> tuple[AlarmTransition, ...]:
         self.isolated[device] = until_us
+        return ()
 
-    def restore_device(self, device: str) -> None:
+    def restore_device(self, device: str) -> tuple[AlarmTransition, ...]:
         self.isolated.pop(device, None)
+        return ()
 
-    def test_mode(self, device: str, until_us: int) -> None:
+    def test_mode(self, device: str, until_us: int) -> tuple[AlarmTransition, ...]:
         self.tests[device] = until_us
+        return ()
 
     def checkpoint(self) -> bytes:
         return msgspec.json.encode([self.onsets, self.alarms, self.values])

@@ -1,0 +1,56 @@
+"""Commands (I/O): what `tocsin gateway …` calls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from device_model.errors import ConfigError, Finding, LocalFault
+from device_model.library import read_site
+from edge_agent.compose import Composition, configure_log, read_configuration, run_until_stopped
+from edge_agent.local_control import ACTIONS, Request, ask, socket_path
+
+
+def run_gateway(config: Path) -> None:
+    """Run the gateway of a site until SIGTERM or Ctrl-C.
+
+    Raises ConfigError with every finding, before anything connects; LocalFault when this machine cannot.
+    """
+    configure_log()
+    inventory, rules, zone = read_configuration(config)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            runner.run(run_until_stopped(Composition(inventory, rules, zone)))
+        except* LocalFault as faults:
+            raise LocalFault("; ".join(str(fault) for fault in faults.exceptions)) from faults
+
+
+def check_gateway(config: Path) -> list[Finding]:
+    """Everything that is wrong with a site file, its profiles and its rules; empty when it may run."""
+    try:
+        read_configuration(config)
+    except ConfigError as error:
+        return list(error.findings)
+    return []
+
+
+def act_on_site(config: Path, action: str, target: str, *, who: str = "", why: str = "", for_s: float = 0.0) -> str:
+    """Act as a named person at the gateway; returns what became of it, for people.
+
+    action: silence, reset, test, isolate, restore, proof; or "state", which answers as JSON. Raises LocalFault
+    when no gateway answers or when it refuses, saying why.
+    """
+    site = read_site(config)
+    if action != "state" and action not in ACTIONS:
+        raise LocalFault(f"{action!r} is no action; known: {', '.join(ACTIONS)}, state")
+    request = Request(action, target, who, why, for_s, os.urandom(8).hex())
+    answer = ask(socket_path(site.gateway.journal_path), request)
+    if answer.state is not None:
+        return msgspec.json.format(msgspec.json.encode(answer.state), indent=2).decode()
+    if not answer.ok:
+        raise LocalFault(f"{action} {target}: {answer.detail}")
+    return f"{action} {target}: {answer.result.outcome.value if answer.result else answer.detail}"

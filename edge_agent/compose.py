@@ -1,0 +1,216 @@
+"""Compose (I/O): from a site file to a running gateway with real ports.
+
+    site file ─ check ─► Inventory, rules ─► links, journal, uplink ─► GatewayRuntime ─ run until SIGTERM
+                 │ any finding: all are said, exit 1, nothing was connected
+
+A cloud that cannot be reached, or keys that do not load, never keep the site from being guarded: that is said,
+and the gateway runs without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+import sys
+from collections.abc import Mapping
+from datetime import tzinfo
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import sdnotify
+import structlog
+
+from cloud_bridge.mqtt_link import GmqttLink, tls_context
+from device_drivers.driver import devices_on_line
+from device_drivers.links import open_modbus_line, open_mqtt_line
+from device_drivers.payload_map import PayloadMap
+from device_model.errors import ConfigError, Finding, LocalFault
+from device_model.inventory import Inventory
+from device_model.library import read_inventory
+from device_model.messages import GatewayAddress
+from device_model.ports import LineExchange, MessageLink
+from device_model.site import LineKind, Site
+from device_model.system_clock import clock_from_environment
+from edge_agent.events import Log
+from edge_agent.journal import SqliteJournal
+from edge_agent.local_control import (
+    Answer,
+    GatewayState,
+    LocalControl,
+    OutputView,
+    Request,
+    command_of,
+    socket_path,
+)
+from edge_agent.runtime import GatewayRuntime
+from rules_engine import RuleSet
+from rules_engine.packs import rules_of_site
+
+WATCHDOG_EVERY_S = 3.0  # of the machine's time: systemd's WatchdogSec is real, and at least 10 s
+log = structlog.get_logger("gateway")
+
+
+class Composition:
+    """A gateway with its real ports, ready to run."""
+
+    def __init__(self, inventory: Inventory, rules: RuleSet, zone: tzinfo) -> None:
+        """Nothing is opened here; `run` does."""
+        self._inventory, self._rules, self._zone = inventory, rules, zone
+        self._clock = clock_from_environment()
+        self.runtime: GatewayRuntime | None = None
+
+    async def run(self) -> None:
+        """Open everything and run until cancelled. Raises LocalFault when another gateway has this journal."""
+        site = self._inventory.site
+        control = LocalControl(socket_path(site.gateway.journal_path), self._act)
+        control.claim()
+        lines, mqtt_lines = self._open_lines()
+        self.runtime = runtime = GatewayRuntime(
+            self._inventory, self._rules, clock=self._clock, store=SqliteJournal(site.gateway.journal_path),
+            zone=self._zone, uplink_link=self._open_uplink(), lines=lines, mqtt_lines=mqtt_lines,
+            jitter=random.Random().random, log=write_log, version=_version(),  # noqa: S311  spreads retries
+            speed=self._clock.speed)
+        log.info("gateway starts", site=site.tenancy.path, gateway=site.gateway.id, devices=len(site.devices),
+                 lines=len(site.lines), rules=len(self._rules.rules), outputs=len(site.outputs))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(runtime.run(), name="gateway")
+            tasks.create_task(self._serve(control), name="local control")
+            tasks.create_task(self._watchdog(runtime), name="watchdog")
+
+    def _open_lines(self) -> tuple[dict[str, LineExchange], dict[str, MessageLink]]:
+        lines: dict[str, LineExchange] = {}
+        mqtt_lines: dict[str, MessageLink] = {}
+        for line in self._inventory.site.lines:
+            try:
+                if line.kind is LineKind.MQTT:
+                    topics = PayloadMap(devices_on_line(self._inventory, line.id), self._clock.now()).subscriptions()
+                    mqtt_lines[line.id] = open_mqtt_line(line, topics)
+                else:
+                    lines[line.id] = open_modbus_line(line)
+            except LocalFault as fault:
+                log.error("line cannot be opened, the others go on", line=line.id, reason=str(fault))
+        return lines, mqtt_lines
+
+    def _open_uplink(self) -> MessageLink | None:
+        site = self._inventory.site
+        cloud = site.gateway.cloud
+        if cloud is None:
+            log.warning("no cloud in the site file: alarms stay on site")
+            return None
+        address = GatewayAddress(site.tenancy, site.gateway.id)
+        try:
+            tls = tls_context(cloud.ca_file, cloud.certificate_file, cloud.key_file)
+        except (LocalFault, OSError) as fault:
+            log.error("cloud keys do not load: the site is guarded, but nothing is sent", reason=str(fault))
+            return None
+        return GmqttLink(cloud.host, cloud.port, address.common_name, (address.down("ack"), address.down("command")),
+                         tls=tls)
+
+    async def _serve(self, control: LocalControl) -> None:
+        try:
+            await control.serve()
+        except LocalFault as fault:
+            log.error("no local control", reason=str(fault))
+
+    async def _watchdog(self, runtime: GatewayRuntime) -> None:
+        """Tell systemd that we are ready and alive; a hung part ends the feeding, and systemd restarts us."""
+        notifier = sdnotify.SystemdNotifier()
+        await runtime.started.wait()
+        notifier.notify("READY=1")
+        try:
+            while True:
+                hung = runtime.hung_parts()
+                if hung:
+                    log.error("part hangs, watchdog not fed", parts=list(hung))
+                else:
+                    notifier.notify("WATCHDOG=1")
+                await asyncio.sleep(WATCHDOG_EVERY_S)
+        finally:
+            notifier.notify("STOPPING=1")
+
+    # -- people on site ----------------------------------------------------------------------------------------
+
+    def _act(self, request: Request) -> Answer:
+        runtime = self.runtime
+        if runtime is None or not runtime.started.is_set():
+            return Answer(False, "the gateway is still starting")
+        if request.action == "state":
+            return Answer(True, state=self._state(runtime))
+        result = runtime.act_on_site(command_of(request, self._clock.now().wall_us))
+        if result is None:
+            return Answer(True, "answered already")
+        return Answer(result.outcome.value == "applied", result.detail, result)
+
+    @staticmethod
+    def _state(runtime: GatewayRuntime) -> GatewayState:
+        core = runtime.core
+        outputs = tuple(OutputView(name, core.outputs.state(name).on, core.outputs.state(name).cause,
+                                   core.outputs.state(name).proof) for name in core.outputs.names())
+        return GatewayState(core.open_alarms(), core.impairments(), outputs, core.live(), core.health.expected,
+                            core.health.alive, core.journal_ok)
+
+
+def read_configuration(path: Path) -> tuple[Inventory, RuleSet, tzinfo]:
+    """Site file, profiles, rules and time zone, checked as a whole. Raises ConfigError with all findings, or
+    LocalFault when the file cannot be read."""
+    inventory = read_inventory(path)
+    return inventory, rules_of_site(inventory.site), _zone(inventory.site, path)
+
+
+def _zone(site: Site, path: Path) -> tzinfo:
+    try:
+        return ZoneInfo(site.time_zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ConfigError([Finding(str(path), 0, 0, f"no such time zone: {site.time_zone!r}",
+                                   "give one as Asia/Shanghai; the machine needs the Debian package tzdata")]
+                          ) from error
+
+
+def _version() -> str:
+    try:
+        return version("tocsin")
+    except PackageNotFoundError:
+        return ""
+
+
+def configure_log() -> None:
+    """One JSON object a line on standard error."""
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level,
+                    structlog.processors.TimeStamper(fmt="iso", utc=True),
+                    structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.getLogger("gmqtt").setLevel(logging.CRITICAL)
+
+
+def write_log(line: Log) -> None:
+    """One line of the core or runtime to the log."""
+    fields: Mapping[str, object] = {("event_type" if name == "event" else name): value
+                                    for name, value in line.fields.items()}
+    getattr(log, line.level)(line.what, **fields)
+
+
+async def run_until_stopped(composition: Composition) -> None:
+    """Run; SIGTERM and SIGINT end it cleanly: last records stored, links closed."""
+    loop = asyncio.get_running_loop()
+    running = asyncio.current_task()
+    stopped = False
+
+    def stop(name: str) -> None:
+        nonlocal stopped
+        if not stopped and running is not None:
+            stopped = True
+            log.info("gateway stops", signal=name)
+            running.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number.name)
+    with contextlib.suppress(asyncio.CancelledError):
+        await composition.run()

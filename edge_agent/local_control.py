@@ -1,0 +1,174 @@
+"""Local control (I/O): what a named person on site asks of the running gateway, through a Unix socket beside the
+journal (mode 0600: whoever may use it is on this machine, as the gateway's own user).
+
+    tocsin gateway act … ──one JSON line──► socket ──► GatewayRuntime.act_on_site ──► one JSON line back
+
+The local page of a later issue uses the same door, behind a PIN.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from device_model.command import Command, CommandKind, CommandResult
+from device_model.errors import LocalFault
+from device_model.impairment import Impairment
+from edge_agent.events import Live, OpenAlarm
+
+REQUEST_MAX = 16 * 1024
+ANSWER_MAX = 16 * 1024 * 1024
+REQUEST_WITHIN_S = 5.0
+SOCKET_NAME_MAX = 100  # the kernel takes 107 bytes
+
+ACTIONS: dict[str, CommandKind] = {
+    "silence": CommandKind.SILENCE_SOUNDER, "reset": CommandKind.RESET_ALARM, "test": CommandKind.TEST_MODE,
+    "isolate": CommandKind.ISOLATE, "restore": CommandKind.RESTORE, "proof": CommandKind.PROOF_ALARM,
+}
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is asked: one of ACTIONS, or "state"."""
+
+    action: str
+    target: str = ""
+    who: str = ""
+    why: str = ""
+    for_s: float = 0.0
+    id: str = ""
+
+
+class OutputView(msgspec.Struct, frozen=True):
+    """One output as people see it."""
+
+    output: str
+    on: bool
+    cause: str
+    proof: str
+
+
+class GatewayState(msgspec.Struct, frozen=True):
+    """What the gateway knows right now."""
+
+    alarms: tuple[OpenAlarm, ...]
+    impairments: tuple[Impairment, ...]
+    outputs: tuple[OutputView, ...]
+    live: tuple[Live, ...]
+    devices_expected: int
+    devices_alive: int
+    journal_ok: bool
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The gateway's answer: what became of it, or the state."""
+
+    ok: bool
+    detail: str = ""
+    result: CommandResult | None = None
+    state: GatewayState | None = None
+
+
+def socket_path(journal_path: str) -> Path:
+    """Where the socket is; a name too long for the kernel moves to the folder for temporary files."""
+    beside = Path(journal_path).with_suffix(".control")
+    if len(os.fsencode(beside)) <= SOCKET_NAME_MAX:
+        return beside
+    short = hashlib.sha256(os.fsencode(beside)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"tocsin-{short}.control"
+
+
+def command_of(request: Request, issued_us: int) -> Command:
+    """The command that a request means; ValueError says what is wrong with it."""
+    kind = ACTIONS.get(request.action)
+    if kind is None:
+        raise ValueError(f"{request.action!r} is no action; known: {', '.join(ACTIONS)}, state")
+    value = request.for_s if request.for_s > 0 else None
+    return Command(request.id or os.urandom(8).hex(), kind, request.target, request.who, request.why, issued_us, 0,
+                   value, True)
+
+
+class LocalControl:
+    """The listening side. `serve` until cancelled."""
+
+    def __init__(self, path: Path, act: Callable[[Request], Answer]) -> None:
+        """act: carries one request out; called within the event loop."""
+        self._path = path
+        self._act = act
+
+    def claim(self) -> None:
+        """Make sure that no other gateway listens there. Raises LocalFault when one does."""
+        if not self._path.exists():
+            return
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
+            try:
+                probe.connect(str(self._path))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._path.unlink()  # left behind by a killed gateway
+                return
+        raise LocalFault(f"{self._path}: another gateway runs on this journal; stop it first")
+
+    async def serve(self) -> None:
+        """Listen. Raises LocalFault when the socket cannot be made."""
+        mask = os.umask(0o177)
+        try:
+            server = await asyncio.start_unix_server(self._talk, str(self._path), limit=REQUEST_MAX)
+        except OSError as error:
+            raise LocalFault(f"{self._path}: cannot listen ({error.strerror}); check the folder") from error
+        finally:
+            os.umask(mask)
+        try:
+            async with server:
+                await server.serve_forever()
+        finally:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(REQUEST_WITHIN_S):
+                line = await reader.readline()
+            answer = self._answer(line)
+            writer.write(msgspec.json.encode(answer) + b"\n")
+            await writer.drain()
+        except (OSError, TimeoutError, ValueError):
+            # Somebody who asks nothing, too much, or goes away: nobody is left to be told.
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self, line: bytes) -> Answer:
+        try:
+            return self._act(msgspec.json.decode(line, type=Request))
+        except ValueError as error:
+            return Answer(False, str(error))
+
+
+def ask(path: Path, request: Request, timeout_s: float = 10.0) -> Answer:
+    """Ask a running gateway. Raises LocalFault when none answers there."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as link:
+        link.settimeout(timeout_s)
+        try:
+            link.connect(str(path))
+            link.sendall(msgspec.json.encode(request) + b"\n")
+            received = bytearray()
+            while not received.endswith(b"\n") and len(received) < ANSWER_MAX:
+                part = link.recv(65536)
+                if not part:
+                    break
+                received += part
+        except OSError as error:
+            raise LocalFault(f"{path}: no gateway answers ({error}); is `tocsin gateway run` running with this "
+                             "site file, as this user?") from error
+    try:
+        return msgspec.json.decode(received, type=Answer)
+    except ValueError as error:
+        raise LocalFault(f"{path}: the answer makes no sense: {error}") from error

@@ -1,0 +1,419 @@
+"""GatewayRuntime: the hands of the core. Tasks move events in and effects out; every delay is the Clock's.
+
+    LinePoller~, MqttSensors~ ─emit─► AgentCore.step ─effects─► writes: one task per output, at once
+    Uplink~ (commands, link)  ──────►  (plain call,            └► commit task: group commit ─► Store~ ─► Uplink~
+    ticker, local control     ──────►   one stack)
+
+No queue stands between a driver and the core: the step runs in the driver's call, so that nothing can overflow
+there and a sounder is driven before the next task gets its turn. What waits for the disk stands in the outbox,
+bounded and declared; the disk may hang for a minute and only the commit task notices.
+
+Each part is supervised: one that dies is logged and started again with growing pauses, alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import tzinfo
+
+from cloud_bridge.lanes import Outbox
+from cloud_bridge.uplink import Uplink
+from device_drivers.driver import Driver, DriverEvent, devices_on_line
+from device_drivers.poller import LinePoller
+from device_drivers.sensors import MqttSensors
+from device_model.clock import SECOND_US, Clock
+from device_model.command import Command, CommandResult
+from device_model.errors import LocalFault, TocsinError
+from device_model.inventory import Inventory
+from device_model.messages import CommandResultRecord, GatewayAddress, HeartbeatRecord, Lane, Record
+from device_model.ports import JournalState, LineExchange, MessageLink, Store
+from device_model.site import LineKind
+from edge_agent.core import AgentCore
+from edge_agent.events import (
+    CommandReceived,
+    Commit,
+    CommitFailed,
+    Committed,
+    DriveOutput,
+    Effect,
+    Event,
+    JournalOpened,
+    LinkState,
+    Log,
+    NotifyLocal,
+    OnSiteAction,
+    OutputWriteFailed,
+    OutputWritten,
+    PartFailed,
+    PowerOn,
+    Tick,
+)
+from edge_agent.outputs import Drive
+from rules_engine import Engine, RuleSet
+
+TICK_S = 1.0
+GROUP_WAIT_S = 0.05  # telemetry waits so long for company; alarms do not
+ALARM_WAIT_S = 0.2  # law 4: an alarm waits no longer for the disk
+COMMIT_MAX = 500  # records of one transaction
+WRITE_LIMIT_S = 10.0  # a write that has not come back by then failed, whatever its line is doing
+RETRY_FIRST_S, RETRY_MAX_S = 1.0, 30.0
+COMMIT_RETRY_MAX_S = 5.0
+HUNG_AFTER_S = 10.0  # issue 5: a hung part is found in 10 s
+
+
+class GatewayRuntime:
+    """One gateway. `run` until cancelled."""
+
+    def __init__(
+        self, inventory: Inventory, rules: RuleSet, *, clock: Clock, store: Store, zone: tzinfo,
+        uplink_link: MessageLink | None = None,
+        lines: Mapping[str, LineExchange] | None = None,
+        mqtt_lines: Mapping[str, MessageLink] | None = None,
+        jitter: Callable[[], float] = lambda: 0.5,
+        log: Callable[[Log], None] | None = None,
+        notify: Callable[[NotifyLocal], None] | None = None,
+        version: str = "",
+        speed: float = 1.0,
+    ) -> None:
+        """lines, mqtt_lines: line id → its open port; a line of the site file without one is left out, logged.
+
+        speed: how fast the clock's time runs against the machine's; disks and devices are given real time.
+        """
+        self._inventory = inventory
+        self._rules = rules
+        self._clock = clock
+        self._store = store
+        self._zone = zone
+        self._link = uplink_link
+        self._jitter = jitter
+        self._log_to = log
+        self._notify_to = notify
+        self._version = version
+        self._speed = speed
+        self._drivers: dict[str, Driver] = {
+            **{line: self._poller(line, exchange) for line, exchange in (lines or {}).items()},
+            **{line: self._sensors(line, link) for line, link in (mqtt_lines or {}).items()},
+        }
+        self._driver_of = {device.id: device.line for device in inventory.site.devices}
+        self._core: AgentCore | None = None
+        self._outbox: Outbox | None = None
+        self._uplink: Uplink | None = None
+        self._journal_open = False
+        self._commit_event = asyncio.Event()
+        self._urgent_event = asyncio.Event()
+        self._checkpoint_wanted = False
+        self._writing: dict[str, asyncio.Task[None]] = {}
+        self._next_drive: dict[str, Drive] = {}
+        self._alive_us: dict[str, int] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self.started = asyncio.Event()
+        self.failures: dict[str, int] = {}  # part → how often it was started again
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Open the journal, resume, then read, judge, act, store and send until cancelled."""
+        state = await self._open_store()
+        now = self._clock.now()
+        site = self._inventory.site
+        address = GatewayAddress(site.tenancy, site.gateway.id)
+        self._outbox = Outbox(address, state, now, self._jitter)
+        engine = Engine(self._rules, self._inventory, decides="edge",
+                        lateness_us=round(site.gateway.lateness_s * SECOND_US))
+        self._core = AgentCore(self._inventory, engine, self._outbox, zone=self._zone, version=self._version,
+                               started=now)
+        if self._link is not None:
+            self._uplink = Uplink(self._outbox, self._store, self._link, self._clock, address,
+                                  heartbeat=self._heartbeat, command=self._on_command,
+                                  heartbeat_s=site.gateway.heartbeat_s)
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                self._take(PowerOn(state, "" if state else "the journal cannot be opened"))
+                self._start_parts()
+                self.started.set()
+        finally:
+            self._tasks = None
+            await self._close()
+
+    def _start_parts(self) -> None:
+        for line in self._inventory.site.lines:
+            if line.id in self._drivers:
+                self._supervise(f"line {line.id}", self._drivers[line.id].run)
+            else:
+                self._say("error", "line has no port, its devices are not read", line=line.id)
+        self._supervise("journal", self._commit_loop)
+        self._supervise("ticker", self._tick_loop)
+        if self._uplink is not None:
+            self._supervise("uplink", self._uplink.run)
+            self._supervise("link watch", self._watch_link)
+
+    async def _close(self) -> None:
+        """Say to the disk what is left to say, if it listens; then let go."""
+        if self._journal_open and self._core is not None and self._outbox is not None:
+            batch = self._outbox.to_commit(COMMIT_MAX)
+            try:
+                await self._store.commit(batch, self._core.checkpoint(self._clock.now()))
+                self._outbox.committed(batch)
+            except LocalFault as fault:
+                self._say("error", "last records not stored", reason=str(fault))
+        await self._store.close()
+        if self._link is not None:
+            await self._link.close()
+
+    async def _open_store(self) -> JournalState | None:
+        try:
+            state = await self._store.open()
+        except LocalFault as fault:
+            self._say("error", "journal cannot be opened, alarms go from memory", reason=str(fault))
+            return None
+        self._journal_open = True
+        for lane, numbers, reason in state.damage:
+            self._say("error", "journal damaged, loss declared", lane=lane.value, first=numbers[0], last=numbers[1],
+                      reason=reason)
+        return state
+
+    def _supervise(self, part: str, run: Callable[[], Awaitable[None]]) -> None:
+        if self._tasks is not None:
+            self._tasks.create_task(self._supervised(part, run), name=part)
+
+    async def _supervised(self, part: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a part for ever: one that ends or dies is said, and started again with growing pauses."""
+        pause_s = RETRY_FIRST_S
+        while True:
+            began = self._clock.now().mono_us
+            detail = "it ended"
+            try:
+                await run()
+            except Exception as error:  # noqa: BLE001  one part's mistake must not take the gateway with it
+                detail = f"{type(error).__name__}: {error}"
+            self.failures[part] = self.failures.get(part, 0) + 1
+            self._take(PartFailed(part, detail))
+            if self._clock.now().mono_us - began > RETRY_MAX_S * SECOND_US:
+                pause_s = RETRY_FIRST_S
+            await self._clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, RETRY_MAX_S)
+
+    # -- events in, effects out --------------------------------------------------------------------------------
+
+    def _emit(self, event: DriverEvent) -> None:
+        self._take(event)
+
+    def _take(self, event: Event) -> tuple[Effect, ...]:
+        """One step of the core and the start of everything that it asks for, in order."""
+        core = self._core
+        if core is None:
+            return ()
+        try:
+            effects = core.step(event, self._clock.now())
+        except Exception as error:  # noqa: BLE001  a mistake in one step must not end detection
+            self.failures["core"] = self.failures.get("core", 0) + 1
+            self._say("error", "step failed", event=type(event).__name__, detail=f"{type(error).__name__}: {error}")
+            return ()
+        for effect in effects:
+            match effect:
+                case DriveOutput():
+                    self._drive(effect.drive)
+                case Commit():
+                    self._want_commit(effect)
+                case Log():
+                    self._log(effect)
+                case NotifyLocal():
+                    if self._notify_to is not None:
+                        self._notify_to(effect)
+        return effects
+
+    def act_on_site(self, command: Command) -> CommandResult | None:
+        """A named person at the gateway. None: a repeat that was answered a moment ago."""
+        return self._result_in(self._take(OnSiteAction(command)))
+
+    def _on_command(self, command: Command) -> None:
+        self._take(CommandReceived(command))
+
+    @staticmethod
+    def _result_in(effects: Sequence[Effect]) -> CommandResult | None:
+        bodies = [record.body for effect in effects if isinstance(effect, Commit) for _, record in effect.records]
+        return next((body.result for body in bodies if isinstance(body, CommandResultRecord)), None)
+
+    def _heartbeat(self) -> HeartbeatRecord:
+        return self.core.heartbeat(self._clock.now())
+
+    @property
+    def core(self) -> AgentCore:
+        """The core, to look at; LocalFault before `run` has opened the journal."""
+        if self._core is None:
+            raise LocalFault("the gateway has not started yet")
+        return self._core
+
+    # -- outputs -----------------------------------------------------------------------------------------------
+
+    def _drive(self, drive: Drive) -> None:
+        """Start the write at once. One write per output at a time; of several wishes meanwhile the last counts."""
+        running = self._writing.get(drive.output)
+        if running is not None and not running.done():
+            self._next_drive[drive.output] = drive
+            return
+        if self._tasks is not None:
+            self._writing[drive.output] = self._tasks.create_task(self._write(drive), name=f"write {drive.output}")
+
+    async def _write(self, drive: Drive) -> None:
+        wish: Drive | None = drive
+        while wish is not None:
+            failure = await self._write_once(wish)
+            self._take(OutputWritten(wish.output, wish.on) if failure is None
+                       else OutputWriteFailed(wish.output, wish.on, failure))
+            wish = self._next_drive.pop(drive.output, None)
+
+    async def _write_once(self, drive: Drive) -> str | None:
+        """None when the device took it, else why not."""
+        driver = self._drivers.get(self._driver_of.get(drive.device, ""))
+        if driver is None:
+            return f"the line of {drive.device} has no port"
+        write = asyncio.ensure_future(driver.write(drive.device, drive.point, drive.value))
+        limit = asyncio.ensure_future(self._clock.sleep(WRITE_LIMIT_S * self._speed))
+        try:
+            await asyncio.wait({write, limit}, return_when=asyncio.FIRST_COMPLETED)
+            if not write.done():
+                return f"not written within {WRITE_LIMIT_S:g} s"
+            await write
+        except TocsinError as error:
+            return str(error) or type(error).__name__
+        except Exception as error:  # noqa: BLE001  whatever a line does, the output is tried again
+            return f"{type(error).__name__}: {error}"
+        finally:
+            write.cancel()
+            limit.cancel()
+        return None
+
+    # -- journal -----------------------------------------------------------------------------------------------
+
+    def _want_commit(self, commit: Commit) -> None:
+        self._checkpoint_wanted = self._checkpoint_wanted or commit.checkpoint
+        self._commit_event.set()
+        if commit.urgent:
+            self._urgent_event.set()
+        if not self._journal_open:
+            self._wake_uplink()
+
+    async def _commit_loop(self) -> None:
+        while not self._journal_open:
+            await self._clock.sleep(RETRY_MAX_S)
+            state = await self._open_store()
+            if state is not None and self._outbox is not None:
+                self._outbox.journal_opened(state, self._clock.now())
+                self._take(JournalOpened(state))
+        pause_s = RETRY_FIRST_S
+        while True:
+            await self._commit_event.wait()
+            await self._either(self._urgent_event, GROUP_WAIT_S)
+            self._commit_event.clear()
+            self._urgent_event.clear()
+            if await self._commit_once():
+                pause_s = RETRY_FIRST_S
+            else:
+                self._commit_event.set()
+                await self._clock.sleep(pause_s)
+                pause_s = min(2 * pause_s, COMMIT_RETRY_MAX_S)
+
+    async def _commit_once(self) -> bool:
+        """One group commit; False when the disk did not take it."""
+        core, outbox = self.core, self._outbox
+        if outbox is None:
+            return True
+        batch = outbox.to_commit(COMMIT_MAX)
+        checkpoint = self._checkpoint_for(core, batch)
+        if not batch and checkpoint is None:
+            return True
+        watch = asyncio.ensure_future(self._watch_commit(batch))
+        try:
+            await self._store.commit(batch, checkpoint)
+        except LocalFault as fault:
+            outbox.commit_failed(batch, self._clock.now())
+            self._checkpoint_wanted = self._checkpoint_wanted or checkpoint is not None
+            self._take(CommitFailed(str(fault)))
+            self._wake_uplink()
+            return False
+        finally:
+            watch.cancel()
+        settled = outbox.committed(batch)
+        self._take(Committed())
+        self._wake_uplink()
+        for lane, ranges in settled:
+            await self._store.acknowledge(lane, ranges)
+        if len(batch) == COMMIT_MAX:
+            self._commit_event.set()
+            self._urgent_event.set()
+        return True
+
+    def _checkpoint_for(self, core: AgentCore, batch: Sequence[tuple[Lane, Record]]) -> bytes | None:
+        """The state, if it is wanted and every alarm record that it knows of is in this transaction or before."""
+        whole = len(batch) < COMMIT_MAX or batch[-1][0] is not Lane.ALARM
+        if not (self._checkpoint_wanted and whole):
+            return None
+        self._checkpoint_wanted = False
+        return core.checkpoint(self._clock.now())
+
+    async def _watch_commit(self, batch: Sequence[tuple[Lane, Record]]) -> None:
+        """Law 4: an alarm that waits for the disk longer than it may goes from memory (the outbox copies it)."""
+        await self._clock.sleep(ALARM_WAIT_S * self._speed)
+        if any(lane is Lane.ALARM for lane, _ in batch):
+            self._take(CommitFailed(f"the disk did not answer within {ALARM_WAIT_S:g} s"))
+            self._wake_uplink()
+
+    def _wake_uplink(self) -> None:
+        if self._uplink is not None:
+            self._uplink.wake()
+
+    # -- time, link, supervision -------------------------------------------------------------------------------
+
+    async def _tick_loop(self) -> None:
+        while True:
+            now = self._clock.now()
+            self._alive_us["ticker"] = now.mono_us
+            self._take(Tick())
+            due_us = self.core.due_us(self._clock.now())
+            wait_s = TICK_S if due_us is None else min(TICK_S, max(0.001, (due_us - now.mono_us) / SECOND_US))
+            await self._clock.sleep(wait_s)
+
+    async def _watch_link(self) -> None:
+        up: bool | None = None
+        while self._link is not None:
+            if self._link.connected != up:
+                up = self._link.connected
+                self._take(LinkState(up))
+            await self._clock.sleep(TICK_S)
+
+    def hung_parts(self) -> tuple[str, ...]:
+        """Parts that have given no sign of life for 10 s: what the watchdog asks before it is fed."""
+        now_us = self._clock.now().mono_us
+        return tuple(part for part, at in self._alive_us.items() if now_us - at > HUNG_AFTER_S * SECOND_US)
+
+    async def _either(self, event: asyncio.Event, limit_s: float) -> None:
+        """Wait for the event, but no longer than `limit_s` seconds of the clock."""
+        if event.is_set():
+            return
+        waits = {asyncio.ensure_future(event.wait()), asyncio.ensure_future(self._clock.sleep(limit_s))}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    # -- lines and words ---------------------------------------------------------------------------------------
+
+    def _poller(self, line: str, exchange: LineExchange) -> LinePoller:
+        of_site = next(known for known in self._inventory.site.lines if known.id == line)
+        return LinePoller(of_site, devices_on_line(self._inventory, line), exchange, self._clock, self._emit)
+
+    def _sensors(self, line: str, link: MessageLink) -> MqttSensors:
+        of_site = next(known for known in self._inventory.site.lines if known.id == line)
+        if of_site.kind is not LineKind.MQTT:
+            raise ValueError(f"line {line} is not an MQTT line")
+        return MqttSensors(of_site, devices_on_line(self._inventory, line), link, self._clock, self._emit)
+
+    def _log(self, line: Log) -> None:
+        if self._log_to is not None:
+            self._log_to(line)
+
+    def _say(self, level: str, what: str, **fields: str | int | float | bool) -> None:
+        self._log(Log(level, what, fields))
