@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import re
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
@@ -26,6 +27,7 @@ from device_model.ranges import Range
 from device_model.reading import Reading
 from device_model.site import Tenancy
 
+T = TypeVar("T")
 WIRE_VERSION = 1
 TOPIC_ROOT = "tocsin"
 # One MQTT message; nats-server's default max_payload is 1 MiB, and a metered link should lose little at a cut.
@@ -220,9 +222,8 @@ def decode_batch(payload: bytes) -> Batch:
     """A Batch; ValueError (msgspec.DecodeError) says where it does not fit, or what rule it breaks."""
     if len(payload) > BATCH_BYTES_MAX:
         raise ValueError(f"batch of {len(payload)} bytes exceeds {BATCH_BYTES_MAX}")
-    batch = _batch_decoder.decode(payload)
-    if batch.v != WIRE_VERSION:
-        raise ValueError(f"batch speaks version {batch.v}; this program speaks {WIRE_VERSION}")
+    batch = _decoded(_batch_decoder, payload)
+    _check_version("batch", batch.v)
     numbers = [record.sequence for record in batch.records if record.sequence]
     if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
         raise ValueError("batch is not in ascending sequence")
@@ -231,14 +232,30 @@ def decode_batch(payload: bytes) -> Batch:
 
 def decode_ack(payload: bytes) -> BatchAck:
     """A BatchAck; ValueError says where it does not fit."""
-    return _ack_decoder.decode(payload)
+    ack = _decoded(_ack_decoder, payload)
+    _check_version("acknowledgement", ack.v)
+    return ack
 
 
 def decode_down(payload: bytes) -> Down:
     """A Down message; ValueError says where it does not fit."""
-    return _down_decoder.decode(payload)
+    down = _decoded(_down_decoder, payload)
+    _check_version("command", down.v)
+    return down
 
 
 def decode_record(payload: bytes) -> Record:
     """A Record, as the journal stores it; ValueError says where it does not fit."""
-    return _record_decoder.decode(payload)
+    return _decoded(_record_decoder, payload)
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
+    try:
+        return decoder.decode(payload)
+    except RecursionError as error:  # nested deeper than any message of ours: an attack, not a fault of this program
+        raise ValueError("message is nested too deep") from error
+
+
+def _check_version(what: str, version: int) -> None:
+    if version != WIRE_VERSION:
+        raise ValueError(f"{what} speaks version {version}; this program speaks {WIRE_VERSION}")

@@ -148,7 +148,8 @@ def test_lost_yaml_words_are_named() -> None:
 
 
 LINES = [
-    *HEAD.splitlines(), "  p: {quantity: humidity, address: 1}", "  - x", "\t", "points: [", "  q: {unit: &a 1, z: *a}",
+    *HEAD.splitlines(), "  p: {quantity: humidity, address: 1}", "  - x", "\t", "points: [",
+    "  q: {unit: &a 1, z: *a}",
 ]
 
 

@@ -133,7 +133,8 @@ def test_certainty_c_is_refused_for_fire_and_outputs() -> None:
 def test_all_errors_at_once_and_no_second_error_for_one_mistake() -> None:
     text = TEXT.replace("{id: stairwell, kind: modbus_tcp", "{id: stairwell, kind: modbus_tpc").replace(
         "id: b1-301, name:", "id: b1-301, nam:").replace("unit: 11", "unit: 999")
-    assert len(findings(text)) == 4  # kind, unknown key nam, name missing, unit; devices of that line and zone are fine
+    # kind, unknown key nam, name missing, unit; the devices of that line and zone are fine
+    assert len(findings(text)) == 4
 
 
 def test_files_that_cannot_be_read_say_so(tmp_path: Path) -> None:
