@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def meaning(point: ProfilePoint, profile: DeviceProfile, cells: dict[tuple[int, 
     source = point.register
     assert source is not None
     number = raw(source, cells)
-    reason = "error_value" if number in point.error_values else "garbled" if number != number else ""
+    reason = "error_value" if number in point.error_values or math.isnan(number) else ""
     unit, decimals = point.unit, 0
     if source.unit_point:
         code = raw(profile.point(source.unit_point).register, cells)

@@ -48,7 +48,8 @@ READINGS = st.builds(
     WORDS, st.none() | VALUES, st.tuples(TIMES, TIMES, TIMES), TIMES)
 TRANSITIONS = st.builds(
     AlarmTransition, WORDS, st.builds(AlarmKey, WORDS, WORDS), st.sampled_from(AlarmState),
-    st.sampled_from(AlarmState), st.sampled_from(Hazard), st.sampled_from(Severity), TIMES, TIMES, points=st.lists(WORDS, max_size=2).map(tuple),
+    st.sampled_from(AlarmState), st.sampled_from(Hazard), st.sampled_from(Severity), TIMES, TIMES,
+    points=st.lists(WORDS, max_size=2).map(tuple),
     test=st.booleans(), journaled=st.booleans(), late=st.booleans())
 RANGES = st.lists(st.tuples(TIMES, TIMES), max_size=3).map(tuple)
 LANES = st.sampled_from(Lane)
