@@ -3,7 +3,7 @@
 from rules_engine.condition_check import Vocabulary, check_condition
 from rules_engine.condition_parse import ConditionError, parse_condition
 from rules_engine.engine import Engine
-from rules_engine.rule import Bind, Parameter, Per, Rule, RulePack, Runs, RuleSet, parse_pack
+from rules_engine.rule import Bind, Parameter, Per, Rule, RulePack, RuleSet, Runs, parse_pack
 
 __all__ = [
     "Bind", "ConditionError", "Engine", "Parameter", "Per", "Rule", "RulePack", "RuleSet", "Runs", "Vocabulary",

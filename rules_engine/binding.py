@@ -13,7 +13,7 @@ from device_model.inventory import Inventory, Point
 from device_model.profile import Certainty, DeviceClass
 from device_model.site import Zone
 from rules_engine.cell import Cell
-from rules_engine.condition_compile import LastingState, Wakes, compile_condition
+from rules_engine.condition_compile import compile_condition
 from rules_engine.condition_types import (
     About,
     Arithmetic,
@@ -29,7 +29,7 @@ from rules_engine.condition_types import (
 )
 from rules_engine.evaluate import House, Watch
 from rules_engine.local_time import LocalTime
-from rules_engine.rule import Per, Rule, Runs, RuleSet
+from rules_engine.rule import Per, Rule, RuleSet, Runs
 
 
 class Bound:
@@ -54,8 +54,9 @@ def bind_rules(rules: RuleSet, inventory: Inventory, house: House, extra_silence
     bound = Bound()
     for index, point in enumerate(inventory.points.values()):
         limit = round(point.spec.stale_after_s * 1e6)
-        bound.cells[point.name] = Cell(point.name, point.quantity, device=point.device.id, zone=point.zone, index=index,
-                                       limit_us=limit + extra_silence_us if limit else 0)
+        bound.cells[point.name] = Cell(
+            point.name, point.quantity, device=point.device.id, zone=point.zone, index=index,
+            limit_us=limit + extra_silence_us if limit else 0)
     clock = LocalTime(inventory.site.time_zone)
     on_change: dict[int, list[int]] = {}
     on_sample: dict[int, list[int]] = {}
@@ -64,7 +65,7 @@ def bind_rules(rules: RuleSet, inventory: Inventory, house: House, extra_silence
             continue
         sampled = _needs_samples(rule.condition) or (rule.clear is not None and _needs_samples(rule.clear))
         for subject in _subjects(rule, inventory):
-            watch = _watch(rule, subject, inventory, bound, house, clock)
+            watch = _watch(rule, subject, inventory=inventory, bound=bound, house=house, clock=clock)
             if watch is None:
                 continue
             for cell in watch.cells:
@@ -133,7 +134,9 @@ class _SubjectBinder:
         raise KeyError(ref.name)
 
     def members(self, scope: str, quantity: str) -> Sequence[Cell]:
-        return [self._use(point) for point in self._in_scope(scope) if quantity in ("", point.quantity)]
+        # An output that is only written is never heard, so it does not stand among "all points".
+        return [self._use(point) for point in self._in_scope(scope)
+                if point.quantity == quantity or (not quantity and not point.spec.writable)]
 
     def _in_scope(self, scope: str) -> Sequence[Point]:
         site, zone = self._inventory.site, self._subject.zone
@@ -153,8 +156,9 @@ class _SubjectBinder:
         return self.used.setdefault(point.name, self._cells[point.name])
 
 
-def _watch(rule: Rule, subject: _Subject, inventory: Inventory, bound: Bound, house: House,
-           clock: LocalTime) -> Watch | None:
+def _watch(
+    rule: Rule, subject: _Subject, *, inventory: Inventory, bound: Bound, house: House, clock: LocalTime
+) -> Watch | None:
     """An armed watch, or None where the subject lacks what the condition names or law refuses it."""
     profile = inventory.profiles[inventory.devices[subject.device].profile] if subject.device else None
     is_call_point = profile is not None and profile.device_class is DeviceClass.CALL_POINT

@@ -17,14 +17,17 @@ VALUE_MAX = 1e15
 
 
 class CellState(msgspec.Struct, array_like=True):
-    """A cell in the checkpoint. `windows`: "function:numbers" → its state."""
+    """A cell in the checkpoint, fields as in Cell. `windows`: "function:numbers" → its state."""
 
     value: Known | None
     held: Known | None
     reason: str
     quality: str
     time_us: int
+    mono_us: int
+    boot: str
     sequence: int
+    sampled_us: int
     fresh_us: int
     silent: bool
     windows: dict[str, list[list[float]]] = {}
@@ -33,8 +36,9 @@ class CellState(msgspec.Struct, array_like=True):
 class Cell:
     """One point: value, quality, when measured, when last proven fresh."""
 
-    __slots__ = ("boolean", "device", "fresh_us", "held", "index", "isolated", "label", "limit_us", "name", "quality",
-                 "reason", "sequence", "silent", "text", "time_us", "unit", "value", "windows", "zone")
+    __slots__ = ("boolean", "boot", "device", "fresh_us", "held", "index", "isolated", "label", "limit_us", "mono_us",
+                 "name", "quality", "reason", "sampled_us", "sequence", "silent", "text", "time_us", "unit", "value",
+                 "windows", "zone")
 
     def __init__(self, name: str, quantity: str, *, device: str, zone: str, limit_us: int, index: int) -> None:
         """limit_us: without a fresh value for so long the point is silent; 0 never."""
@@ -47,8 +51,9 @@ class Cell:
         self.held: Known | None = None  # the last known value, which a proof of freshness brings back
         self.reason: str = Reason.NOT_YET_READ.value
         self.quality: str = Quality.BAD.value
-        self.time_us = 0
-        self.sequence = 0
+        self.time_us = self.mono_us = self.sequence = 0  # of the last reading
+        self.boot = ""
+        self.sampled_us = 0  # of the last sample in the windows: a reading, or a proof of freshness after it
         self.fresh_us = 0
         self.silent = False  # the engine itself found it silent
         self.isolated = False
@@ -62,9 +67,20 @@ class Cell:
             self.windows[key] = make_window(function, numbers)
         return self.windows[key]
 
+    def is_older(self, reading: Reading, at: int) -> bool:
+        """Whether the cell already holds something newer. Monotonic time decides within one boot of the gateway,
+        except for devices with clocks of their own; the sequence where times are equal."""
+        if reading.boot and reading.boot == self.boot and reading.source_time_us == reading.receive_time_us:
+            if reading.mono_us != self.mono_us:
+                return reading.mono_us < self.mono_us
+        elif at != self.time_us:
+            return at < self.time_us
+        return 0 < reading.sequence < self.sequence
+
     def take(self, reading: Reading, at: int) -> None:
         """A reading that is not older than what the cell holds."""
-        self.time_us, self.sequence = at, reading.sequence
+        self.time_us = at
+        self.mono_us, self.boot, self.sequence = reading.mono_us, reading.boot, reading.sequence
         value = None if reading.quality is Quality.BAD else self._plain(reading.value)
         self.silent = False
         self.quality, self.reason = reading.quality.value, reading.reason.value
@@ -72,8 +88,7 @@ class Cell:
             if reading.quality is not Quality.BAD:  # NaN, or a kind of value that the quantity cannot have
                 self.quality, self.reason = Quality.BAD.value, Reason.GARBLED.value
             self.value = self.held = None
-            for window in self.windows.values():
-                window.gap(at)
+            self._gap(at)
             return
         self.fresh_us = max(self.fresh_us, at)
         self.value = self.held = value
@@ -91,8 +106,14 @@ class Cell:
 
     def _push(self, at: int, value: Known) -> None:
         if self.windows and isinstance(value, float):
+            self.sampled_us = max(self.sampled_us, at)  # windows never go back
             for window in self.windows.values():
-                window.push(at, value)
+                window.push(self.sampled_us, value)
+
+    def _gap(self, at: int) -> None:
+        self.sampled_us = max(self.sampled_us, at)
+        for window in self.windows.values():
+            window.gap(self.sampled_us)
 
     def prove_fresh(self, at: int) -> bool:
         """The point was read and has not changed; True when that brings a silent value back."""
@@ -103,13 +124,12 @@ class Cell:
         if back:
             self.silent = False
             self.value, self.reason, self.quality = self.held, Reason.NONE.value, Quality.GOOD.value
-        if self.windows and at > self.time_us:
-            self.time_us = at
+        if at > self.sampled_us:
             self._push(at, self.held)
         return back
 
     def silent_due_us(self) -> int:
-        """When it turns silent unless heard; 0 never. One µs after the limit, so that a value exactly on it counts."""
+        """When it turns silent unless heard; 0 never. One µs after the limit, so that a value on it counts."""
         return self.fresh_us + self.limit_us + 1 if self.limit_us and not self.silent else 0
 
     def fall_silent(self, at: int) -> None:
@@ -119,22 +139,22 @@ class Cell:
         if self.quality != Quality.BAD.value or self.reason == Reason.NOT_YET_READ.value:
             self.reason = Reason.SILENT.value
         self.quality = Quality.BAD.value
-        for window in self.windows.values():
-            window.gap(at)
+        self._gap(at)
 
     def dump(self) -> CellState:
         """All state, for the checkpoint."""
         windows = {f"{function}:{','.join(map(repr, numbers))}": window.dump()
                    for (function, numbers), window in sorted(self.windows.items())}
-        return CellState(self.value, self.held, self.reason, self.quality, self.time_us, self.sequence, self.fresh_us,
-                         self.silent, windows)
+        return CellState(self.value, self.held, self.reason, self.quality, self.time_us, self.mono_us, self.boot,
+                         self.sequence, self.sampled_us, self.fresh_us, self.silent, windows)
 
     def load(self, state: CellState) -> None:
         """The state that `dump` gave; windows that no rule asks for any more are dropped."""
         self.value, self.held = self._again(state.value), self._again(state.held)
         self.reason, self.quality = state.reason, state.quality
-        self.time_us, self.sequence, self.fresh_us, self.silent = (state.time_us, state.sequence, state.fresh_us,
-                                                                   state.silent)
+        self.time_us, self.mono_us, self.boot = state.time_us, state.mono_us, state.boot
+        self.sequence = state.sequence
+        self.sampled_us, self.fresh_us, self.silent = state.sampled_us, state.fresh_us, state.silent
         for (function, numbers), window in self.windows.items():
             kept = state.windows.get(f"{function}:{','.join(map(repr, numbers))}")
             if kept is not None:
@@ -147,5 +167,6 @@ class Cell:
         """The wall clock stepped by that many µs: move all times along."""
         self.time_us += by if self.time_us else 0
         self.fresh_us += by if self.fresh_us else 0
+        self.sampled_us += by if self.sampled_us else 0
         for window in self.windows.values():
             window.shift(by)

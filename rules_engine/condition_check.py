@@ -146,7 +146,7 @@ class _Checker:
                                  f"write value, device.{name}, or zone.any({name})")
         choices = ["value", "param", *_CLOCK_NAMES, *QUANTITIES, *self._known.names]
         near = self._near(rest if scope == "device" else name, choices)
-        raise ConditionError(tree.offset, f"{name!r} is not known", near or "see rules_engine/README.md for the names")
+        raise ConditionError(tree.offset, f"{name!r} is not known", near or "see rules_engine/README.md")
 
     def _member_point(self, tree: Name, name: str) -> PointRef:
         scope, found = self._member if self._member is not None else ("", "")
@@ -272,7 +272,7 @@ class _Checker:
     def _seconds(self, tree: Written) -> float:
         term = self.check(tree, SECONDS)
         if not isinstance(term, Constant) or term.type.unit != "s" or isinstance(term.value, str):
-            raise ConditionError(tree.offset, "a fixed length of time is expected here", "write it as 60 s, 10 min, 2 h")
+            raise ConditionError(tree.offset, "a fixed length of time is expected here", "write 60 s, 10 min, 2 h")
         if not 0 < term.value <= WINDOW_SECONDS_MAX:
             raise ConditionError(tree.offset, f"{term.value:g} s is not a length of time for a rule",
                                  f"between 0 and {WINDOW_SECONDS_MAX / 86400:g} d")
@@ -301,10 +301,10 @@ class _Checker:
         for argument, wanted in zip(tree.arguments[1:], (ref.type, ref.type, PLAIN), strict=True):
             term = self.check(argument, wanted)
             if not isinstance(term, Constant) or isinstance(term.value, str) or term.type.unit != wanted.unit:
-                raise ConditionError(argument.offset, f"a fixed number is expected here: {wanted}", "write the number")
+                raise ConditionError(argument.offset, f"a fixed number is expected: {wanted}", "write the number")
             numbers.append(float(term.value))
         if numbers[1] <= numbers[0] or not 0 < numbers[2] <= 4:
-            raise ConditionError(tree.arguments[1].offset, "the reference must lie above the floor, the exponent in 0..4",
+            raise ConditionError(tree.arguments[1].offset, "the reference must lie above the floor, exponent in 0..4",
                                  "write dose(value, floor, reference, exponent)")
         return Over(SECONDS, "dose", ref, tuple(numbers))
 

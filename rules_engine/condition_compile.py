@@ -38,6 +38,8 @@ Code = tuple[Closure, Say]
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }
+# Why a point may be unheard: itself, its line, its gateway.
+_UNHEARD = frozenset({"silent", "line_down", "gateway_silent"})
 _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
@@ -129,9 +131,11 @@ class _Compiler:
         if term.function == "quality":
             return (lambda at: cell.quality), (lambda at: f"{cell.name} {cell.quality}")
         if term.function == "age":
-            return (lambda at: (at - cell.fresh_us) / 1e6), (lambda at: f"{cell.name} age {(at - cell.fresh_us) / 1e6:g} s")
+            def age(at: int) -> float:
+                return (at - cell.fresh_us) / 1e6
+            return age, (lambda at: f"{cell.name} age {age(at):g} s")
         if not term.limit_s:
-            return (lambda at: cell.reason in ("silent", "line_down", "gateway_silent")), (lambda at: f"{cell.name} silent")
+            return (lambda at: cell.reason in _UNHEARD), (lambda at: f"{cell.name} silent")
         limit = round(term.limit_s * 1e6)
 
         def silent(at: int) -> bool:
@@ -149,7 +153,7 @@ class _Compiler:
         self.stateful = True
 
         def held(at: int) -> bool | None:
-            truth = inner(at)
+            truth: bool | None = inner(at)
             since = state.since
             if truth is False:
                 since = 0
@@ -158,23 +162,24 @@ class _Compiler:
             if not wakes.dry:
                 state.since = since
             if not truth:
-                return truth  # type: ignore[no-any-return]  # False or None
+                return truth
             if at >= since + length:
                 return True
             wakes.ask(since + length)
             return False
 
         def seen(at: int) -> bool | None:
-            truth = inner(at)
+            truth: bool | None = inner(at)
             last = at if truth else state.since
             if not wakes.dry:
                 state.since = last
             if last and at <= last + length:
                 wakes.ask(last + length + 1)
                 return True
-            return truth  # type: ignore[no-any-return]  # False or None
+            return truth
 
-        return (held if term.function == "held" else seen), (lambda at: f"{say(at)} ({term.function} {term.seconds:g} s)")
+        words = f"({term.function} {term.seconds:g} s)"
+        return (held if term.function == "held" else seen), (lambda at: f"{say(at)} {words}")
 
     def _clockread(self, term: ClockRead) -> Code:
         read, wakes = self.binder.clock.reader(term.function, term.numbers, term.dates), self.binder.wakes
@@ -193,7 +198,7 @@ class _Compiler:
         inner, say = self.code(term.operand)
 
         def negate(at: int) -> bool | None:
-            truth = inner(at)
+            truth: bool | None = inner(at)
             return None if truth is None else not truth
         return negate, (lambda at: f"not {say(at)}")
 
@@ -205,12 +210,12 @@ class _Compiler:
         must_run, self.stateful = self.stateful, self.stateful or before
 
         def join(at: int) -> bool | None:
-            a = left(at)
+            a: bool | None = left(at)
             if a is decisive:
                 if must_run:  # the memory of held(…) and seen(…) lives on, whatever the left side says
                     right(at)
                 return decisive
-            b = right(at)
+            b: bool | None = right(at)
             if b is decisive:
                 return decisive
             return None if a is None or b is None else not decisive
@@ -238,6 +243,7 @@ class _Compiler:
             b = right(at)
             if a is None or b is None:
                 return None
+            value: float
             if sign == "+":
                 value = a + b
             elif sign == "-":
@@ -248,8 +254,8 @@ class _Compiler:
                 if b == 0:
                     return None  # 1/0 is no number: unknown
                 value = a / b
-            # An overflow or NaN is no number either; comparing with itself finds NaN, the bound finds infinity.
-            return value if value == value and -1.7e308 < value < 1.7e308 else None  # type: ignore[no-any-return]
+            # An overflow is no number either, and neither is NaN, which fails both comparisons.
+            return value if -1.7e308 < value < 1.7e308 else None
         return reckon, (lambda at: f"({say_left(at)} {sign} {say_right(at)} = {_figure(reckon(at), unit)})")
 
     def _compare(self, term: Compare) -> Code:
@@ -355,8 +361,9 @@ class _Compiler:
             return None if unknown or not heard else not decisive
 
         def say(at: int) -> str:
-            return f"{term.scope}.{term.function}: " + _list([f"{cell.name} {words(at)}" for cell, run, words in bodies
-                                                              if (here or not cell.isolated) and run(at)])
+            true = [f"{cell.name} {words(at)}" for cell, run, words in bodies
+                    if (here or not cell.isolated) and run(at)]
+            return f"{term.scope}.{term.function}: {_list(true)}"
         return judge, say
 
     def _bounds(self, term: Several) -> tuple[Callable[[int], tuple[float | None, float | None]], Say]:
@@ -388,7 +395,8 @@ class _Compiler:
             least, most = bounds(at)
             true = _list([cell.name for cell, run, _ in bodies if (here or not cell.isolated) and run(at)])
             shown = _figure(least, unit) if least == most else f"{_figure(least, unit)} to {_figure(most, unit)}"
-            return f"{term.scope}.{function} {shown}" + (f" ({true})" if function in ("count", "zones") and true else "")
+            named = f" ({true})" if function in ("count", "zones") and true else ""
+            return f"{term.scope}.{function} {shown}{named}"
         return bounds, say
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from itertools import groupby
 
 import msgspec
 
@@ -33,6 +34,7 @@ TEST_MAX_US = 30 * MINUTE_US
 # Slewing stays below this between two steps; what is larger is a step of the wall clock.
 STEP_US = SECOND_US
 _CELL, _WATCH, _EXPIRY = 0, 1, 2
+_Timed = tuple[int, int, Reading]  # event time, order of arrival, reading
 
 
 class _Checkpoint(msgspec.Struct):
@@ -103,10 +105,14 @@ class Engine:
 
     def _begin(self, now: Now, out: Out) -> None:
         last, self._last = self._last, now
-        if last is not None and last.boot == now.boot:
+        if last is not None and last.boot == now.boot and now.boot:
             drift = (now.wall_us - last.wall_us) - (now.mono_us - last.mono_us)
             if abs(drift) > STEP_US:
                 self._shift(drift)
+        elif last is not None and now.wall_us < last.wall_us - STEP_US:
+            # Restarted with a clock that is behind (no battery): what is kept must not lie in the future, or every
+            # new reading would look older than the last.
+            self._shift(now.wall_us - last.wall_us)
         if self._started:
             return
         self._started = True
@@ -118,9 +124,9 @@ class Engine:
             watch.refuse(now.wall_us, f"{watch.rule.id} refuses points of certainty C", out)
         self._judge(range(len(self._watches)), now.wall_us, out)
 
-    def _sorted(self, readings: Sequence[Reading], now: Now) -> tuple[list[tuple[int, int, Reading]], list[Reading]]:
-        live: list[tuple[int, int, Reading]] = []
-        late: list[Reading] = []
+    def _sorted(self, readings: Sequence[Reading], now: Now) -> tuple[list[_Timed], list[_Timed]]:
+        live: list[_Timed] = []
+        late: list[_Timed] = []
         for order, reading in enumerate(readings):
             if reading.point not in self._cells:
                 self.counts["unknown_point"] += 1
@@ -128,21 +134,21 @@ class Engine:
             at = _event_time(reading, now)
             if now.wall_us - at > self._lateness_us:
                 self.counts["late"] += 1
-                late.append(reading)
+                late.append((at, order, reading))
             else:
                 live.append((min(at, now.wall_us), order, reading))
         live.sort(key=lambda entry: entry[:2])
+        late.sort(key=lambda entry: entry[:2])
         return live, late
 
     def _take(self, reading: Reading, at: int, touched: set[int]) -> None:
         cell = self._cells[reading.point]
-        older = at < cell.time_us or (at == cell.time_us and 0 < reading.sequence < cell.sequence)
-        if older:
+        if cell.is_older(reading, at):
             self.counts["out_of_order"] += 1
             return
         before = (cell.value, cell.reason, cell.quality)
         was_silent = cell.silent
-        cell.take(reading, at)
+        cell.take(reading, max(at, cell.time_us))
         if was_silent:
             self._schedule_cell(cell)
         if (cell.value, cell.reason, cell.quality) != before:
@@ -171,18 +177,17 @@ class Engine:
             watch.judge(at, out)
             self._schedule_watch(watch)
 
-    def _judge_past(self, late: list[Reading], out: Out) -> None:
+    def _judge_past(self, late: list[_Timed], out: Out) -> None:
         """Readings beyond the lateness bound: a second engine judges them in their own time; what it raises is a
         finding, never a live alarm."""
         if self._past is None:
             self._past = Engine(self._rules, self._inventory, decides=self._decides, lateness_us=2**62)
-        times = {reading.source_time_us for reading in late}
-        for at in sorted(times):
-            batch = [reading for reading in late if reading.source_time_us == at]
-            steps = self._past.step(batch, Now(max(at, self._past._time_us), 0, f"past-{at}"))
-            live = {step.alarm for step in self.open_alarms()}
+        live = {step.alarm for step in self.open_alarms()}
+        for at, batch in groupby(late, key=lambda entry: entry[0]):
+            steps = self._past.step([entry[2] for entry in batch], Now(max(at, self._past._time_us), 0, ""))
             out.extend(msgspec.structs.replace(step, late=True) for step in steps
-                       if step.state is AlarmState.RAISED and step.hazard is not Hazard.FAULT and step.alarm not in live)
+                       if step.state is AlarmState.RAISED and step.hazard is not Hazard.FAULT
+                       and step.alarm not in live)
 
     # --- timers ---
 
@@ -222,7 +227,7 @@ class Engine:
             self._judge(set(self._bound.on_change.get(cell.index, ())), due, out)
 
     def due_us(self) -> int | None:
-        """When time alone may next change something, µs since 1970; None never. Waking earlier or later is harmless."""
+        """When time alone may next change something, µs since 1970; None never. Waking early or late is harmless."""
         return self._heap[0][0] if self._heap else None
 
     def _rebuild_heap(self) -> None:
@@ -287,7 +292,8 @@ class Engine:
         self._mark_isolated(device, True)
         for watch in self._of_device(device):
             watch.end_isolated(self._time_us, out)
-            watch.judge(self._time_us, out)
+            if self._started:
+                watch.judge(self._time_us, out)
             self._schedule_watch(watch)
         return tuple(out)
 
@@ -301,7 +307,7 @@ class Engine:
     def test_mode(self, device: str, until_us: int) -> tuple[AlarmTransition, ...]:
         """Mark what this device raises as a test, until then (≤ 30 minutes, law 6); `until_us` in the past ends it.
         Raises LawRefusal(6) for a call point, which is always real, and for a longer test."""
-        if until_us > self._time_us + TEST_MAX_US:
+        if self._started and until_us > self._time_us + TEST_MAX_US + MINUTE_US:
             raise LawRefusal(6, "a test lasts at most 30 minutes")
         if device in self._inventory.devices:
             profile = self._inventory.profiles[self._inventory.devices[device].profile]
@@ -325,7 +331,8 @@ class Engine:
 
     def _end_isolation(self, device: str, at: int, out: Out) -> None:
         self._mark_isolated(device, False)
-        self._judge({watch.index for watch in self._of_device(device)}, at, out)
+        if self._started:
+            self._judge({watch.index for watch in self._of_device(device)}, at, out)
 
     def _end_test(self, device: str, at: int, out: Out) -> None:
         for watch in self._of_device(device):
@@ -346,20 +353,24 @@ class Engine:
 
     def checkpoint(self) -> bytes:
         """All state, timers, windows and doses included: equal state gives equal bytes."""
-        watches = {name: state for watch in self._watches if (state := watch.dump()) is not None
-                   for name in (_name(watch),)}
-        state = _Checkpoint(
+        def kept(watches: list[Watch]) -> dict[str, WatchState]:
+            return {_name(watch): state for watch in watches if (state := watch.dump()) is not None}
+
+        whole = _Checkpoint(
             CHECKPOINT_VERSION, self._started, self._time_us, self._last,
-            {cell.name: cell.dump() for cell in self._by_index}, watches,
-            {_name(watch): state for watch in self._bound.refused if (state := watch.dump()) is not None},
+            {cell.name: cell.dump() for cell in self._by_index if cell.index in self._bound.on_change},
+            kept(self._watches), kept(self._bound.refused),
             self._isolated, self._house.testing, self.counts, self._orphans,
             b"" if self._past is None else self._past.checkpoint())
-        return msgspec.json.encode(state, order="deterministic")
+        return msgspec.json.encode(whole, order="deterministic")
 
     def resume(self, checkpoint: bytes) -> None:
         """Go on from a checkpoint. Rules and points that it does not know start fresh; alarms of rules that are gone
         stay open until a person resets them. Raises ValueError for bytes that are no checkpoint of this version."""
-        state = msgspec.json.decode(checkpoint, type=_Checkpoint)
+        try:
+            state = msgspec.json.decode(checkpoint, type=_Checkpoint)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"not a checkpoint: {error}") from error
         if state.version != CHECKPOINT_VERSION:
             raise ValueError(f"checkpoint of version {state.version}; this program reads {CHECKPOINT_VERSION}")
         self._started, self._time_us, self._last = state.started, state.time_us, state.last
@@ -372,7 +383,7 @@ class Engine:
         self._orphans = dict(state.orphans)
         known = {_name(watch): watch for watch in self._watches}
         refused = {_name(watch): watch for watch in self._bound.refused}
-        for name, kept in (*state.watches.items(), *state.refused.items()):
+        for name, kept in sorted({**state.watches, **state.refused}.items()):
             watch = known.get(name) or refused.get(name)
             if watch is not None:
                 watch.load(kept)

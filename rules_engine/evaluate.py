@@ -1,7 +1,7 @@
 """Watch: one rule on one subject, and the alarm life that it drives.
 
     closure says true / false / unknown ──► AlarmCause ──► device_model.alarm.next_state ──► AlarmTransition
-    a side life beside it: `unknown` (cannot be judged), `broken` (the rule failed), `refused`: faults, never incidents
+    beside it, a life of faults, never incidents: `unknown` (cannot be judged), `broken` (the rule failed), `refused`
 
 Everything happens at event times: a reading's source time, or the moment a timer was due. `due_us` is when time
 alone would change something.
@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 import msgspec
 
 from device_model.alarm import (
-    LIFE_SAFETY,
     AlarmCause,
     AlarmKey,
     AlarmState,
@@ -26,7 +25,6 @@ from device_model.alarm import (
     next_state,
 )
 from device_model.errors import LawRefusal
-from device_model.quantities import unit_display
 from rules_engine.cell import Cell
 from rules_engine.condition_compile import Closure, LastingState, Say, Wakes
 from rules_engine.rule import Rule
@@ -34,6 +32,8 @@ from rules_engine.rule import Rule
 Out = list[AlarmTransition]
 # A board line and a plot show a few points; a zone of hundreds is named by its rule.
 POINTS_MAX = 8
+# What a condition may raise when it meets something its author did not think of.
+RULE_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _ACTIVE = (AlarmState.RAISED, AlarmState.HELD)
 _OVER = (AlarmState.INACTIVE, AlarmState.CLEARED)
 
@@ -45,12 +45,6 @@ class House:
     site_path: str
     decides: str
     testing: dict[str, int] = field(default_factory=dict)  # device → until, µs
-
-
-class SideState(msgspec.Struct, array_like=True):
-    """A derived fault in the checkpoint; onset 0 where it does not stand."""
-
-    onset_us: int = 0
 
 
 class WatchState(msgspec.Struct, array_like=True):
@@ -72,9 +66,9 @@ class WatchState(msgspec.Struct, array_like=True):
 class Watch:
     """One rule on one subject. Moves only when told: `judge`, `tick`, `reset`."""
 
-    __slots__ = ("_house", "_say", "cells", "clear", "device", "due_us", "index", "key", "last", "lasting", "onset_us",
-                 "rule", "scheduled_us", "side_last", "sides", "state", "test", "testable", "unknown_since_us", "wakes",
-                 "when", "zone")
+    __slots__ = ("_house", "_say", "cells", "clear", "device", "due_us", "index", "key", "last", "lasting",
+                 "onset_us", "rule", "scheduled_us", "side_last", "sides", "state", "test", "testable",
+                 "unknown_since_us", "wakes", "when", "zone")
 
     def __init__(self, rule: Rule, key: AlarmKey, *, index: int, house: House, zone: str, device: str,
                  testable: bool) -> None:
@@ -132,7 +126,7 @@ class Watch:
         try:
             truth = self.when(at)
             ended = None if self.clear is None else self.clear(at)
-        except Exception as error:  # one bad rule must not stop the others: it is unknown, and says so as a fault
+        except RULE_ERRORS as error:  # one bad rule must not stop the others: it is unknown, and says so as a fault
             self._side("broken", at, at, f"{type(error).__name__}: {error}", out)
             truth = ended = None
         else:
@@ -220,7 +214,7 @@ class Watch:
     def _words(self, at: int) -> str:
         try:
             return self._say(at) if not self.unknown_since_us else f"{self._values()} (was: {self._was()})"
-        except Exception:  # words must never cost an alarm
+        except RULE_ERRORS:  # words must never cost an alarm
             return self._values()
 
     def _was(self) -> str:
@@ -240,25 +234,25 @@ class Watch:
     def _side(self, suffix: str, onset: int, at: int, detail: str, out: Out) -> None:
         if suffix not in self.sides:
             self.sides[suffix] = onset
-            self._tell_side(suffix, AlarmState.PENDING, AlarmState.RAISED, onset, at, detail, out)
+            out.append(self._side_step(suffix, AlarmState.RAISED, onset, at, detail))
 
     def _side_over(self, suffix: str, at: int, out: Out) -> None:
         onset = self.sides.pop(suffix)
-        self._tell_side(suffix, AlarmState.HELD, AlarmState.CLEARED, onset, at, self._values(), out)
+        out.append(self._side_step(suffix, AlarmState.CLEARED, onset, at, self._values()))
 
     def refuse(self, at: int, detail: str, out: Out) -> None:
         """State that the rule does not watch its subject."""
         self._side("refused", at, at, detail, out)
 
-    def _tell_side(self, suffix: str, before: AlarmState, state: AlarmState, onset: int, at: int, detail: str,
-                   out: Out) -> None:
+    def _side_step(self, suffix: str, state: AlarmState, onset: int, at: int, detail: str) -> AlarmTransition:
+        before = AlarmState.PENDING if state is AlarmState.RAISED else AlarmState.HELD
         key = AlarmKey(f"{self.rule.id}.{suffix}", self.key.subject)
         step = AlarmTransition(
             alarm=alarm_id(self._house.site_path, key, onset), key=key, state=state, previous=before,
             hazard=Hazard.FAULT, severity=Severity.WARNING, at_us=at, onset_us=onset, zone=self.zone,
             device=self.device, points=self._points(), detail=detail, decided=self._house.decides)
         self.side_last[suffix] = step
-        out.append(step)
+        return step
 
     # --- people ---
 
@@ -278,7 +272,7 @@ class Watch:
         self.wakes.dry = True
         try:
             return self.when(at)  # type: ignore[no-any-return]  # a condition is bool or None by its check
-        except Exception:  # a broken rule is unknown: the reset is refused
+        except RULE_ERRORS:  # a broken rule is unknown: the reset is refused
             return None
         finally:
             self.wakes.dry = False
@@ -313,11 +307,14 @@ class Watch:
 
     def dump(self) -> WatchState | None:
         """Its state for the checkpoint; None where it has never moved."""
-        state = WatchState(self.rule.fingerprint, self.state, self.onset_us, self.due_us, self.wakes.at or 0,
-                           self.unknown_since_us, dict(sorted(self.sides.items())),
-                           [entry.since for entry in self.lasting], self.test, self.last,
-                           {suffix: self.side_last[suffix] for suffix in sorted(self.sides)})
-        return state
+        lasting = [entry.since for entry in self.lasting]
+        wake = self.wakes.at or 0
+        if self.state is AlarmState.INACTIVE and not (self.unknown_since_us or self.sides or wake or any(lasting)):
+            return None
+        return WatchState(self.rule.fingerprint, self.state, self.onset_us, self.due_us, wake, self.unknown_since_us,
+                          dict(sorted(self.sides.items())), lasting, self.test,
+                          None if self.state in _OVER else self.last,
+                          {suffix: self.side_last[suffix] for suffix in sorted(self.sides)})
 
     def load(self, state: WatchState) -> None:
         """The state that `dump` gave; a rule whose text changed keeps its alarm, not the memory of its parts."""
@@ -338,11 +335,6 @@ class Watch:
             entry.since += by if entry.since else 0
 
 
-def is_life_safety(rule: Rule) -> bool:
-    """Whether laws 1 to 3 apply in full."""
-    return rule.hazard in LIFE_SAFETY
-
-
 def _shown(cell: Cell) -> str:
     if cell.value is None:
         return f"{cell.label} unknown ({cell.reason})"
@@ -359,4 +351,3 @@ def _nothing(at: int) -> str:
     return ""
 
 
-__all__ = ["House", "Watch", "WatchState", "is_life_safety", "unit_display"]

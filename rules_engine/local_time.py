@@ -45,8 +45,9 @@ class LocalTime:
         local = self.local(at)
         minute = local.hour * 60 + local.minute
         inside = start <= minute < end if start <= end else minute >= start or minute < end
-        borders = [self._moment(datetime.combine(local.date() + timedelta(days=day), time(m // 60, m % 60), self._zone), at)
-                   for day in (0, 1) for m in (start, end)]
+        days = (local.date(), local.date() + timedelta(days=1))
+        borders = [self._moment(datetime.combine(day, time(m // 60, m % 60), self._zone), at)
+                   for day in days for m in (start, end)]
         return inside, min(border for border in borders if border > at)
 
     @staticmethod

@@ -22,7 +22,8 @@ def read_pack(path: Path) -> RulePack:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Finding(str(path), 0, 0, f"cannot be read: {error}", "check name and permissions")]) from error
+        finding = Finding(str(path), 0, 0, f"cannot be read: {error}", "check name and permissions")
+        raise ConfigError([finding]) from error
     return parse_pack(text, str(path))
 
 

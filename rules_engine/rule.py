@@ -1,6 +1,6 @@
 """Rule, pack, rule set: a rule file's text to checked rules. A new rule is YAML and its test file, no code.
 
-    text ──parse_yaml──► RuleText ──conditions parsed, units checked──► Rule ──► RulePack ──► RuleSet (+ site's numbers)
+    text ──parse_yaml──► RuleText ──conditions checked──► Rule ──► RulePack ──► RuleSet (+ the site's numbers)
 
 All errors of a file are reported at once, each with line, column and remedy; those inside a condition point at the
 word that is wrong.
@@ -24,7 +24,17 @@ from device_model.site import Text
 from device_model.yaml_source import Path, Source, convert, parse_yaml
 from rules_engine.condition_check import Vocabulary, check_condition
 from rules_engine.condition_parse import ConditionError, parse_condition
-from rules_engine.condition_types import BOOL, SECONDS, Constant, Literal, Name, Term, Type, meanings, type_of_quantity
+from rules_engine.condition_types import (
+    BOOL,
+    SECONDS,
+    Constant,
+    Literal,
+    Name,
+    Term,
+    Type,
+    meanings,
+    type_of_quantity,
+)
 from rules_engine.text_place import place_in
 
 _ID = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
@@ -336,7 +346,7 @@ def _parameters(written: Any, overrides: Mapping[str, str]) -> dict[str, Literal
                              f"{parameter.default}", "write it in the same unit"))
             if sign * (_size(value) - _size(limit)) < 0:
                 raise ConditionError(0, f"{name}: {overrides.get(name, parameter.default)} is "
-                                     f"{'below' if sign > 0 else 'above'} {bound}", "choose a value within its bounds")
+                                     f"{'below' if sign > 0 else 'above'} {bound}", "choose one within its bounds")
         chosen[name] = value
     return chosen
 
@@ -346,7 +356,7 @@ def _literal(keys: Path, text: str) -> Literal:
         tree = parse_condition(text)
         if not isinstance(tree, Literal):
             what = f"{tree.text!r}" if isinstance(tree, Name) else "this"
-            raise ConditionError(tree.offset, f"{what} is not a fixed value", "write a number with its unit, or true/false")
+            raise ConditionError(tree.offset, f"{what} is not a fixed value", "write a number with its unit")
         return tree
     except ConditionError as error:
         raise _InKey(keys, text, error) from error
