@@ -11,13 +11,23 @@ is taken with `take_changes()`: these are the true stimuli that a test of the wh
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 
 import msgspec
 
-from device_model.profile import DeviceClass, DeviceProfile, ProfilePoint, RegisterType, StateCode, Table
+from device_model.profile import (
+    REGISTER_COUNT,
+    DeviceClass,
+    DeviceProfile,
+    ProfilePoint,
+    RegisterSource,
+    RegisterType,
+    StateCode,
+    Table,
+)
 from device_model.quantities import QUANTITIES, to_canonical
 from device_model.reading import Reason, Value
-from firmware_sim.image import NoSuchAddress, RegisterImage, raw_limits, raw_of_value
+from firmware_sim.image import NoSuchAddress, RegisterImage, raw_limits, raw_of_value, raw_of_words
 from firmware_sim.noise import Noise
 from firmware_sim.physics import DEFAULT_TRAITS, HUSH_FACTOR, HUSH_S, NO_LAG, Sensor, SensorTraits
 
@@ -217,23 +227,25 @@ class VirtualDevice:
             source = point.register
             if source is None or source.table is not table or self._shows_bad_itself(point):
                 continue
-            if address < source.address + 4 and source.address < address + count:
+            if address < source.address + REGISTER_COUNT[source.type] and source.address < address + count:
                 return True
         return False
 
     def write(self, table: Table, address: int, values: list[int]) -> None:
         """A master writes. Raises Refused."""
-        touched = [p for p in self.profile.points if p.register is not None and p.register.table is table
-                   and address <= p.register.address < address + len(values)]
-        if not touched or any(not point.writable for point in touched):
-            raise Refused(2)
+        written = set(range(address, address + len(values)))
+        touched = [(p, p.register) for p in self.profile.points
+                   if p.writable and p.register is not None and p.register.table is table
+                   and written & set(_span(p.register))]
+        if written - {at for _, source in touched for at in _span(source)}:
+            raise Refused(2)  # something in the block cannot be written
         try:
             self.image.write(table, address, values)
         except NoSuchAddress:
             raise Refused(2) from None
-        for point in touched:
-            if point.register is not None:
-                self._written(point, values[point.register.address - address])
+        for point, source in touched:
+            raw = raw_of_words(source, self.image.read(table, source.address, REGISTER_COUNT[source.type]))
+            self._written(point, source, raw)
         self._show_all()
 
     def command(self, point_id: str, value: Value) -> bool:
@@ -248,18 +260,17 @@ class VirtualDevice:
         self._show_all()
         return True
 
-    def _written(self, point: ProfilePoint, word: int) -> None:
+    def _written(self, point: ProfilePoint, source: RegisterSource, raw: int | float) -> None:
         if "reset" in point.id:
             code = self.profile.point(f"{point.id.removeprefix('alarm_')}_code") or self.profile.point("reset_code")
-            if code is None or word == self._values[code.id]:
+            if code is None or raw == self._values[code.id]:
                 self._reset()
             self._values[point.id] = _typed(point, 0)  # such registers read 0 again at once
-        elif point.register is not None and QUANTITIES[point.quantity].boolean:
-            self._values[point.id] = bool(word) != point.register.invert
-        elif point.register is not None and point.register.type in (RegisterType.U16, RegisterType.S16):
-            signed = point.register.type is RegisterType.S16 and word >= 0x8000
-            raw = word - 0x10000 if signed else word
-            self._values[point.id] = raw * point.register.scale + point.register.offset
+        elif QUANTITIES[point.quantity].boolean:
+            self._values[point.id] = bool(raw) != source.invert
+        elif not QUANTITIES[point.quantity].text:
+            value = (raw * source.scale + source.offset) / 10.0 ** self._decimals(point)
+            self._values[point.id] = value if isfinite(value) else 0.0
 
     def _reset(self) -> None:
         for point in self.profile.points:
@@ -352,6 +363,10 @@ def convert_unit(quantity: str, value: float, unit: str, into: str) -> float:
     if target is None:
         raise KeyError(f"{quantity} may not carry the unit {into}")
     return value if unit == into else (to_canonical(quantity, unit, value) - target.offset) / target.factor
+
+
+def _span(source: RegisterSource) -> range:
+    return range(source.address, source.address + REGISTER_COUNT[source.type])
 
 
 def _has_reset(profile: DeviceProfile) -> bool:

@@ -31,7 +31,7 @@ class FaultKind(StrEnum):
     SHORT = "short"  # the reply is well-formed but holds fewer bytes than asked for
     EXCEPTION = "exception"  # the device refuses with `code`
     BABBLE = "babble"  # bytes nobody asked for, `amount` a second
-    HALF_OPEN = "half_open"  # connections stay open and dead until the master reconnects
+    HALF_OPEN = "half_open"  # connections open at its beginning stay open and dead; a new one works (serve.py)
     SILENT = "silent"  # nothing at all
     # in the device
     STUCK = "stuck"
@@ -44,6 +44,7 @@ class FaultKind(StrEnum):
 
 POINT_FAULTS = frozenset({FaultKind.STUCK, FaultKind.JUMP, FaultKind.DRIFT, FaultKind.BAD})
 POWER_FAULTS = frozenset({FaultKind.REBOOT, FaultKind.OFF})
+WHOLE_LINE_FAULTS = frozenset({FaultKind.BABBLE, FaultKind.HALF_OPEN})
 LINE_FAULTS = frozenset(FaultKind) - POINT_FAULTS - POWER_FAULTS
 _OPEN_END_S = 1e12
 
@@ -102,7 +103,7 @@ class LineFaults:
     def send(self, device: str, request: Request, pdu: bytes, framing: Framing, at_s: float) -> list[Outgoing]:
         """What really goes onto the wire instead of the reply."""
         hit = self._hit(device, at_s)
-        if FaultKind.DROP in hit or FaultKind.SILENT in hit or FaultKind.HALF_OPEN in hit:
+        if FaultKind.DROP in hit or FaultKind.SILENT in hit:
             return []
         unit = request.unit
         if FaultKind.EXCEPTION in hit:

@@ -89,6 +89,28 @@ def bits_of_source(source: RegisterSource) -> int:
     return ((own >> 8) | ((own & 0xFF) << 8)) if source.byte_swap else own
 
 
+def raw_of_words(source: RegisterSource, words: list[int]) -> int | float:
+    """What a master wrote, as the firmware takes it: the inverse of `words_of_raw`."""
+    if source.byte_swap:
+        words = [(word >> 8) | ((word & 0xFF) << 8) for word in words]
+    if source.word_order is WordOrder.LOW_FIRST:
+        words = words[::-1]
+    octets = struct.pack(f">{len(words)}H", *words)
+    if source.type is RegisterType.F32:
+        return float(struct.unpack(">f", octets)[0])
+    if source.type is RegisterType.F64:
+        return float(struct.unpack(">d", octets)[0])
+    whole = int.from_bytes(octets, "big")
+    if source.bit is not None or source.type is RegisterType.BIT:
+        return whole >> (source.bit or 0) & 1
+    bits, signed = _WHOLE[source.type]
+    whole = whole >> 8 if source.type is RegisterType.U8_HIGH else whole & ((1 << bits) - 1)
+    if source.mask is not None:
+        return (whole & source.mask) >> source.shift
+    whole >>= source.shift
+    return whole - (1 << bits) if signed and whole >> (bits - 1) else whole
+
+
 def _f32(raw: float) -> float:
     """Clamped to what single precision holds, so that packing cannot overflow."""
     limit = 3.4028234663852886e38

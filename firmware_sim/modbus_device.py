@@ -17,6 +17,7 @@ import msgspec
 from device_model.profile import Table
 from firmware_sim.device import Refused, VirtualDevice
 from firmware_sim.image import NoSuchAddress
+from wire_codecs.checksums import modbus_frame
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE, TARGET_SILENT = 1, 2, 3, 4, 11
 PDU_MAX = 253
@@ -25,16 +26,6 @@ BUFFER_MAX = 16 * 260
 BROADCAST = 0
 
 _READS = {1: Table.COIL, 2: Table.DISCRETE_INPUT, 3: Table.HOLDING, 4: Table.INPUT}
-
-
-def modbus_crc16(octets: bytes) -> int:
-    """CRC-16/MODBUS: reflected 0x8005, start 0xFFFF (MODBUS over Serial Line V1.02, 6.2.2)."""
-    crc = 0xFFFF
-    for octet in octets:
-        crc ^= octet
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0xA001 if crc & 1 else 0)
-    return crc
 
 
 class Framing(StrEnum):
@@ -56,8 +47,7 @@ def frame(framing: Framing, unit: int, pdu: bytes, transaction: int = 0) -> byte
     """A PDU as it goes onto the wire."""
     if framing is Framing.TCP:
         return struct.pack(">HHHB", transaction, 0, len(pdu) + 1, unit & 0xFF) + pdu
-    body = bytes([unit & 0xFF]) + pdu
-    return body + struct.pack("<H", modbus_crc16(body))
+    return modbus_frame(bytes([unit & 0xFF]) + pdu)
 
 
 class NotModbus(Exception):
@@ -115,7 +105,7 @@ class RtuFrames:
             if len(self._buffer) < length:
                 break
             whole = bytes(self._buffer[:length])
-            if modbus_crc16(whole[:-2]) != struct.unpack("<H", whole[-2:])[0]:
+            if modbus_frame(whole[:-2]) != whole:
                 self.pause()
                 break
             del self._buffer[:length]

@@ -17,7 +17,7 @@ from device_model.profile import DeviceProfile
 from device_model.quantities import QUANTITIES
 from device_model.reading import Value
 from device_model.yaml_source import Path, Source, convert, parse_yaml
-from firmware_sim.faults import POINT_FAULTS, POWER_FAULTS, Fault
+from firmware_sim.faults import POINT_FAULTS, POWER_FAULTS, WHOLE_LINE_FAULTS, Fault
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 BUTTONS = ("test", "silence", "reset")
@@ -301,6 +301,8 @@ class _Check:
             self._point(fault.target, at)
         elif fault.kind in POWER_FAULTS:
             self._known(fault.target, devices, "device", at)
+        elif fault.kind in WHOLE_LINE_FAULTS:
+            self._known(fault.target, {line.id for line in self._it.lines}, "line", at)
         else:
             self._known(fault.target, devices | {line.id for line in self._it.lines}, "device or line", at)
         if not 0.0 <= fault.chance <= 1.0:

@@ -314,6 +314,7 @@ class _MqttClient:
         self._publisher, self._host, self._port = publisher, host, port
         self._loop = asyncio.get_running_loop()
         self._on = False
+        self._falling: asyncio.Future[None] | None = None
         self._said_absent = False
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"sim-{publisher.device.id}")
         self._client.max_queued_messages_set(MQTT_QUEUE_MAX)
@@ -327,8 +328,8 @@ class _MqttClient:
 
     def power(self, on: bool) -> None:
         """Connect; or fall off the network without a farewell, so that the broker publishes the will."""
-        if on == self._on:
-            return
+        if on == self._on or (self._falling is not None and not self._falling.done()):
+            return  # asked again at the next turn
         self._on = on
         if on:
             self._client.connect_async(self._host, self._port, keepalive=15)

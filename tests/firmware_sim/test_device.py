@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from device_model.profile import Table
+from device_model.profile import RegisterSource, RegisterType, Table
 from device_model.reading import Reason
 from firmware_sim.device import Refused, VirtualDevice
 from firmware_sim.physics import SensorTraits
-from tests.firmware_sim.sim_fixtures import CLIMATE, DUCT, GAS, RADIO
+from tests.firmware_sim.sim_fixtures import CLIMATE, DUCT, GAS, RADIO, point, profile
 
 SMOKE = SensorTraits("dB/m", 8.0, 0.22)
 
@@ -109,7 +109,6 @@ def test_power_makes_it_silent_then_booting_then_fresh() -> None:
 
 def test_stuck_jump_and_noise_are_seeded() -> None:
     def trace(seed: int) -> list[object]:
-        from tests.firmware_sim.sim_fixtures import point, profile
         noisy = profile("noisy", (point("t", "temperature", "Cel", natural_noise=0.2),))
         device = VirtualDevice("x", noisy, seed=seed)
         device.feed("t", 20.0)
@@ -135,6 +134,22 @@ def test_what_is_not_writable_is_refused(table: Table, address: int) -> None:
     with pytest.raises(Refused) as refusal:
         VirtualDevice("d", DUCT).write(table, address, [1])
     assert refusal.value.code == 2
+
+
+def test_wide_and_shared_registers_can_be_written() -> None:
+    panel = profile("panel", (
+        point("level", "level", "m", register=RegisterSource(Table.HOLDING, 0, RegisterType.F32), writable=True),
+        point("siren", "sounder", register=RegisterSource(Table.HOLDING, 2, RegisterType.BIT, bit=3), writable=True),
+        point("fault", "fault", register=RegisterSource(Table.HOLDING, 2, RegisterType.BIT, bit=4)),
+        point("limit", "temperature", "Cel", writable=True,
+              register=RegisterSource(Table.HOLDING, 3, RegisterType.S16, scale=0.1)),
+    ))
+    device = VirtualDevice("p", panel)
+    device.write(Table.HOLDING, 0, [0x40A0, 0x0000])
+    assert device.shown["level"] == 5.0
+    device.write(Table.HOLDING, 2, [0xFFFF, 0xFFCE])
+    assert (device.shown["siren"], device.shown["fault"], device.shown["limit"]) == (True, False, -5.0)
+    assert device.image.read(Table.HOLDING, 2, 1)[0] & 0x10 == 0  # a status bit cannot be written
 
 
 def test_changes_are_told_once() -> None:

@@ -25,7 +25,7 @@ WHOLE = frame(Framing.TCP, 1, PDU, 7).hex()
 @pytest.mark.parametrize(("fault", "expected"), [
     (Fault(FaultKind.DROP, "bus"), []),
     (Fault(FaultKind.SILENT, "dev"), []),
-    (Fault(FaultKind.HALF_OPEN, "bus"), []),
+    (Fault(FaultKind.HALF_OPEN, "bus"), [(0.0, WHOLE)]),
     (Fault(FaultKind.DELAY, "dev", delay_s=2.0), [(2.0, WHOLE)]),
     (Fault(FaultKind.DUPLICATE, "dev", delay_s=0.5), [(0.0, WHOLE), (0.5, WHOLE)]),
     (Fault(FaultKind.WRONG_UNIT, "dev"), [(0.0, frame(Framing.TCP, 2, PDU, 7).hex())]),

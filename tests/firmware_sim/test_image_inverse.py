@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device_model.profile import REGISTER_COUNT, RegisterSource, RegisterType, Table, WordOrder
-from firmware_sim.image import NoSuchAddress, RegisterImage, raw_limits, raw_of_value, words_of_raw
+from firmware_sim.image import NoSuchAddress, RegisterImage, raw_limits, raw_of_value, raw_of_words, words_of_raw
 
 WHOLE = [t for t in RegisterType if t not in (RegisterType.BIT, RegisterType.F32, RegisterType.F64)]
 
@@ -53,6 +53,12 @@ def test_whole_numbers_survive(source: RegisterSource, draw: st.DataObject) -> N
     # A large offset over a small scale costs the double that carries the value its last digit.
     slack = 1 if abs(source.offset / source.scale) > 1e6 else 0
     assert abs(decode_bits(words, source) - raw) <= abs(raw) * 1e-12 + slack
+
+
+@given(sources, st.data())
+def test_what_a_master_writes_is_taken_back(source: RegisterSource, draw: st.DataObject) -> None:
+    raw = draw.draw(st.integers(*raw_limits(source)))
+    assert raw_of_words(source, list(words_of_raw(source, raw))) == raw
 
 
 @given(sources, st.floats(-1e30, 1e30))

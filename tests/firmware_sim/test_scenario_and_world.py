@@ -43,6 +43,7 @@ def world(text: str) -> SimWorld:
     (BASE + "events: [{at_s: 1, press: kick, device: duct}]", 9, "no button 'kick'"),
     (BASE + "events: [{at_s: 1}]", 9, "the event does nothing"),
     (BASE + "faults: [{kind: drop, target: nobody}]", 9, "no device or line 'nobody'"),
+    (BASE + "faults: [{kind: half_open, target: duct}]", 9, "no line 'duct'"),
     (BASE + "faults: [{kind: explode, target: duct}]", 9, "explode"),
     (BASE + "faults: [{kind: stuck, target: duct}]", 9, "duct has no point ''"),
     (BASE + "cuts: [{proxy: up, from_s: 1, for_s: 2}]", 9, "no proxy 'up'"),
@@ -167,7 +168,8 @@ def test_the_excerpt_is_what_the_script_cuts(shared_sensors: Path) -> None:
 
 @pytest.mark.parametrize("content", [
     b"", b"t,a\ns,1\n", b"t,a\ns,1\n0,x\n", b"t,a\ns,1\n0,1\n0,2\n", b"t,a\ns\n0,1\n", b"t,a\ns,1\n0,nan\n",
-    b"t,a,a\ns,1,1\n0,1,2\n", b"\x1f\x8b00", b"t,a\ns,1\n0,1,2\n", b"\xff\xfe\n\n\n", gzip.compress(b"t\n\n", mtime=0)[:-4],
+    b"t,a,a\ns,1,1\n0,1,2\n", b"\x1f\x8b00", b"t,a\ns,1\n0,1,2\n", b"\xff\xfe\n\n\n",
+    gzip.compress(b"t\n\n", mtime=0)[:-4],
 ])
 def test_a_broken_recording_is_refused(content: bytes) -> None:
     with pytest.raises(ConfigError):

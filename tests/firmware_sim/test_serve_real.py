@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from pymodbus.exceptions import ModbusIOException
 
 from device_model.clock import TimeScale
 from device_model.errors import LocalFault
 from device_model.profile import READ_FUNCTION
 from device_model.system_clock import SystemClock, new_time_scale
 from firmware_sim.commands import read_recording
+from firmware_sim.modbus_device import Framing, frame
 from firmware_sim.scenario import Scenario, parse_scenario
 from firmware_sim.serve import SimRuntime
 from firmware_sim.world import SimWorld
@@ -130,6 +132,40 @@ replays:
     assert smoke["fire"] == "kitchen" and smoke["value"] is True
     assert smoke["real_us"] > 0 and smoke["wall_us"] > 0
     assert 48 <= smoke["at_s"] <= 90 and smoke["at_s"] <= onset < 120
+
+
+async def test_half_open_kills_the_connection_and_a_new_one_works() -> None:
+    world = world_of(TCP + "faults: [{kind: half_open, target: bus, from_s: 4, for_s: 1000}]")
+    async with running(world, new_time_scale(FAST)) as runtime:
+        host, port = runtime.addresses["bus"].split(":")
+        old = AsyncModbusTcpClient(host, port=int(port), timeout=0.3, retries=0)
+        assert await old.connect()
+        assert (await old.read_discrete_inputs(0, count=1, device_id=1)).bits[0] is True
+        while runtime.at_s() < 5.0:
+            await asyncio.sleep(0.02)
+        with pytest.raises(ModbusIOException):
+            await old.read_discrete_inputs(0, count=1, device_id=1)
+        old.close()
+        new = AsyncModbusTcpClient(host, port=int(port), timeout=2)
+        assert await new.connect()
+        assert (await new.read_discrete_inputs(0, count=1, device_id=1)).bits[0] is True
+        new.close()
+
+
+async def test_pipelined_requests_are_answered_in_order_whatever_delays_one() -> None:
+    world = world_of(TCP + "faults: [{kind: delay, target: duct, from_s: 0, delay_s: 2}]")
+    async with running(world, new_time_scale(FAST)) as runtime:
+        host, port = runtime.addresses["bus"].split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        for number, unit in enumerate((2, 1, 3, 1)):
+            writer.write(frame(Framing.TCP, unit, bytes.fromhex("2B0E0100"), number))
+        seen = []
+        for _ in range(4):
+            head = await asyncio.wait_for(reader.readexactly(7), 5)
+            await reader.readexactly(int.from_bytes(head[4:6], "big") - 1)
+            seen.append((int.from_bytes(head[:2], "big"), head[6]))
+        assert seen == [(0, 2), (1, 1), (2, 3), (3, 1)]
+        writer.close()
 
 
 async def test_a_busy_port_is_said_clearly() -> None:
