@@ -131,7 +131,7 @@ class AgentCore:
 
     def _on_read(self, event: DeviceRead, now: Now, turn: _Turn) -> None:
         readings = self.image.admit(event.readings, event.fresh, event.at)
-        health = self.health.heard(event.device, readings, event.at)
+        health = self.health.heard(event.device, readings, event.fresh, event.at)
         if health.back:
             turn.log("info", "device back", device=event.device)
             turn.outputs(self.outputs.device_back(event.device, now))

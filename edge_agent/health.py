@@ -11,7 +11,7 @@ the start is neither alive nor lost until the limit of its points is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -61,12 +61,20 @@ class DeviceHealth:
         """How many of them were heard and are not lost."""
         return len(self._heard)
 
-    def heard(self, device: str, readings: Iterable[Reading], at: Now) -> HealthStep:
-        """A driver read the device. Its silence, and that of its points which are fresh again, ends."""
+    def heard(self, device: str, readings: Sequence[Reading], fresh: Sequence[str], at: Now) -> HealthStep:
+        """A driver spoke of the device. What proves that it lives ends its silence; a point that the driver calls
+        silent is one lack, and ends when it is read again."""
         if device not in self._inventory.devices:
             return HealthStep()
+        changes: list[ImpairmentChange | None] = []
+        for reading in readings:
+            if reading.reason is Reason.SILENT:
+                changes.append(self._register.begin(self._silent_point(reading.point, at)))
+            elif reading.reason is not Reason.NOT_YET_READ:
+                changes.append(self._register.end(ImpairmentKind.SILENT, reading.point, at.wall_us))
+        if not _proves_life(readings, fresh):
+            return HealthStep(changes=_real(changes))
         self._heard.add(device)
-        changes = [self._register.end(ImpairmentKind.SILENT, reading.point, at.wall_us) for reading in readings]
         back = self._lost.pop(device, None) is not None
         if back:
             changes.append(self._register.end(ImpairmentKind.SILENT, device, at.wall_us))
@@ -125,7 +133,7 @@ class DeviceHealth:
         return HealthStep(tuple(readings), _real(changes), tuple(lost))
 
     def _all_quiet(self, device: str, points: list[str]) -> bool:
-        return all(point in points or self._image.is_imposed(point) for point in self._points[device])
+        return all(point in points or self._image.is_silent(point) for point in self._points[device])
 
     def _silent_point(self, point: str, now: Now) -> Impairment:
         place = self._inventory.points[point]
@@ -145,6 +153,13 @@ class DeviceHealth:
                 self._lost[device] = reason
                 readings += self._image.impose(self._points[device], reason, now)
         return HealthStep(tuple(readings))
+
+
+def _proves_life(readings: Sequence[Reading], fresh: Sequence[str]) -> bool:
+    """Freshness does; so does an answer that is no value (refused, garbled), and a driver's bare "it is back". What
+    a broker remembers does not, and that a point fell silent does not."""
+    return bool(fresh) or not readings or any(
+        reading.reason not in (Reason.SILENT, Reason.NOT_YET_READ) for reading in readings)
 
 
 def _real(changes: Iterable[ImpairmentChange | None]) -> tuple[ImpairmentChange, ...]:

@@ -42,7 +42,8 @@ class ProcessImage:
     def admit(self, readings: Sequence[Reading], fresh: Sequence[str], at: Now) -> tuple[Reading, ...]:
         """Take what a driver read. Returns the readings that rules and telemetry shall see.
 
-        A number that is not finite is no number: it becomes bad (garbled). A point that is fresh, unchanged,
+        Only `fresh` proves that a point lives: what a broker remembers (retained) and what a driver calls bad do
+        not. A number that is not finite is no number: it becomes bad (garbled). A point that is fresh, unchanged,
         and under an imposed silence is given back its measured value with the time of this read.
         """
         admitted: list[Reading] = []
@@ -53,7 +54,6 @@ class ProcessImage:
             sound = _sound(reading)
             self._measured[sound.point] = sound
             self._imposed.pop(sound.point, None)
-            self._fresh[sound.point] = at
             admitted.append(sound)
         if fresh:
             self._fresh.update(dict.fromkeys(fresh, at))
@@ -84,22 +84,28 @@ class ProcessImage:
         return tuple(imposed)
 
     def overdue(self, now: Now) -> tuple[str, ...]:
-        """Points not proven fresh within their limit and not yet imposed on."""
+        """Points not proven fresh within their limit, of which something good is still shown (or nothing was ever
+        heard). What is bad already claims nothing that could grow old."""
         start = self._started.mono_us
-        fresh, imposed, mono = self._fresh, self._imposed, now.mono_us
+        fresh, mono = self._fresh, now.mono_us
         return tuple(
             point for point, limit in self._limit_us.items()
             if mono - (at.mono_us if (at := fresh.get(point)) is not None else start) > limit
-            and point not in imposed
+            and not self._is_bad(point)
         )
+
+    def _is_bad(self, point: str) -> bool:
+        reading = self.latest(point)
+        return reading is not None and reading.quality is Quality.BAD
 
     def latest(self, point: str) -> Reading | None:
         """The latest reading; None when the point was never heard since the start."""
         return self._imposed.get(point) or self._measured.get(point)
 
-    def is_imposed(self, point: str) -> bool:
-        """Whether the gateway itself says that nothing is known of the point."""
-        return point in self._imposed
+    def is_silent(self, point: str) -> bool:
+        """Whether nothing is known of the point because nothing is heard of it."""
+        reading = self.latest(point)
+        return point in self._imposed or (reading is not None and reading.reason is Reason.SILENT)
 
     def fresh_at(self, point: str) -> Now | None:
         """When the point was last proven fresh; None when never."""

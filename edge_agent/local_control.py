@@ -118,6 +118,8 @@ class LocalControl:
 
     async def serve(self) -> None:
         """Listen. Raises LocalFault when the socket cannot be made."""
+        with contextlib.suppress(OSError):  # the journal makes its folder too; what fails is said just below
+            self._path.parent.mkdir(parents=True, exist_ok=True)
         mask = os.umask(0o177)
         try:
             server = await asyncio.start_unix_server(self._talk, str(self._path), limit=REQUEST_MAX)
