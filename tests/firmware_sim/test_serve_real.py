@@ -223,21 +223,23 @@ devices:
 events:
   - {{at_s: 20, set: {{hall.smoke: true}}, fire: f1}}
 faults:
-  - {{kind: "off", target: hall, from_s: 60}}
+  - {{kind: "off", target: hall, from_s: 60, for_s: 20}}
 """)
         watch = await asyncio.create_subprocess_exec(
             "mosquitto_sub", "-p", str(port), "-t", "zigbee2mqtt/#", "-v", stdout=asyncio.subprocess.PIPE)
         assert watch.stdout is not None
         async with running(world, new_time_scale(FAST)):
             seen: list[tuple[str, str]] = []
-            while ("zigbee2mqtt/hall/availability", "offline") not in seen:
+            life: list[str] = []
+            while life[:4] != ["online", "offline", "online"]:
                 line = (await asyncio.wait_for(watch.stdout.readline(), 20)).decode()
                 topic, _, payload = line.strip().partition(" ")
                 seen.append((topic, payload))
+                life = [said for name, said in seen if name.endswith("availability")]
         watch.terminate()
         await watch.wait()
-    assert ("zigbee2mqtt/hall/availability", "online") in seen
     bodies = [json.loads(payload) for topic, payload in seen if topic == "zigbee2mqtt/hall"]
+    assert {topic for topic, _ in seen} == {"zigbee2mqtt/hall/availability", "zigbee2mqtt/hall"}
     calm = {"smoke": False, "battery": 100, "battery_low": False, "env": {"temperature": 20.5}}
     assert bodies[0] == calm and {**calm, "smoke": True} in bodies
 
