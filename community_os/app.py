@@ -141,7 +141,7 @@ async def _serve(
     app = create_app(board, clock=clock, sign_in=sign_in, speed=clock.speed)
     server = _Server(uvicorn.Config(
         app, host=settings.address, port=settings.port, log_level="warning", access_log=False,
-        timeout_graceful_shutdown=1, server_header=False,
+        timeout_graceful_shutdown=1, server_header=False, lifespan="off",
     ))
     serving = asyncio.create_task(server.serve(), name="pages")
     try:
