@@ -134,7 +134,8 @@ def _cover(
     runs = _runs(spans) if not read_holes else None
     blocks: list[Block] = []
     while spans:
-        start, end, _ = spans[0]
+        start = spans[0][0]
+        end = max(span[1] for span in spans if span[0] == start)
         reach = max(end, start + limit)  # a point wider than the limit is asked for alone; the device may bear it
         wall = bisect_right(walls, start)
         if wall < len(walls):
@@ -144,7 +145,7 @@ def _cover(
         inside = [span for span in spans if span[1] <= reach]
         # A point that lies across a wall starts its own block; those after the wall must not join it.
         if wall < len(walls) and end > walls[wall]:
-            inside = [span for span in inside if span[0] < walls[wall]]
+            inside = [span for span in inside if span[0] < walls[wall] or span[1] <= end]
         last = max(span_end for _, span_end, _ in inside)
         blocks.append(Block(table, start, last - start, interval_us, tuple(span[2] for span in inside)))
         taken = {span[2] for span in inside}

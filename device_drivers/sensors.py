@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from device_drivers.driver import Emit, LineDevice, LineState
-from device_drivers.payload_map import PayloadMap, subscriptions_of, topic_of
+from device_drivers.payload_map import PayloadMap, topic_of
 from device_model.clock import Clock
 from device_model.errors import LocalFault
 from device_model.ports import MessageLink
