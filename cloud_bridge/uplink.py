@@ -100,8 +100,11 @@ class Uplink:
                     if key not in self._orders:
                         self._orders.add(key)
                         tasks.create_task(self._carry(order, key))
-            due_us = self._outbox.due_us() if self._link.connected else None
-            await self._woken(None if due_us is None else (due_us - self._clock.now().mono_us) / SECOND_US)
+                due_us = self._outbox.due_us()
+                await self._woken(None if due_us is None else (due_us - self._clock.now().mono_us) / SECOND_US)
+            else:
+                self._was_connected = False
+                await self._woken(LINK_LOOK_S)
 
     async def _woken(self, within_s: float | None) -> None:
         """Return when somebody wakes us, or after that time."""
@@ -125,6 +128,8 @@ class Uplink:
             self._outbox.sent(order, self._clock.now())
         except PeerError as error:
             log.debug("batch not taken", lane=str(order.lane), first=order.first, error=str(error))
+            # A cut may be shorter than the time between two looks: then all that was under way goes again, too.
+            self._was_connected = False
         except LocalFault as fault:
             log.warning("journal not read", lane=str(order.lane), first=order.first, error=str(fault))
         finally:
