@@ -24,7 +24,7 @@ REPORT_S_MAX = 60.0
 REPORT_S_MIN = 1.0
 # Radio sensors do not send two numeric reports closer than this.
 MIN_GAP_S = 1.0
-_STEP = re.compile(r'"((?:[^"\\]|\\.)*)"|([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]')
+_STEP = re.compile(r'"((?:[^"\\]|\\.)*)"|([A-Za-z_][A-Za-z0-9_]*)|\[(-1|\d+)\]')
 _INDEX_MAX = 64
 
 
@@ -49,7 +49,7 @@ class MqttDevice:
         self.device = device
         self.traits: MqttTraits = traits
         self._address = address or device.id
-        self.base = traits.base_topic.format(device=device.id, address=self._address)
+        self.base = self._filled(traits.base_topic)
         self._groups: dict[str, list[ProfilePoint]] = {}
         for point in device.profile.points:
             if point.payload is not None:
@@ -65,8 +65,11 @@ class MqttDevice:
         """(topic, online, offline) of the availability message, or None; offline is the will."""
         if not self.traits.availability_topic:
             return None
-        topic = self.traits.availability_topic.format(device=self.device.id, address=self._address)
+        topic = self._filled(self.traits.availability_topic)
         return topic, self.traits.available_values[0].encode(), b"offline"
+
+    def _filled(self, template: str) -> str:
+        return template.replace("{device}", self.device.id).replace("{address}", self._address)
 
     def due(self, at_s: float, wall_us: int) -> list[Publish]:
         """What is to be published now."""
@@ -94,7 +97,7 @@ class MqttDevice:
         return False
 
     def _full(self, topic: str) -> str:
-        return f"{self.base}/{topic}" if topic else self.base
+        return f"{self.base}/{self._filled(topic)}" if topic else self.base
 
     def _payload(self, points: list[ProfilePoint], wall_us: int) -> bytes:
         root: Any = {}
@@ -175,7 +178,9 @@ def put_path(root: Any, path: str, value: Any) -> Any:
         quoted, word, index = match.groups()
         if index is not None and int(index) > _INDEX_MAX:
             raise ValueError(f"the path {path!r} points beyond element {_INDEX_MAX}")
-        steps.append(int(index) if index is not None else quoted if quoted is not None else word)
+        if quoted is not None:
+            word = re.sub(r"\\(.)", r"\1", quoted)
+        steps.append(int(index) if index is not None else word)
         at = match.end()
     return _put(root, steps, value)
 
@@ -186,6 +191,8 @@ def _put(node: Any, steps: list[str | int], value: Any) -> Any:
     step = steps[0]
     if isinstance(step, int):
         items = node if isinstance(node, list) else []
+        # -1 is the last element: the only one, where the path alone says how many there are.
+        step = max(step, 0)
         items += [{} for _ in range(step + 1 - len(items))]
         items[step] = _put(items[step], steps[1:], value)
         return items

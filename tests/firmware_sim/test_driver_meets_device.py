@@ -7,18 +7,23 @@ import struct
 
 import pytest
 
+from device_drivers.driver import DeviceRead, LineDevice
+from device_drivers.payload_map import PayloadMap
 from device_drivers.register_plan import BIT_TABLES, plan_blocks
 from device_drivers.register_values import DeviceValues
 from device_model.clock import Now
 from device_model.library import shipped_profiles
 from device_model.quantities import QUANTITIES, to_canonical
 from device_model.reading import Quality, Reading, Reason
+from device_model.site import Device, Text
 from firmware_sim.device import VirtualDevice
 from firmware_sim.modbus_device import Framing, ModbusUnits, Request
+from firmware_sim.mqtt_device import MqttDevice
 from firmware_sim.noise import Noise
 from tests.firmware_sim.test_shipped_profiles_real import chosen, may_set
 
 PROFILES = {p.id: p for p in shipped_profiles().values() if p.protocol == "modbus"}
+MESSAGING = {p.id: p for p in shipped_profiles().values() if p.protocol == "mqtt"}
 NOW = Now(1_700_000_000_000_000, 1_000_000, "b")
 
 
@@ -71,3 +76,21 @@ def test_a_gas_module_says_of_itself_that_it_failed_or_is_full() -> None:
         device = VirtualDevice("d", PROFILES["gas-module-co"])
         device.set_bad("gas", reason)
         assert read_all(device)["d.gas"].reason is reason
+
+
+@pytest.mark.parametrize("name", sorted(MESSAGING))
+@pytest.mark.parametrize("seed", range(3))
+def test_the_driver_understands_the_messages(name: str, seed: int) -> None:
+    profile, noise = MESSAGING[name], Noise(seed, name)
+    device = VirtualDevice("d", profile)
+    wanted = {p.id: noise.unit() < 0.5 if QUANTITIES[p.quantity].boolean else float(noise.below(100))
+              for p in profile.points if p.quantity != "low_battery"}
+    for point_id, value in wanted.items():
+        device.set(point_id, value)
+    entry = Device(id="d", profile=name, zone="z", line="l", place=Text(en="p", zh="p"), address="far-one")
+    reader = PayloadMap((LineDevice(entry, profile),), NOW)
+    seen = {reading.point: reading.value
+            for message in MqttDevice(device, "far-one").due(0.0, NOW.wall_us)
+            for event in reader.take(message.topic, message.payload, False, NOW) if isinstance(event, DeviceRead)
+            for reading in event.readings}
+    assert {point_id: seen[f"d.{point_id}"] for point_id in wanted} == wanted

@@ -68,6 +68,8 @@ def test_any_command_is_borne(payload: bytes) -> None:
 
 def test_paths() -> None:
     assert put_path({}, 'a."b c"[2].d', 5) == {"a": {"b c": [{}, {}, {"d": 5}]}}
+    assert put_path({}, r'[1]."q\"x"', 5) == [{}, {'q"x': 5}]
+    assert put_path({}, "a[-1].b", 5) == {"a": [{"b": 5}]}
     for path in ("a[?b]", "a[*]", "f(x)", "a[9999]", "a|b"):
         with pytest.raises(ValueError, match="path"):
             put_path({}, path, 1)
