@@ -116,12 +116,12 @@ class PendingCommand(msgspec.Struct):
 
 
 class SiteState(msgspec.Struct):
-    """The checkpoint; parts that have their own form are nested as raw JSON."""
+    """The checkpoint; parts that have their own form are nested as raw JSON, the engine's as bytes."""
 
     now_us: int
     book: msgspec.Raw
     ledger: msgspec.Raw
-    engine: msgspec.Raw | None
+    engine: bytes
     watches: dict[str, WatchState]
     lacks: LackState
     pending: dict[str, PendingCommand]
@@ -395,7 +395,7 @@ class SiteWorker:
         return msgspec.json.encode(SiteState(
             now_us=self._now_us, book=msgspec.Raw(self._book.checkpoint()),
             ledger=msgspec.Raw(self._gap_rows.ledger.checkpoint()),
-            engine=msgspec.Raw(msgspec.json.encode(self._engine.checkpoint())) if self._engine else None,
+            engine=self._engine.checkpoint() if self._engine else b"",
             watches={name: watch.state for name, watch in self._watches.items()}, lacks=self._lacks.state(),
             pending=self._pending, samples=self._plots.kept(zones), seen_us=self._seen_us,
         ))
@@ -406,8 +406,8 @@ class SiteWorker:
         self._now_us = state.now_us
         self._book.resume(bytes(state.book))
         self._gap_rows = GapRows(self._site.tenancy, Ledger.resume(bytes(state.ledger)))
-        if self._engine is not None and state.engine is not None:
-            self._engine.resume(msgspec.json.decode(state.engine, type=bytes))
+        if self._engine is not None and state.engine:
+            self._engine.resume(state.engine)
         for name, watched in state.watches.items():
             if name in self._watches:
                 self._watches[name].state = watched
