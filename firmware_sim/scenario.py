@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,6 +19,7 @@ from device_model.yaml_source import Path, Source, convert, parse_yaml
 from firmware_sim.faults import POINT_FAULTS, POWER_FAULTS, WHOLE_LINE_FAULTS, Fault
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
+_BROKER = re.compile(r"mqtt://([A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\])(?::([0-9]{1,5}))?/?\Z")
 BUTTONS = ("test", "silence", "reset")
 
 
@@ -172,12 +172,13 @@ def parse_scenario(text: str, file: str, profiles: Mapping[str, DeviceProfile]) 
     return scenario
 
 
-def _is_broker(url: str) -> bool:
-    try:
-        split = urlsplit(url)
-        return split.scheme == "mqtt" and bool(split.hostname) and split.port != 0
-    except ValueError:
-        return False
+def broker_address(url: str) -> tuple[str, int] | None:
+    """Host and port of mqtt://host[:port]; None where it is not one."""
+    match = _BROKER.match(url)
+    if match is None:
+        return None
+    host, port = match.group(1).strip("[]"), int(match.group(2) or 1883)
+    return (host, port) if 0 < port <= 65535 else None
 
 
 class _Check:
@@ -239,7 +240,7 @@ class _Check:
                 self._positive(line.baud, ("lines", i, "baud"))
             if line.kind is LineKind.MODBUS_TCP and not 0 <= line.port <= 65535:
                 self._say(("lines", i, "port"), f"{line.port} is no port", "write 0 (any free one) to 65535")
-            if line.kind is LineKind.MQTT and not _is_broker(line.url):
+            if line.kind is LineKind.MQTT and broker_address(line.url) is None:
                 self._say(("lines", i, "url"), f"{line.url!r} is no broker", "write mqtt://host:port")
 
     def _devices(self) -> None:

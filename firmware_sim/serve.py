@@ -16,7 +16,6 @@ import tty
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 import paho.mqtt.client as paho
@@ -33,7 +32,7 @@ from firmware_sim.modbus_device import Framing, NotModbus, Request, RtuFrames, T
 from firmware_sim.mqtt_device import MqttDevice, Publish
 from firmware_sim.pace import LinePace
 from firmware_sim.proxy import LinkProxy
-from firmware_sim.scenario import LineKind, SimLine
+from firmware_sim.scenario import LineKind, SimLine, broker_address
 from firmware_sim.world import STEP_S, SimWorld, Truth
 
 # A device server bears a handful of masters.
@@ -280,9 +279,9 @@ class _MqttLine:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> str:
-        split = urlsplit(self._line.url)
+        host, port = broker_address(self._line.url) or ("127.0.0.1", 1883)
         for device_id, publisher in self._world.publishers[self._line.id].items():
-            self._clients[device_id] = _MqttClient(publisher, split.hostname or "127.0.0.1", split.port or 1883)
+            self._clients[device_id] = _MqttClient(publisher, host, port)
             self._clients[device_id].power(True)
         return self._line.url
 

@@ -13,7 +13,7 @@ from device_model.errors import ConfigError
 from firmware_sim.commands import read_recording
 from firmware_sim.modbus_device import Framing, Request
 from firmware_sim.recording import Recording, parse_recording
-from firmware_sim.scenario import parse_scenario
+from firmware_sim.scenario import broker_address, parse_scenario
 from firmware_sim.world import SimWorld, Truth
 from tests.firmware_sim.sim_fixtures import PROFILES
 
@@ -56,6 +56,14 @@ def test_every_mistake_is_named_with_its_line(text: str, line: int, what: str) -
     with pytest.raises(ConfigError) as error:
         parse_scenario(text, "t.yaml", PROFILES)
     assert any(finding.line == line and what in finding.what and finding.remedy for finding in error.value.findings)
+
+
+@pytest.mark.parametrize(("url", "address"), [
+    ("mqtt://127.0.0.1:1884", ("127.0.0.1", 1884)), ("mqtt://broker.local", ("broker.local", 1883)),
+    ("mqtt://[::1]:99", ("::1", 99)), ("mqtt://a:0", None), ("mqtt://a:70000", None), ("http://a", None), ("a:1", None),
+])
+def test_broker_addresses(url: str, address: tuple[str, int] | None) -> None:
+    assert broker_address(url) == address
 
 
 @pytest.mark.parametrize(("feed", "what"), [
