@@ -60,7 +60,8 @@ def test_every_mistake_is_named_with_its_line(text: str, line: int, what: str) -
 
 @pytest.mark.parametrize(("url", "address"), [
     ("mqtt://127.0.0.1:1884", ("127.0.0.1", 1884)), ("mqtt://broker.local", ("broker.local", 1883)),
-    ("mqtt://[::1]:99", ("::1", 99)), ("mqtt://a:0", None), ("mqtt://a:70000", None), ("http://a", None), ("a:1", None),
+    ("mqtt://[::1]:99", ("::1", 99)), ("mqtt://a:0", None), ("mqtt://a:70000", None),
+    ("http://a", None), ("a:1", None),
 ])
 def test_broker_addresses(url: str, address: tuple[str, int] | None) -> None:
     assert broker_address(url) == address
