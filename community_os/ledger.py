@@ -151,7 +151,7 @@ class Ledger:
             if isinstance(body, LossRecord):
                 touched.update(self._declare(batch.gateway, body, now_us))
             elif isinstance(body, HeartbeatRecord):
-                touched.update(self._heartbeat(batch.gateway, body, record.boot, now_us, changes))
+                touched.update(self._heartbeat(batch, body, record.boot, now_us, changes))
         for touched_key in touched:
             self._compare(touched_key, now_us, changes)
         changes.extend(self._forgotten)
@@ -230,25 +230,26 @@ class Ledger:
             yield key, None
 
     def _heartbeat(
-        self, gateway: str, heartbeat: HeartbeatRecord, boot: str, now_us: int, changes: list[GapChange],
+        self, batch: Batch, heartbeat: HeartbeatRecord, boot: str, now_us: int, changes: list[GapChange],
     ) -> Iterator[tuple[_Key, None]]:
         for name, (epoch, last) in heartbeat.last.items():
             if name not in _LANES or not 1 <= last <= SEQUENCE_MAX:
                 continue
-            key = (gateway, epoch, Lane(name))
+            key = (batch.gateway, epoch, Lane(name))
             stream = self._stream(key, now_us)
             stream.known_end = max(stream.known_end, last)
             stream.boot = stream.boot or boot
             yield key, None
-        # Heartbeats are live, so their boot is the present one: what an earlier boot held in memory only and
-        # did not deliver is gone. That is an explanation, not a hope.
+        # Heartbeats are live: what an earlier life of the gateway held in memory only and did not deliver is
+        # gone. That is an explanation, not a hope. A later life shows by its boot, or by its own memory epoch.
+        life = batch.epoch if is_memory_epoch(batch.epoch) else ""
         for key, stream in self._streams.items():
-            if key[0] == gateway and is_memory_epoch(key[1]) and boot and stream.boot not in ("", boot):
-                for first, last, _ in stream.gaps:
-                    stream.lost.append((first, last, MEMORY_LOST))
-                if stream.gaps:
-                    _merge_losses(stream.lost)
-                    self._compare(key, now_us, changes)
+            if key[0] != batch.gateway or not is_memory_epoch(key[1]) or not stream.gaps:
+                continue
+            if (boot and stream.boot not in ("", boot)) or (life and key[1] != life):
+                stream.lost.extend((first, last, MEMORY_LOST) for first, last, _ in stream.gaps)
+                _merge_losses(stream.lost)
+                self._compare(key, now_us, changes)
 
     def _compare(self, key: _Key, now_us: int, changes: list[GapChange]) -> None:
         """Bring a stream's gaps up to date, and say what changed."""

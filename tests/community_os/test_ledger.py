@@ -99,6 +99,15 @@ def test_memory_of_an_earlier_boot_is_explained_by_the_restart() -> None:
     assert [(g.epoch, g.first) for g in ledger.gaps()] == [("e1", 1)]
 
 
+def test_memory_of_an_earlier_life_in_the_same_boot_is_explained_by_the_later_lifes_heartbeat() -> None:
+    ledger = Ledger()
+    ledger.apply(batch(1, 3, epoch="m-b1-a"), 10)
+    beat = heartbeat({"alarm": ("e1", 0)})
+    assert ledger.apply(Batch(beat.v, beat.gateway, "m-b1-a", beat.lane, beat.records), 20).changes == ()
+    changes = ledger.apply(Batch(beat.v, beat.gateway, "m-b1-b", beat.lane, beat.records), 30).changes
+    assert [(c.epoch, c.first, c.last, c.reason) for c in changes] == [("m-b1-a", 2, 2, MEMORY_LOST)]
+
+
 def test_a_journal_epochs_gaps_survive_a_restart_of_the_gateway() -> None:
     ledger = Ledger()
     ledger.apply(batch(1, 3), 10)
