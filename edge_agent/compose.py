@@ -107,7 +107,7 @@ class Composition:
         except (LocalFault, OSError) as fault:
             log.error("cloud keys do not load: the site is guarded, but nothing is sent", reason=str(fault))
             return None
-        return GmqttLink(cloud.host, cloud.port, address.common_name, (address.down("ack"), address.down("command")),
+        return GmqttLink(cloud.host, cloud.port, address.client_id, (address.down("ack"), address.down("command")),
                          tls=tls)
 
     async def _serve(self, control: LocalControl) -> None:

@@ -56,7 +56,8 @@ TICK_S = 1.0
 GROUP_WAIT_S = 0.05  # telemetry waits so long for company; alarms do not
 ALARM_WAIT_S = 0.2  # law 4: an alarm waits no longer for the disk
 COMMIT_MAX = 500  # records of one transaction
-WRITE_LIMIT_S = 10.0  # a write that has not come back by then failed, whatever its line is doing
+WRITE_LIMIT_S = 5.0  # a write that has not come back by then failed, whatever its line is doing
+CLOSE_WITHIN_S = 3.0  # a hung disk does not keep a gateway from stopping
 RETRY_FIRST_S, RETRY_MAX_S = 1.0, 30.0
 COMMIT_RETRY_MAX_S = 5.0
 HUNG_AFTER_S = 10.0  # issue 5: a hung part is found in 10 s
@@ -149,7 +150,20 @@ class GatewayRuntime:
             self._supervise("link watch", self._watch_link)
 
     async def _close(self) -> None:
-        """Say to the disk what is left to say, if it listens; then let go."""
+        """Say to the disk what is left to say, if it listens in time; then let go."""
+        last = asyncio.ensure_future(self._last_words())
+        limit = asyncio.ensure_future(self._clock.sleep(CLOSE_WITHIN_S * self._speed))
+        try:
+            await asyncio.wait({last, limit}, return_when=asyncio.FIRST_COMPLETED)
+            if not last.done():
+                self._say("error", "last records not stored", reason=f"no answer within {CLOSE_WITHIN_S:g} s")
+        finally:
+            last.cancel()
+            limit.cancel()
+            if self._link is not None:
+                await self._link.close()
+
+    async def _last_words(self) -> None:
         if self._journal_open and self._core is not None and self._outbox is not None:
             batch = self._outbox.to_commit(COMMIT_MAX)
             try:
@@ -158,8 +172,6 @@ class GatewayRuntime:
             except LocalFault as fault:
                 self._say("error", "last records not stored", reason=str(fault))
         await self._store.close()
-        if self._link is not None:
-            await self._link.close()
 
     async def _open_store(self) -> JournalState | None:
         try:
@@ -292,7 +304,7 @@ class GatewayRuntime:
         self._commit_event.set()
         if commit.urgent:
             self._urgent_event.set()
-        if not self._journal_open:
+            # So that the uplink knows from now on when the disk has had its time (it may hang in another commit).
             self._wake_uplink()
 
     async def _commit_loop(self) -> None:

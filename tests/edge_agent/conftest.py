@@ -23,6 +23,7 @@ from device_model.profile import (
     ModbusTraits,
     ProfilePoint,
     RegisterSource,
+    RegisterType,
     Table,
 )
 from device_model.reading import Quality, Reading, Reason
@@ -52,12 +53,18 @@ def _text(text: str) -> Text:
 
 
 def _point(point: str, quantity: str, unit: str = "1", address: int = 0, **more: object) -> ProfilePoint:
-    table = Table.COIL if more.get("writable") else Table.INPUT
-    return ProfilePoint(point, quantity, unit, point, point, RegisterSource(table, address), **more)  # type: ignore[arg-type]
+    if quantity == "obscuration":
+        source = RegisterSource(Table.INPUT, address, scale=0.01)
+    else:
+        table = Table.COIL if more.get("writable") else Table.DISCRETE_INPUT
+        source = RegisterSource(table, address, RegisterType.BIT)
+    return ProfilePoint(point, quantity, unit, point, point, source, poll_interval_s=1.0, certainty=Certainty.A,
+                        **more)  # type: ignore[arg-type]
 
 
 def _profile(name: str, device_class: DeviceClass, *points: ProfilePoint) -> DeviceProfile:
-    return DeviceProfile(name, 1, "maker", name, name, name, device_class, Certainty.A, "test", points, ModbusTraits())
+    return DeviceProfile(name, 1, "maker", name, name, name, device_class, Certainty.A, "test", points,
+                         ModbusTraits())
 
 
 PROFILES = {profile.id: profile for profile in (

@@ -25,7 +25,8 @@ def test_a_raised_fire_drives_sounder_and_trip_in_the_same_step(kit):
     book, _, _ = book_of(kit)
     step = book.transitions([kit.transition()], kit.at(0))
     assert [(d.output, d.point, d.value) for d in step.drives] == [("bell", "bell", True), ("cut", "cut", True)]
-    assert [(r.output, r.on, r.proof) for r in step.records] == [("bell", True, "unproved"), ("cut", True, "unproved")]
+    assert [(r.output, r.on, r.proof) for r in step.records] == [
+        ("bell", True, "unproved"), ("cut", True, "unproved")]
 
 
 @pytest.mark.parametrize("flags", [{"test": True}, {"drill": True}, {"late": True}, {"hazard": Hazard.PROOF},
