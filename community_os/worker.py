@@ -250,7 +250,7 @@ class PartitionWorker:
         if not site.isolated:
             site.sequence = message.sequence
         site.dirty = True
-        commits.append(self._commit(site, effects))
+        commits.append(self._commit(site, effects, tick=bool(site.isolated)))
 
     def _rebuild(self, site: _Site, error: Exception) -> Effects:
         """The site as it was before the message that spoilt it, and the impairment that says so."""
