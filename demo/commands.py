@@ -139,7 +139,7 @@ def judge(truth: list[Truth], watch: BoardWatch, audit: StreamAudit, speed: floa
     devices_shown = {device for _, device in keys}
     first: dict[str, int] = {}
     for line in truth:
-        first.setdefault(line.device, line.real_mono_us)
+        first.setdefault(line.device, line.real_us)
     latencies = [
         (watch.first_shown_us[device] - at_us) / 1000 for device, at_us in first.items()
         if device in watch.first_shown_us

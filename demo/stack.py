@@ -151,8 +151,10 @@ class Stack:
 def cloud_file(folder: Path, state: Path, web_port: int, mqtt_port: int, services_port: int) -> dict[str, object]:
     """A cloud.yaml for the demo: loopback only, open without sign-in because it is loopback only."""
     return {
-        "state_folder": str(state),
+        "state": str(state),
+        "address": "127.0.0.1",
+        "port": web_port,
+        "sign_in": "open_on_loopback",
         "sites": [str(folder / f"{site}.yaml") for site in SITES],
-        "web": {"host": "127.0.0.1", "port": web_port, "sign_in": "open_on_loopback"},
         "broker": {"mqtt_port": mqtt_port, "services_port": services_port},
     }

@@ -17,11 +17,11 @@ RETRY_S = 0.5
 
 
 class Truth(msgspec.Struct, frozen=True):
-    """One line of the simulator's truth file. real_mono_us: real µs since boot."""
+    """One line of the simulator's truth file. real_us: real µs since boot."""
 
     what: str  # "stimulus", "fault", "cut"
     at_s: float
-    real_mono_us: int
+    real_us: int
     device: str = ""
     point: str = ""
     value: bool | float | str | None = None

@@ -168,6 +168,11 @@ class GatewayAddress(msgspec.Struct, frozen=True, order=True):
         return f"{t.city}.{t.district}.{t.street}.{t.site}.{self.gateway}"
 
     @property
+    def client_id(self) -> str:
+        """Its MQTT client id: nats-server refuses dots there, and no token holds an underscore."""
+        return self.common_name.replace(".", "_")
+
+    @property
     def prefix(self) -> str:
         """The topic prefix that it alone may publish under, without a trailing slash."""
         return f"{TOPIC_ROOT}/v{WIRE_VERSION}/{self.common_name.replace('.', '/')}"

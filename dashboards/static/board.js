@@ -2,7 +2,7 @@
 import { anchor, clockTime, duration, shownUs } from "./shown_time.js";
 import { alarmSound, soundOn, switchSound } from "./sound.js";
 import { detail } from "./incident.js";
-import { rowsOf } from "./side.js";
+import { impairedCount, rowsOf } from "./side.js";
 
 const STALE_AFTER_MS = 4000; // heartbeats come every 2 s; a cut is said within 5 s
 const LIFE_SAFETY = new Set(["fire", "call_point", "gas_high", "co"]);
@@ -216,7 +216,7 @@ function drawSide() {
   for (const kind of ["impairments", "gateways", "gaps", "proofs"]) {
     $(kind).replaceChildren(...rowsOf(kind, state[kind], { say, name, t: state.t }));
   }
-  $("impairment-count").textContent = state.impairments.length ? `(${state.impairments.length})` : "";
+  $("impairment-count").textContent = state.impairments.length ? `(${impairedCount(state.impairments)})` : "";
 }
 
 function drawAll() { drawIncidents(); drawDetail(); drawSide(); }

@@ -11,6 +11,7 @@ const ROWS = { impairments: impairment, gateways: gateway, gaps: gap, proofs: pr
 
 export function rowsOf(kind, entries, tools) {
   if (!entries?.length) return [make("li", "none", tools.say(`${kind}.none`))];
+  if (kind === "impairments") return byDevice(entries).map((group) => impairment(group, tools));
   return entries.map((entry) => ROWS[kind](entry, tools));
 }
 
@@ -21,13 +22,32 @@ function age(since, t, sayKey = "") {
   return node;
 }
 
-function impairment(v, { say, name, t }) {
-  const i = v.impairment, row = make("li");
-  const what = make("span", "bad", say(`impairment.${i.kind}`));
-  row.append(join(what, ` · ${name(v.device_name) || i.subject}`));
-  row.append(join(`${[name(v.site_name), name(v.zone_name)].filter(Boolean).join(" · ")} · `, age(i.since_us, t)));
-  if (i.why) row.append(make("span", "", i.why));
-  if (i.who || i.compensation) row.append(make("span", "", [i.who, i.compensation].filter(Boolean).join(" · ")));
+// A device with ten silent points is one device that does not protect: one row, the oldest lack first.
+function byDevice(views) {
+  const groups = new Map();
+  for (const v of views) {
+    const device = v.impairment.subject.replace(/^device:/, "").split(".")[0];
+    const key = `${v.tenancy.site}/${device}`;
+    if (!groups.has(key)) groups.set(key, { device, views: [] });
+    groups.get(key).views.push(v);
+  }
+  return [...groups.values()];
+}
+
+export const impairedCount = (views) => byDevice(views).length;
+
+function impairment({ device, views }, { say, name, t }) {
+  const first = views.reduce((a, b) => (b.impairment.since_us < a.impairment.since_us ? b : a)), row = make("li");
+  const named = views.find((v) => name(v.device_name)) ?? first;
+  const kinds = [...new Set(views.map((v) => v.impairment.kind))];
+  row.append(join(make("span", "bad", kinds.map((kind) => say(`impairment.${kind}`)).join(", ")),
+    ` · ${name(named.device_name) ? `${name(named.device_name)} (${device})` : device}`));
+  row.append(join(`${[name(first.site_name), name(named.zone_name)].filter(Boolean).join(" · ")} · `,
+    age(first.impairment.since_us, t)));
+  for (const v of views) {
+    const i = v.impairment;
+    if (i.who || i.compensation) row.append(make("span", "", [i.who, i.why, i.compensation].filter(Boolean).join(" · ")));
+  }
   return row;
 }
 
