@@ -58,9 +58,14 @@ class Wakes:
 
 @dataclass
 class LastingState:
-    """Since when (held) or when last (seen) the operand was true; 0 never."""
+    """held: since when the operand is true. seen: until when it was true, negative while it still is. 0 never."""
 
     since: int = 0
+
+    def shift(self, by: int) -> None:
+        """The wall clock stepped by that many µs."""
+        if self.since:
+            self.since += by if self.since > 0 else -by
 
 
 class Binder(Protocol):
@@ -170,9 +175,9 @@ class _Compiler:
 
         def seen(at: int) -> bool | None:
             truth: bool | None = inner(at)
-            last = at if truth else state.since
+            last = at if truth or state.since < 0 else state.since
             if not wakes.dry:
-                state.since = last
+                state.since = -at if truth else last
             if last and at <= last + length:
                 wakes.ask(last + length + 1)
                 return True

@@ -81,7 +81,7 @@ class Engine:
     def step(self, readings: Sequence[Reading], now: Now, fresh: Sequence[str] = ()) -> tuple[AlarmTransition, ...]:
         """Take readings, proofs of freshness and the passing of time; give what that changed, in event order."""
         out: Out = []
-        self._begin(now, out)
+        first = self._begin(now, out)
         live, late = self._sorted(readings, now)
         for name in fresh:  # before any timer: what was heard by now is not silent
             cell = self._cells.get(name)
@@ -97,13 +97,16 @@ class Engine:
                 start += 1
             self._judge(touched, at, out)
         self._prove_fresh(fresh, now.wall_us, out)
+        if first:  # what no reading touched: rules on time of day, on absence
+            self._judge(range(len(self._watches)), now.wall_us, out)
         self._run_timers(now.wall_us, out)
         self._time_us = max(self._time_us, now.wall_us)
         if late:
             self._judge_past(late, out)
         return tuple(out)
 
-    def _begin(self, now: Now, out: Out) -> None:
+    def _begin(self, now: Now, out: Out) -> bool:
+        """Follow a step of the wall clock; True at the very first step."""
         last, self._last = self._last, now
         if last is not None and last.boot == now.boot and now.boot:
             drift = (now.wall_us - last.wall_us) - (now.mono_us - last.mono_us)
@@ -114,7 +117,7 @@ class Engine:
             # new reading would look older than the last.
             self._shift(now.wall_us - last.wall_us)
         if self._started:
-            return
+            return False
         self._started = True
         self._time_us = now.wall_us
         for cell in self._by_index:
@@ -122,7 +125,7 @@ class Engine:
             self._schedule_cell(cell)
         for watch in self._bound.refused:
             watch.refuse(now.wall_us, f"{watch.rule.id} refuses points of certainty C", out)
-        self._judge(range(len(self._watches)), now.wall_us, out)
+        return True
 
     def _sorted(self, readings: Sequence[Reading], now: Now) -> tuple[list[_Timed], list[_Timed]]:
         live: list[_Timed] = []

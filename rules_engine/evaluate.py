@@ -332,7 +332,7 @@ class Watch:
         self.unknown_since_us += by if self.unknown_since_us else 0
         self.wakes.at = None if self.wakes.at is None else self.wakes.at + by
         for entry in self.lasting:
-            entry.since += by if entry.since else 0
+            entry.shift(by)
 
 
 def _shown(cell: Cell) -> str:

@@ -345,8 +345,10 @@ def _parameters(written: Any, overrides: Mapping[str, str]) -> dict[str, Literal
                 raise _InKey(("parameters", name, key), bound, ConditionError(0, f"{bound} does not fit "
                              f"{parameter.default}", "write it in the same unit"))
             if sign * (_size(value) - _size(limit)) < 0:
-                raise ConditionError(0, f"{name}: {overrides.get(name, parameter.default)} is "
-                                     f"{'below' if sign > 0 else 'above'} {bound}", "choose one within its bounds")
+                written_value = overrides.get(name, parameter.default)
+                raise _InKey(("parameters", name, "default"), "", ConditionError(
+                    0, f"{name}: {written_value} is {'below' if sign > 0 else 'above'} {bound}",
+                    "choose one within its bounds"))
         chosen[name] = value
     return chosen
 
