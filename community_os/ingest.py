@@ -30,8 +30,9 @@ from device_model.ports import Clock, Message, MessageLink, StaleRevision, Strea
 
 CHECKPOINT_EVERY_S = 5.0
 TRY_AGAIN_S = (0.1, 0.2, 0.5, 1.0, 2.0)
-# A site sends at most some batches a second; more waiting than this means that the stream is down.
-SITE_QUEUE_MAX = 256
+# Half a second of one site at full speed. A gateway has some dozens of batches on the way, so that more waiting
+# than this means a stream that is down or a site that floods.
+SITE_QUEUE_MAX = 1024
 # All that waits, together: then the link itself is no longer read, and its own bounded queue fills.
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
 # Reading the link gives way to the sites' tasks this often, or a burst would overflow queues that could drain.
