@@ -58,15 +58,18 @@ class Outbox:
 
     def __init__(
         self, address: GatewayAddress, state: JournalState | None, now: Now,
-        jitter: Callable[[], float] = lambda: 0.5,
+        jitter: Callable[[], float] = lambda: 0.5, *, patience_scale: float = 1.0,
     ) -> None:
         """state: what the journal knows; None while it cannot be opened: then all travels from memory.
 
         jitter: gives numbers 0 ≤ x < 1 (random.Random(seed).random); retries are spread by ±20 %.
+        patience_scale: the clock's speed. A disk is not faster when the demo's time is, so that the patience
+        with it is stretched by as much.
         """
         self.address = address
         self.memory_epoch = f"m-{now.boot}-{now.mono_us:x}"
         self._jitter = jitter
+        self._patience_us = {lane: round(limit * patience_scale) for lane, limit in PATIENCE_US.items()}
         self._memory = {lane: MemoryLane(lane, self.memory_epoch, jitter) for lane in Lane}
         self._journal: dict[Lane, JournalLane] = {}
         self._epoch = ""
@@ -115,14 +118,14 @@ class Outbox:
         self._disk_ok = False
         copies: list[Record] = []
         for lane, record in records:
-            pending = self._journal[lane].uncopied.pop(record.sequence, None) if lane in PATIENCE_US else None
+            pending = self._journal[lane].uncopied.pop(record.sequence, None) if lane in self._patience_us else None
             if pending is not None:
                 copies.append(self._memory[lane].add(pending.record.body, now))
         return tuple(copies)
 
     def _copy_overdue(self, now: Now) -> None:
         """Patience is over for what has waited too long: the disk hangs, or nobody asks it."""
-        for lane, patience_us in PATIENCE_US.items():
+        for lane, patience_us in self._patience_us.items():
             if lane not in self._journal:
                 continue
             uncopied = self._journal[lane].uncopied
@@ -212,7 +215,7 @@ class Outbox:
         """Monotonic time (µs) at which `to_send` may have more to say without any call; None: never."""
         times = [memory.flights.due_us() for memory in self._memory.values()]
         times += [journal.flights.due_us() for journal in self._journal.values()]
-        for lane, patience_us in PATIENCE_US.items():
+        for lane, patience_us in self._patience_us.items():
             if lane in self._journal:
                 times.append(next((p.since_us + patience_us for p in self._journal[lane].uncopied.values()), None))
         return min((time for time in times if time is not None), default=None)

@@ -138,6 +138,12 @@ def test_an_alarm_that_the_disk_does_not_take_in_time_goes_from_memory_and_later
     assert [o.epoch for o in box.to_send(after(0.3))] == ["e1"]
 
 
+def test_patience_is_stretched_with_the_clock() -> None:
+    box = Outbox(ADDRESS, empty(), NOW, patience_scale=10)
+    box.assign(Lane.ALARM, alarm(7), NOW)
+    assert box.to_send(after(1.9)) == () and len(box.to_send(after(2))) == 1
+
+
 def test_a_refused_commit_sends_copies_at_once_and_once() -> None:
     box = Outbox(ADDRESS, empty(), NOW)
     box.assign(Lane.ALARM, alarm(1), NOW)
