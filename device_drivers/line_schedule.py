@@ -30,6 +30,7 @@ from device_model.reading import Reason
 PROBE_SHARE = 0.03  # of the line's time that paid probes of lost devices may take
 EXTRA_SHARE = 0.05  # the same for scans and diagnostics (issue 3: at most 5 %)
 TRIES_TO_LOSE = 3  # silent or garbled answers in a row before a device counts as lost: one may be line noise
+RETRY_US = 1_000_000  # after a first miss the question is repeated within this
 BACK_OFF_MAX_US = 60_000_000
 WRITES_MAX = 64  # a person or interlock writes few points; more waiting means the line is not keeping up
 EXTRAS_MAX = 16  # scans ask one thing at a time
@@ -399,9 +400,12 @@ class LineSchedule:
         if poll is None or unit.lost:
             return
         poll.misses += 1
-        # A block that times out again and again while its neighbours answer would eat the line as a dead
-        # device does: it is asked ever more seldom.
-        poll.due_us = max(poll.due_us, resume + _doubled(poll.block.interval_us, poll.misses))
+        if poll.misses < TRIES_TO_LOSE:  # it may have been line noise: find out soon, also where polls are rare
+            poll.due_us = resume + min(poll.block.interval_us, RETRY_US)
+        else:
+            # A block that times out again and again while its neighbours answer would eat the line as a dead
+            # device does: it is asked ever more seldom.
+            poll.due_us = resume + _doubled(poll.block.interval_us, poll.misses)
         if poll.misses == TRIES_TO_LOSE:
             events.append(BlockRefused(unit.traits.device, poll.block, _as_silent(outcome.reason),
                                        outcome.detail, 0))
