@@ -28,10 +28,10 @@ IO_FILES = {
     "community_os/broker.py", "community_os/nats_link.py", "community_os/nats_stream.py",
     "community_os/ingest.py", "community_os/worker.py", "community_os/store.py",
     "community_os/board_service.py", "community_os/accounts.py", "community_os/app.py",
-    "community_os/commands.py", "community_os/__main__.py",
+    "community_os/commands.py",
     "firmware_sim/serve.py", "firmware_sim/proxy.py", "firmware_sim/commands.py",
     "provisioning/authority.py", "provisioning/commands.py",
-    "dashboards/server.py", "dashboards/templates.py",
+    "dashboards/server.py",
 }
 IO_FOLDERS = ("community_os/migrations/",)
 IO_MODULES = {
