@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -139,29 +140,29 @@ async def _serve(
     following: asyncio.Task[None],
 ) -> None:
     app = create_app(board, clock=clock, sign_in=sign_in, speed=clock.speed)
+    listener = _listener(settings.address, settings.port)
     server = _Server(uvicorn.Config(
-        app, host=settings.address, port=settings.port, log_level="warning", access_log=False,
-        timeout_graceful_shutdown=1, server_header=False, lifespan="off",
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, server_header=False, lifespan="off",
     ))
-    serving = asyncio.create_task(server.serve(), name="pages")
+    serving = asyncio.create_task(server.serve([listener]), name="pages")
+    _log.info("pages ready", address=f"http://{settings.address}:{listener.getsockname()[1]}/")
     try:
-        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event
-            await asyncio.sleep(0.02)
-        if serving.done():
-            raise LocalFault(f"the pages cannot listen on {settings.address}:{settings.port}: the port is busy or "
-                             "not ours; set another `port:` in cloud.yaml")
-        port = server.servers[0].sockets[0].getsockname()[1]
-        _log.info("pages ready", address=f"http://{settings.address}:{port}/")
         done, _ = await asyncio.wait({serving, following}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-    except SystemExit as error:  # uvicorn's way to say that the port is busy
-        raise LocalFault(f"the pages cannot listen on {settings.address}:{settings.port}: the port is busy or not "
-                         "ours; set another `port:` in cloud.yaml") from error
     finally:
         server.should_exit = True
-        with contextlib.suppress(asyncio.CancelledError, SystemExit):
-            await asyncio.wait({serving}, timeout=3.0)
+        await asyncio.wait({serving}, timeout=3.0)
+
+
+def _listener(address: str, port: int) -> socket.socket:
+    """A listening socket; ours, because uvicorn would end the process where a port is busy. LocalFault says why."""
+    try:
+        family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((address, port), family=family, backlog=2048)
+    except OSError as error:
+        raise LocalFault(f"the pages cannot listen on {address}:{port}: {error.strerror or error}; if the port is "
+                         "busy, end what listens there or set another `port:` in cloud.yaml") from error
 
 
 RUN: dict[str, Callable[[CloudSettings], Coroutine[Any, Any, None]]] = {
