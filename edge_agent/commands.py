@@ -12,7 +12,7 @@ import uvloop
 from device_model.errors import ConfigError, Finding, LocalFault
 from device_model.library import read_site
 from edge_agent.compose import Composition, configure_log, read_configuration, run_until_stopped
-from edge_agent.local_control import ACTIONS, Request, ask, socket_path
+from edge_agent.local_control import ACTIONS, Request, ask, socket_paths
 
 
 def run_gateway(config: Path) -> None:
@@ -48,7 +48,7 @@ def act_on_site(config: Path, action: str, target: str, *, who: str = "", why: s
     if action != "state" and action not in ACTIONS:
         raise LocalFault(f"{action!r} is no action; known: {', '.join(ACTIONS)}, state")
     request = Request(action, target, who, why, for_s, os.urandom(8).hex())
-    answer = ask(socket_path(site.gateway.journal_path), request)
+    answer = ask(socket_paths(site.gateway.journal_path), request)
     if answer.state is not None:
         return msgspec.json.format(msgspec.json.encode(answer.state), indent=2).decode()
     if not answer.ok:

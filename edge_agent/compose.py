@@ -44,7 +44,7 @@ from edge_agent.local_control import (
     OutputView,
     Request,
     command_of,
-    socket_path,
+    socket_paths,
 )
 from edge_agent.runtime import GatewayRuntime
 from rules_engine import RuleSet
@@ -66,7 +66,7 @@ class Composition:
     async def run(self) -> None:
         """Open everything and run until cancelled. Raises LocalFault when another gateway has this journal."""
         site = self._inventory.site
-        control = LocalControl(socket_path(site.gateway.journal_path), self._act)
+        control = LocalControl(socket_paths(site.gateway.journal_path), self._act)
         control.claim()
         lines, mqtt_lines = self._open_lines()
         self.runtime = runtime = GatewayRuntime(
@@ -187,7 +187,17 @@ def configure_log() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.getLogger("gmqtt").setLevel(logging.CRITICAL)
+    logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+    logging.getLogger("gmqtt").setLevel(logging.CRITICAL)  # our links say what matters, once
+
+
+class _Libraries(logging.Handler):
+    """What libraries log through the standard library, in the same form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line; the rest of the record (file, thread) helps nobody on site."""
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+        getattr(log, level)(record.getMessage(), library=record.name)
 
 
 def write_log(line: Log) -> None:

@@ -14,7 +14,7 @@ import hashlib
 import os
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -76,13 +76,13 @@ class Answer(msgspec.Struct, frozen=True):
     state: GatewayState | None = None
 
 
-def socket_path(journal_path: str) -> Path:
-    """Where the socket is; a name too long for the kernel moves to the folder for temporary files."""
+def socket_paths(journal_path: str) -> tuple[Path, ...]:
+    """Where the socket may be, best first: beside the journal; or in the folder for temporary files, where the
+    name is too long for the kernel or the disk takes nothing (people must be able to silence a sounder then, too)."""
     beside = Path(journal_path).with_suffix(".control")
-    if len(os.fsencode(beside)) <= SOCKET_NAME_MAX:
-        return beside
     short = hashlib.sha256(os.fsencode(beside)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"tocsin-{short}.control"
+    elsewhere = Path(tempfile.gettempdir()) / f"tocsin-{short}.control"
+    return (beside, elsewhere) if len(os.fsencode(beside)) <= SOCKET_NAME_MAX else (elsewhere,)
 
 
 def command_of(request: Request, issued_us: int) -> Command:
@@ -98,41 +98,48 @@ def command_of(request: Request, issued_us: int) -> Command:
 class LocalControl:
     """The listening side. `serve` until cancelled."""
 
-    def __init__(self, path: Path, act: Callable[[Request], Answer]) -> None:
-        """act: carries one request out; called within the event loop."""
-        self._path = path
+    def __init__(self, paths: Sequence[Path], act: Callable[[Request], Answer]) -> None:
+        """paths: where to listen, the first that can be had. act: carries one request out; called within the
+        event loop."""
+        self._paths = tuple(paths)
         self._act = act
 
     def claim(self) -> None:
         """Make sure that no other gateway listens there. Raises LocalFault when one does."""
-        if not self._path.exists():
-            return
-        with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
-            try:
-                probe.connect(str(self._path))
-            except OSError:
-                with contextlib.suppress(OSError):
-                    self._path.unlink()  # left behind by a killed gateway
-                return
-        raise LocalFault(f"{self._path}: another gateway runs on this journal; stop it first")
+        for path in self._paths:
+            with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
+                try:
+                    probe.connect(str(path))
+                except OSError:
+                    with contextlib.suppress(OSError):
+                        path.unlink()  # left behind by a killed gateway
+                    continue
+            raise LocalFault(f"{path}: another gateway runs on this journal; stop it first")
 
     async def serve(self) -> None:
-        """Listen. Raises LocalFault when the socket cannot be made."""
-        with contextlib.suppress(OSError):  # the journal makes its folder too; what fails is said just below
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+        """Listen. Raises LocalFault when no socket can be made."""
+        why = ""
+        for path in self._paths:
+            try:
+                server = await self._listen(path)
+            except OSError as error:
+                why = f"{path}: cannot listen ({error.strerror or error})"
+                continue
+            try:
+                async with server:
+                    await server.serve_forever()
+            finally:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        raise LocalFault(f"{why}; check the folder")
+
+    async def _listen(self, path: Path) -> asyncio.Server:
+        path.parent.mkdir(parents=True, exist_ok=True)
         mask = os.umask(0o177)
         try:
-            server = await asyncio.start_unix_server(self._talk, str(self._path), limit=REQUEST_MAX)
-        except OSError as error:
-            raise LocalFault(f"{self._path}: cannot listen ({error.strerror}); check the folder") from error
+            return await asyncio.start_unix_server(self._talk, str(path), limit=REQUEST_MAX)
         finally:
             os.umask(mask)
-        try:
-            async with server:
-                await server.serve_forever()
-        finally:
-            with contextlib.suppress(OSError):
-                self._path.unlink()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -154,23 +161,33 @@ class LocalControl:
             return Answer(False, str(error))
 
 
-def ask(path: Path, request: Request, timeout_s: float = 10.0) -> Answer:
+def ask(paths: Sequence[Path], request: Request, timeout_s: float = 10.0) -> Answer:
     """Ask a running gateway. Raises LocalFault when none answers there."""
+    why = ""
+    for path in paths:
+        try:
+            received = _asked(path, request, timeout_s)
+        except OSError as error:
+            why = why or f"{path}: no gateway answers ({error.strerror or error})"
+            continue
+        try:
+            return msgspec.json.decode(received, type=Answer)
+        except ValueError as error:
+            raise LocalFault(f"{path}: the answer makes no sense: {error}") from error
+    raise LocalFault(f"{why}; is `tocsin gateway run` running with this site file, as this user?")
+
+
+def _asked(path: Path, request: Request, timeout_s: float) -> bytes:
+    if path.stat().st_uid not in (os.geteuid(), 0):
+        raise PermissionError(1, "the socket belongs to somebody else")
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as link:
         link.settimeout(timeout_s)
-        try:
-            link.connect(str(path))
-            link.sendall(msgspec.json.encode(request) + b"\n")
-            received = bytearray()
-            while not received.endswith(b"\n") and len(received) < ANSWER_MAX:
-                part = link.recv(65536)
-                if not part:
-                    break
-                received += part
-        except OSError as error:
-            raise LocalFault(f"{path}: no gateway answers ({error}); is `tocsin gateway run` running with this "
-                             "site file, as this user?") from error
-    try:
-        return msgspec.json.decode(received, type=Answer)
-    except ValueError as error:
-        raise LocalFault(f"{path}: the answer makes no sense: {error}") from error
+        link.connect(str(path))
+        link.sendall(msgspec.json.encode(request) + b"\n")
+        received = bytearray()
+        while not received.endswith(b"\n") and len(received) < ANSWER_MAX:
+            part = link.recv(65536)
+            if not part:
+                break
+            received += part
+        return bytes(received)

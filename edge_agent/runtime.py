@@ -119,7 +119,7 @@ class GatewayRuntime:
         now = self._clock.now()
         site = self._inventory.site
         address = GatewayAddress(site.tenancy, site.gateway.id)
-        self._outbox = Outbox(address, state, now, self._jitter)
+        self._outbox = Outbox(address, state, now, self._jitter, patience_scale=self._speed)
         engine = Engine(self._rules, self._inventory, decides="edge",
                         lateness_us=round(site.gateway.lateness_s * SECOND_US))
         self._core = AgentCore(self._inventory, engine, self._outbox, zone=self._zone, version=self._version,

@@ -374,3 +374,41 @@ def test_kills_at_any_moment_lose_no_alarm_and_number_nothing_twice(kit, seed):
     for (epoch, lane, _) in bench.cloud.records:
         numbers = sorted(n for e, la, n in bench.cloud.records if (e, la) == (epoch, lane))
         assert numbers == list(range(1, len(numbers) + 1)), "no gap in a stream"
+
+
+@pytest.mark.parametrize("back_s", [3600, 56 * 365 * 86_400])
+def test_a_boot_without_a_battery_clock_begins_in_the_past_and_detects_all_the_same(kit, back_s):
+    async def script(bench):
+        await bench.clock.sleep(20)
+        await bench.kill()
+        bench.clock.step(-back_s * 1_000_000)
+        bench.clock.boot = "boot-2"
+        bench.start()
+        await bench.clock.sleep(10)
+        bench.smoke()
+        bench.at = bench.clock.now().mono_us
+        await bench.clock.sleep(5)
+        bench.clock.step(back_s * 1_000_000)  # the time server was reached
+        await bench.clock.sleep(5)
+        bench.smoke(unit=2)
+        await bench.clock.sleep(5)
+
+    bench = play(kit, script)
+    at_s, _, _ = bench.cloud.first(AlarmRecord, raised)
+    assert at_s - bench.at / 1e6 <= 1.2
+    subjects = [b.transition.key.subject for b in bench.cloud.bodies(AlarmRecord) if raised(b)]
+    assert subjects == ["smoke-1.smoke", "smoke-2.smoke"]
+
+
+def test_sixty_commands_a_second_and_one_fire(kit):
+    async def script(bench):
+        await bench.clock.sleep(3)
+        for number in range(120):
+            await bench.cloud.command(Command(f"x-{number}", CommandKind.ISOLATE, "nobody", "x", "y", 0, 0, 1.0))
+        bench.smoke()
+        bench.at = bench.clock.now().mono_us
+        await bench.clock.sleep(10)
+
+    bench = play(kit, script)
+    assert bench.cloud.first(AlarmRecord, raised)[0] - bench.at / 1e6 <= 1.5
+    assert len(bench.cloud.bodies(CommandResultRecord)) == 120
