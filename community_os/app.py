@@ -81,8 +81,7 @@ async def run_ingest(settings: CloudSettings) -> None:
     except StaleRevision as error:
         raise LocalFault("another ingest has taken over; stop one of the two") from error
     finally:
-        await link.close()
-        await stream.close()
+        await _close(link, stream)
 
 
 async def run_worker(settings: CloudSettings) -> None:
@@ -98,8 +97,7 @@ async def run_worker(settings: CloudSettings) -> None:
     try:
         await worker.run()
     finally:
-        await link.close()
-        await stream.close()
+        await _close(link, stream)
         store.close()
 
 
@@ -122,8 +120,7 @@ async def run_web(settings: CloudSettings) -> None:
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-        await nudges.close()
-        await stream.close()
+        await _close(nudges, stream)
         store.close()
 
 
@@ -206,6 +203,13 @@ async def _access(settings: CloudSettings) -> BrokerAccess:
     return read_access(Path(settings.broker_folder))
 
 
+async def _close(*connections: NatsLink | JetStreamStream) -> None:
+    """Disconnect. While it reconnects the client's close fails on its dead transport: it is gone either way."""
+    for connection in connections:
+        with contextlib.suppress(RuntimeError):
+            await connection.close()
+
+
 # --- processes --------------------------------------------------------------------------------------------------
 
 
@@ -235,9 +239,12 @@ async def _until_signal(job: Awaitable[None]) -> None:
 
 async def supervise(arguments: list[str]) -> None:
     """Keep all roles alive, each in a process of its own."""
-    async with asyncio.TaskGroup() as group:
-        for role in ROLES:
-            group.create_task(_keep(role, [*arguments, "--role", role]))
+    async with asyncio.TaskGroup() as broker:
+        broker.create_task(_keep("broker", [*arguments, "--role", "broker"]))
+        # Ended first, so that nobody has to do without a broker at the end.
+        async with asyncio.TaskGroup() as others:
+            for role in ROLES[1:]:
+                others.create_task(_keep(role, [*arguments, "--role", role]))
 
 
 async def _keep(role: str, command: list[str]) -> None:
