@@ -58,14 +58,15 @@ def bind_rules(rules: RuleSet, inventory: Inventory, house: House, extra_silence
             point.name, point.quantity, device=point.device.id, zone=point.zone, index=index,
             limit_us=limit + extra_silence_us if limit else 0)
     clock = LocalTime(inventory.site.time_zone)
+    places = _Places(inventory)
     on_change: dict[int, list[int]] = {}
     on_sample: dict[int, list[int]] = {}
     for rule in rules.deciding:
         if rule.runs is not Runs.BOTH and rule.runs.value != house.decides:
             continue
         sampled = _needs_samples(rule.condition) or (rule.clear is not None and _needs_samples(rule.clear))
-        for subject in _subjects(rule, inventory):
-            watch = _watch(rule, subject, inventory=inventory, bound=bound, house=house, clock=clock)
+        for subject in _subjects(rule, places):
+            watch = _watch(rule, subject, places=places, bound=bound, house=house, clock=clock)
             if watch is None:
                 continue
             for cell in watch.cells:
@@ -77,6 +78,19 @@ def bind_rules(rules: RuleSet, inventory: Inventory, house: House, extra_silence
     return bound
 
 
+class _Places:
+    """The inventory by quantity and its zones by id, so that binding stays linear in rules and points."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self.inventory = inventory
+        self.zones: dict[str, Zone] = {zone.id: zone for zone in inventory.site.zones}
+        self.by_quantity: dict[str, list[Point]] = {}
+        self.order: dict[str, int] = {}
+        for index, point in enumerate(inventory.points.values()):
+            self.by_quantity.setdefault(point.quantity, []).append(point)
+            self.order[point.name] = index
+
+
 class _Subject:
     """What one watch is about."""
 
@@ -84,8 +98,8 @@ class _Subject:
         self.key, self.point, self.device, self.zone = key, point, device, zone
 
 
-def _subjects(rule: Rule, inventory: Inventory) -> Iterator[_Subject]:
-    bind, site = rule.bind, inventory.site
+def _subjects(rule: Rule, places: _Places) -> Iterator[_Subject]:
+    bind, inventory, site = rule.bind, places.inventory, places.inventory.site
     if bind.per is Per.SITE:
         yield _Subject("site")
     elif bind.per is Per.ZONE:
@@ -95,13 +109,15 @@ def _subjects(rule: Rule, inventory: Inventory) -> Iterator[_Subject]:
     elif bind.per is Per.DEVICE:
         for device in site.devices:
             points = inventory.of_device(device.id)
-            if points and _device_fits(rule, points[0], site.zone(device.zone)):
-                yield _Subject(f"device:{device.id}", device=device.id, zone=site.zone(device.zone))
+            zone_of = places.zones.get(device.zone)
+            if points and _device_fits(rule, points[0], zone_of):
+                yield _Subject(f"device:{device.id}", device=device.id, zone=zone_of)
     else:
-        for point in inventory.points.values():
-            zone_of = site.zone(point.zone)
-            if point.quantity in bind.quantities and (not bind.points or point.spec.id in bind.points) \
-                    and not point.spec.writable and _device_fits(rule, point, zone_of):
+        found = [point for quantity in bind.quantities for point in places.by_quantity.get(quantity, ())]
+        for point in sorted(found, key=lambda one: places.order[one.name]):
+            zone_of = places.zones.get(point.zone)
+            if (not bind.points or point.spec.id in bind.points) and not point.spec.writable \
+                    and _device_fits(rule, point, zone_of):
                 yield _Subject(point.name, point=point, device=point.device.id, zone=zone_of)
 
 
@@ -118,9 +134,10 @@ def _device_fits(rule: Rule, point: Point, zone: Zone | None) -> bool:
 class _SubjectBinder:
     """Where a condition's names become cells, for one subject."""
 
-    def __init__(self, subject: _Subject, inventory: Inventory, cells: dict[str, Cell], clock: LocalTime,
+    def __init__(self, subject: _Subject, places: _Places, cells: dict[str, Cell], clock: LocalTime,
                  watch: Watch) -> None:
-        self._subject, self._inventory, self._cells = subject, inventory, cells
+        self._subject, self._places, self._cells = subject, places, cells
+        self._inventory = places.inventory
         self.clock, self.wakes, self.lasting = clock, watch.wakes, watch.lasting
         self.used: dict[str, Cell] = {}
 
@@ -135,6 +152,8 @@ class _SubjectBinder:
 
     def members(self, scope: str, quantity: str) -> Sequence[Cell]:
         # An output that is only written is never heard, so it does not stand among "all points".
+        if scope == "site" and quantity:
+            return [self._use(point) for point in self._places.by_quantity.get(quantity, ())]
         return [self._use(point) for point in self._in_scope(scope)
                 if point.quantity == quantity or (not quantity and not point.spec.writable)]
 
@@ -157,9 +176,10 @@ class _SubjectBinder:
 
 
 def _watch(
-    rule: Rule, subject: _Subject, *, inventory: Inventory, bound: Bound, house: House, clock: LocalTime
+    rule: Rule, subject: _Subject, *, places: _Places, bound: Bound, house: House, clock: LocalTime
 ) -> Watch | None:
     """An armed watch, or None where the subject lacks what the condition names or law refuses it."""
+    inventory = places.inventory
     profile = inventory.profiles[inventory.devices[subject.device].profile] if subject.device else None
     is_call_point = profile is not None and profile.device_class is DeviceClass.CALL_POINT
     watch = Watch(rule, AlarmKey(rule.id, subject.key), index=len(bound.watches), house=house,
@@ -170,7 +190,7 @@ def _watch(
         watch.cells = (bound.cells[subject.point.name],)
         bound.refused.append(watch)
         return None
-    binder = _SubjectBinder(subject, inventory, bound.cells, clock, watch)
+    binder = _SubjectBinder(subject, places, bound.cells, clock, watch)
     try:
         when, say = compile_condition(rule.condition, binder)
         clear = compile_condition(rule.clear, binder)[0] if rule.clear is not None else None

@@ -33,6 +33,9 @@ CHECKPOINT_VERSION = 1
 TEST_MAX_US = 30 * MINUTE_US
 # Slewing stays below this between two steps; what is larger is a step of the wall clock.
 STEP_US = SECOND_US
+# A running engine is stepped more often than this. A longer pause before the first step after a resume was our own
+# absence, which is not held against the devices.
+ABSENCE_US = 20 * SECOND_US
 _CELL, _WATCH, _EXPIRY = 0, 1, 2
 _Timed = tuple[int, int, Reading]  # event time, order of arrival, reading
 
@@ -70,7 +73,7 @@ class Engine:
         self._isolated: dict[str, int] = {}
         self._orphans: dict[str, AlarmTransition] = {}
         self._heap: list[tuple[int, int, int, str]] = []
-        self._started = False
+        self._started = self._resumed = False
         self._time_us = 0
         self._last: Now | None = None
         self._past: Engine | None = None
@@ -117,6 +120,9 @@ class Engine:
             # new reading would look older than the last.
             self._shift(now.wall_us - last.wall_us)
         if self._started:
+            if self._resumed:
+                self._resumed = False
+                self._excuse(now.wall_us - self._time_us)
             return False
         self._started = True
         self._time_us = now.wall_us
@@ -126,6 +132,13 @@ class Engine:
         for watch in self._bound.refused:
             watch.refuse(now.wall_us, f"{watch.rule.id} refuses points of certainty C", out)
         return True
+
+    def _excuse(self, absent_us: int) -> None:
+        """Do not call devices silent for the time in which this program itself did not run."""
+        if absent_us > ABSENCE_US:
+            for cell in self._by_index:
+                if not cell.silent:
+                    cell.fresh_us += absent_us
 
     def _sorted(self, readings: Sequence[Reading], now: Now) -> tuple[list[_Timed], list[_Timed]]:
         live: list[_Timed] = []
@@ -377,6 +390,7 @@ class Engine:
         if state.version != CHECKPOINT_VERSION:
             raise ValueError(f"checkpoint of version {state.version}; this program reads {CHECKPOINT_VERSION}")
         self._started, self._time_us, self._last = state.started, state.time_us, state.last
+        self._resumed = True
         self.counts = {**self.counts, **state.counts}
         for cell in self._by_index:
             if cell.name in state.cells:

@@ -231,6 +231,16 @@ def test_a_restart_without_a_battery_clock_still_takes_readings() -> None:
     assert told(house.engine.step([reading], now(1, boot="next"))) == ["t.rule a.t raised @1"]
 
 
+def test_our_own_absence_is_not_held_against_the_devices() -> None:
+    house = House(HOT, rule("silent(value)", id="t.silent"), rule("value > 50 °C", for_="10 s"))
+    house.say(0, a__t=60.0, b__t=20.0)
+    house.engine.step((), now(5), ("a.t", "b.t"))
+    house.restart()
+    assert told(house.engine.step((), now(600))) == ["t.rule a.t raised @10"]  # its timer ran on, though
+    assert told(house.engine.step((), now(650), ("a.t",))) == []
+    assert told(house.engine.step((), now(700), ("a.t",))) == ["t.silent b.t raised @660"]
+
+
 def test_sequence_lasting_and_time_of_day() -> None:
     house = House({"a.s": "smoke_alarm", "b.t": "temperature"},
                   rule("seen(zone.any(smoke_alarm), 2 min) && zone.any(temperature > 50 °C)", id="t.after",
