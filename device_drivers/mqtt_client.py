@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -35,6 +36,10 @@ ACKNOWLEDGE_TIMEOUT_S = 5.0
 KEEPALIVE_S = 20  # a broker that is gone without a word is noticed within twice this
 _RETRY_FIRST_S = 0.25
 _MQTT_3_1_1 = 4
+_NEVER = -2  # gmqtt reads -1 as for ever, and 0 as once
+
+# Each loss is said once, by us; gmqtt would print every attempt.
+logging.getLogger("gmqtt").setLevel(logging.CRITICAL)
 
 
 class _Acknowledgements(PersistentStorage):  # type: ignore[misc]  # gmqtt has no types
@@ -143,7 +148,7 @@ class GmqttClientLink:
             persistent_storage=self._store,
         )
         self._client = client
-        client.set_config({"reconnect_retries": 0, "reconnect_delay": 0})
+        client.set_config({"reconnect_retries": _NEVER, "reconnect_delay": 0})
         client.on_message = self._take
         client.on_disconnect = _once_lost(lost)
         if self._line.username:

@@ -40,7 +40,7 @@ class NumberForm:
         self._decimals_codes = source.decimals_codes
         self._errors = frozenset(spec.error_values)
         self._over = frozenset(spec.over_range_values)
-        self._number = _raw_reader(source)
+        self._number = _raw_reader(source, quantity.boolean)
         self._float = source.type in (RegisterType.F32, RegisterType.F64)
         # 1/10 has no exact double: dividing by 10 gives 23.4 where multiplying by 0.1 gives 23.400000000000002.
         inverse = round(1 / source.scale) if source.scale else 0
@@ -162,7 +162,7 @@ def number_form(spec: ProfilePoint) -> NumberForm:
     return NumberForm(spec, spec.register)
 
 
-def _raw_reader(source: RegisterSource) -> Callable[[Raw], int | float]:
+def _raw_reader(source: RegisterSource, boolean: bool) -> Callable[[Raw], int | float]:
     """Words → number with sign, after word order, byte swap, mask and shift."""
     kind, swap, low_first = source.type, source.byte_swap, source.word_order is WordOrder.LOW_FIRST
     if source.table in (Table.COIL, Table.DISCRETE_INPUT):
@@ -174,6 +174,7 @@ def _raw_reader(source: RegisterSource) -> Callable[[Raw], int | float]:
     bits = _BITS.get(kind, 16)
     signed = kind in _SIGNED and mask is None
     half, full = 1 << bits - 1, 1 << bits
+    one_bit = source.bit if not boolean else None  # booleans look at the whole register first: it may be an error mark
 
     def read(raw: Raw) -> int:
         if isinstance(raw, int):
@@ -190,9 +191,9 @@ def _raw_reader(source: RegisterSource) -> Callable[[Raw], int | float]:
             number >>= shift
         if signed and number >= half:
             number -= full
-        return number
+        return number >> one_bit & 1 if one_bit is not None else number
 
-    if kind is RegisterType.U16 and not swap and mask is None and not shift:
+    if kind is RegisterType.U16 and not swap and mask is None and not shift and one_bit is None:
         return lambda raw: raw if isinstance(raw, int) else raw[0]
     return read
 

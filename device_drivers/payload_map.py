@@ -48,7 +48,7 @@ def parse_path(text: str) -> Path:
     at = 0
     while at < len(text):
         match = _STEP.match(text, at)
-        if match is None:
+        if match is None or text.startswith("."):
             raise ValueError(f"path {text!r}: cannot read {text[at:]!r}; write members with dots and indices in []")
         name, quoted, index = match.groups()
         if index is not None:

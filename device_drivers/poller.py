@@ -34,6 +34,7 @@ class LinePoller:
         self._emit = emit
         self._core = RegisterLine(line, devices, clock.now(), jitter or _spread(line.id), learnt)
         self._wake = asyncio.Event()
+        self._ended = False
         self._orders: dict[int, asyncio.Future[LineReply]] = {}
 
     @property
@@ -52,6 +53,7 @@ class LinePoller:
                     _log.exception("line_turn_failed", line=self._line.id, problem=str(problem))
                     await self._clock.sleep(_BUG_PAUSE_S)
         finally:
+            self._ended = True
             for future in self._orders.values():
                 future.cancel()
             self._orders.clear()
@@ -69,6 +71,8 @@ class LinePoller:
         return await self._ordered(self._core.ask(request, timeout_s))
 
     async def _ordered(self, token: int) -> LineReply:
+        if self._ended:
+            raise PeerSilent(f"line {self._line.id} is no longer polled")
         future: asyncio.Future[LineReply] = asyncio.get_running_loop().create_future()
         self._orders[token] = future
         self._wake.set()

@@ -1,4 +1,4 @@
-"""Receive buffer: bytes from a stream wait here until a codec finds a whole frame. Bounded, and it says what it drops.
+"""Receive buffer: bytes from a stream wait here until a codec finds a whole frame. Bounded; counts what it drops.
 
     feed(bytes) ─► [ … held … ] ─► peek() ─► codec finds a frame ─► take(n)
                         └─ no frame starts here ─► skip(n)   counted in `dropped`

@@ -89,7 +89,8 @@ async def test_a_modbus_device_is_read_as_its_transcript_says(name: str) -> None
         task = asyncio.create_task(poller.run())
         wanted = {f"d.{expectation.point}" for expectation in look.expected}
         try:
-            await until(lambda: wanted <= seen.keys() and len(asked) >= len(poller.core.blocks("d")))
+            await until(lambda wanted=wanted, seen=seen, asked=asked, poller=poller:  # type: ignore[misc]
+                        wanted <= seen.keys() and len(asked) >= len(poller.core.blocks("d")))
         finally:
             task.cancel()
             server.close()

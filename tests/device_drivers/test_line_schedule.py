@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -85,7 +86,7 @@ class Bench:
         for i in devices:
             times = [at for at, e in self.events if isinstance(e, BlockAnswered) and e.device == f"d{i}"
                      and at > START.mono_us + after_s * SECOND]
-            found += [b - a for a, b in zip(times, times[1:], strict=False)]
+            found += [b - a for a, b in pairwise(times)]
         return sorted(found)
 
     def of(self, kind: type[LineEvent]) -> list[LineEvent]:

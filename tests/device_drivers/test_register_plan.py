@@ -27,7 +27,7 @@ def fewest(spans: list[tuple[int, int]], limit: int, may_read: frozenset[int]) -
         for end in sorted({e for _, e in spans}):
             inside = frozenset(i for i, (s, e) in enumerate(spans) if start <= s and e <= end)
             whole = all(a in may_read for a in range(start, end))
-            single = (start, end) in spans  # a point is asked for alone however wide, and what lies in it comes along
+            single = (start, end) in spans  # a point is asked for alone, however wide
             if inside and (whole or single) and (end - start <= limit or single):
                 windows.append(inside)
     everything = frozenset(range(len(spans)))
@@ -74,7 +74,8 @@ def test_small_maps_are_planned_exactly_as_brute_force(
 def test_a_thousand_random_maps_reach_the_optimum() -> None:
     for seed in range(1000):
         rng = random.Random(seed)
-        of = profile(*(point(f"p{i}", rng.randrange(400), type=rng.choice(TYPES)) for i in range(rng.randrange(1, 60))),
+        of = profile(*(point(f"p{i}", rng.randrange(400), type=rng.choice(TYPES))
+                       for i in range(rng.randrange(1, 60))),
                      max_registers=rng.choice((4, 16, 60, 125)))
         limit = of.modbus.max_registers if of.modbus else 0
         # The stabbing bound: points pairwise too far apart to share a window each need a request of their own.
@@ -113,7 +114,8 @@ class PickyDevice:
 
 
 @settings(max_examples=200)
-@given(MAPS, st.sets(st.integers(0, 27), max_size=5), st.sampled_from((4, 5, 125)), st.sets(st.integers(1, 24), max_size=2))
+@given(MAPS, st.sets(st.integers(0, 27), max_size=5), st.sampled_from((4, 5, 125)),
+       st.sets(st.integers(1, 24), max_size=2))
 def test_learning_ends_and_reads_everything_that_can_be_read(
     entries: list[tuple[int, RegisterType]], missing: set[int], cap: int, borders: set[int]
 ) -> None:

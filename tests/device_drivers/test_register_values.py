@@ -74,7 +74,8 @@ def test_tenths_are_tenths() -> None:
     (point("x", 0, range_maximum=100.0), (100,), Reason.OVER_RANGE),
     (point("x", 0, range_maximum=100.0, maximum=150.0), (151,), Reason.OUT_OF_LIMITS),
     (point("x", 0, type=T.S16, minimum=-40.0), (0xFF00,), Reason.OUT_OF_LIMITS),
-    (point("x", 0, type=T.F32), (0x7FC0, 0), Reason.ERROR_VALUE), (point("x", 0, type=T.F32), (0x7F80, 0), Reason.ERROR_VALUE),
+    (point("x", 0, type=T.F32), (0x7FC0, 0), Reason.ERROR_VALUE),
+    (point("x", 0, type=T.F32), (0x7F80, 0), Reason.ERROR_VALUE),
     (point("x", 0, type=T.F32), (0xFF80, 0), Reason.ERROR_VALUE),
     (point("x", 0, quantity="leak"), (2,), Reason.GARBLED),
     (point("x", 0, quantity="leak", error_values=(0xFFFF,), type=T.BIT, bit=3), (0xFFFF,), Reason.ERROR_VALUE),
@@ -174,7 +175,8 @@ def test_what_did_not_change_is_fresh_and_not_said() -> None:
     assert len(values.take(block, b"\0\1\0\3", START)[0]) == 2, "after a refusal everything is said again"
 
 
-@given(st.sampled_from([k for k in T if k is not T.BIT]), st.booleans(), st.booleans(), st.binary(min_size=8, max_size=8))
+@given(st.sampled_from([k for k in T if k is not T.BIT]), st.booleans(), st.booleans(),
+       st.binary(min_size=8, max_size=8))
 def test_any_bytes_make_a_finite_number_or_none(kind: RegisterType, swap: bool, low: bool, content: bytes) -> None:
     order = LOW if low else WordOrder.HIGH_FIRST
     reading = one(point("x", 0, type=kind, byte_swap=swap, word_order=order), *struct.unpack(">4H", content))
