@@ -174,7 +174,7 @@ def _raw_reader(source: RegisterSource, boolean: bool) -> Callable[[Raw], int | 
     bits = _BITS.get(kind, 16)
     signed = kind in _SIGNED and mask is None
     half, full = 1 << bits - 1, 1 << bits
-    one_bit = source.bit if not boolean else None  # booleans look at the whole register first: it may be an error mark
+    one_bit = source.bit if not boolean else None  # booleans look at the whole register first: an error mark?
 
     def read(raw: Raw) -> int:
         if isinstance(raw, int):

@@ -122,7 +122,8 @@ def test_every_kind_of_write() -> None:
         point("coil", 3, table=Table.COIL, type=RegisterType.BIT, quantity="relay", writable=True),
         point("word", 4, scale=0.1, writable=True), point("wide", 6, type=RegisterType.F32, writable=True),
         point("bit", 8, type=RegisterType.BIT, bit=2, quantity="relay", writable=True),
-        point("input", 1, table=Table.INPUT, writable=True), point("fixed", 9), point("masked", 9, mask=3, writable=True))
+        point("input", 1, table=Table.INPUT, writable=True), point("fixed", 9),
+        point("masked", 9, mask=3, writable=True))
     device = entry("d", of, 7)
     assert write_request(device, "coil", True) == LineRequest(7, 5, 3, 1, (1,))
     assert write_request(device, "word", 2.5) == LineRequest(7, 6, 4, 1, (25,))
