@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import sys
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
+import structlog
 
 from bench.report import Report, as_html, as_text
 from device_model.errors import TocsinError
@@ -42,6 +44,8 @@ def run_bench(name: str, arguments: list[str]) -> int:
     if name != "all" and name not in BENCHES:
         print(f"tocsin bench: no benchmark {name!r}; there are: {', '.join(BENCHES)}, all", file=sys.stderr)
         return 2
+    # What the measured programs say of themselves is not the result; warnings still are.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     results = []
     as_json = "--json" in arguments
     page: Path | None = None
