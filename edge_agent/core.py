@@ -19,7 +19,7 @@ from datetime import tzinfo
 
 from cloud_bridge.lanes import Outbox
 from device_drivers.driver import DeviceFailed, DeviceRead, LineState
-from device_model.alarm import AlarmState, AlarmTransition
+from device_model.alarm import NEVER_INCIDENT, AlarmState, AlarmTransition
 from device_model.clock import SECOND_US, Now
 from device_model.command import Command
 from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister
@@ -193,10 +193,15 @@ class AgentCore:
             turn.notes.append(NotifyLocal(f"alarm_{transition.state.value}", transition.alarm,
                                           detail=transition.detail))
             if transition.state is AlarmState.RAISED:
-                self._telemetry.watch(transition.alarm, transition.points, transition.zone, now)
+                self._watch(transition, now)
             elif transition.state is AlarmState.CLEARED:
                 self._telemetry.unwatch(transition.alarm)
                 self.orders.forget_alarm(transition.alarm)
+
+    def _watch(self, transition: AlarmTransition, now: Now) -> None:
+        """Give the board its plot; a fault or a proof has none, and must not wear the card for half an hour."""
+        if transition.hazard not in NEVER_INCIDENT:
+            self._telemetry.watch(transition.alarm, transition.points, transition.zone, now)
 
     # -- orders and outputs ------------------------------------------------------------------------------------
 
@@ -266,7 +271,7 @@ class AgentCore:
         open_alarms = self._engine.open_alarms()
         for transition in open_alarms:
             if transition.state in TOLD_UP:
-                self._telemetry.watch(transition.alarm, transition.points, transition.zone, now)
+                self._watch(transition, now)
         turn.log("info", "resumed", open_alarms=len(open_alarms), impairments=len(memory.impairments))
         return self.health.resume(memory.health, now).readings
 

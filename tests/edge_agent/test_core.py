@@ -321,6 +321,20 @@ def test_an_open_alarm_gets_its_plot_at_two_seconds(kit):
     assert [r.source_time_us for r in plotted] == sorted({r.source_time_us for r in plotted})
 
 
+def test_a_fault_has_no_plot(kit):
+    engine = kit.engine()
+    core = started(kit, engine=engine)
+    core.step(kit.read(kit.at(1), smoke_1__obscuration=0.3), kit.at(1))
+    engine.say = [kit.transition(hazard=Hazard.FAULT, rule="silent")]
+    core.step(Tick(), kit.at(2))
+    sent = []
+    for second in range(3, 20):
+        when = kit.at(second)
+        effects = core.step(kit.read(when, fresh=("smoke-1.obscuration",)), when) + core.step(Tick(), when)
+        sent += bodies(effects, ReadingsRecord)
+    assert sent == []
+
+
 def test_a_number_that_is_none_and_a_point_that_is_none_of_ours(kit):
     core = started(kit)
     core.step(kit.read(kit.at(1), smoke_1__obscuration=float("nan")), kit.at(1))
