@@ -175,8 +175,9 @@ class Uplink:
                 continue
             body = self._heartbeat()
             now = self._clock.now()
-            epoch, _ = body.last.get(str(Lane.ALARM), (self._outbox.memory_epoch, 0))
-            batch = Batch(WIRE_VERSION, self._address.gateway, epoch, Lane.ALARM,
+            # The memory epoch names this life of the process: from it the ledger knows that an earlier life is over,
+            # and that what only that one's memory held is lost.
+            batch = Batch(WIRE_VERSION, self._address.gateway, self._outbox.memory_epoch, Lane.ALARM,
                           (Record(0, now.wall_us, now.mono_us, now.boot, body),))
             try:
                 await self._link.publish(self._address.up(Lane.ALARM), encode(batch))

@@ -126,10 +126,10 @@ class PayloadSource(msgspec.Struct, frozen=True):
     """Where a point stands in an MQTT payload.
 
     topic: suffix below the device's base topic ("" is the base topic itself).
-    path: JMESPath into the JSON payload; "" takes the whole payload as text.
+    path: where in the JSON payload (`a.b[0]."c-d"`, see device_drivers); "" takes the whole payload as text.
     true_values: for booleans, what counts as true (e.g. ["ON", "true", 1]); everything in `false_values` is
         false; anything else is garbled, never false.
-    time_path: JMESPath of the device's own time stamp, "" if it has none; time_unit s or ms.
+    time_path: path of the device's own time stamp, "" if it has none; time_unit s or ms.
     """
 
     topic: str = ""
