@@ -331,6 +331,8 @@ class Engine:
                 raise LawRefusal(6, "a call point is always real")
         out: Out = []
         if until_us > self._time_us:
+            if self._started:
+                until_us = min(until_us, self._time_us + TEST_MAX_US)
             self._house.testing[device] = until_us
             heapq.heappush(self._heap, (until_us, _EXPIRY, 0, device))
         elif self._house.testing.pop(device, None) is not None:
