@@ -17,6 +17,8 @@ from device_model.inventory import Inventory
 from device_model.read_models import ImpairmentView
 from device_model.site import Text
 
+# A site has hundreds of devices; a gateway that reports more lacks than this is itself the lack.
+LACKS_MAX = 2000
 # Ends that are remembered to recognise stragglers; the oldest go first.
 ENDS_KEPT = 500
 
@@ -45,6 +47,9 @@ class SiteLacks:
             return self.end(i.kind, i.subject, change.ended_us)
         if i.since_us <= self._ended.get(_name(i), -1):
             return None
+        if len(self._register.present()) >= LACKS_MAX and not self._register.stands(i.kind, i.subject):
+            i = Impairment(ImpairmentKind.FAULT, "cloud-register", i.since_us,
+                           why=f"more than {LACKS_MAX} lacks are reported: further ones are not listed")
         return self._register.begin(i)
 
     def end(self, kind: ImpairmentKind, subject: str, at_us: int) -> ImpairmentChange | None:

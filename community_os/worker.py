@@ -28,7 +28,7 @@ from community_os.site_worker import Effects, SendCommand, SiteWorker
 from community_os.store import IncidentStore, StoreCalls
 from community_os.store_changes import DeadLetter, ImpairmentRow, SiteCommit
 from device_model.clock import SECOND_US, Clock
-from device_model.errors import LocalFault, PeerError
+from device_model.errors import LocalFault, PeerError, PeerRefused
 from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind
 from device_model.messages import WIRE_VERSION, Down, encode
 from device_model.ports import MessageLink, StaleRevision, Stream, StreamMessage
@@ -42,6 +42,7 @@ CHECKPOINT_MESSAGES = 200  # a site is checkpointed after so many messages …
 SINCE_MAX = 4000  # messages of one site since its last checkpoint, kept to rebuild it
 CHECKPOINT_EVERY_S = 1.0  # … or so many (real) seconds, whatever comes first
 POSITION_EVERY_S = 5.0
+REFUSED_PAUSE_US = 60 * SECOND_US
 PUTS_AT_ONCE = 32
 OUTGOING_MAX = 1000  # commands are repeated and nudges are only hints: the oldest go first
 TICK_S = 1.0  # shown time: timers of people and gateways live in it
@@ -65,9 +66,6 @@ class _Position(msgspec.Struct, frozen=True):
     """Up to which stream sequence all sites of a partition are checkpointed."""
 
     sequence: int
-
-
-_Tick = None
 
 
 class _Site:
@@ -138,6 +136,7 @@ class PartitionWorker:
         self._read = 0
         self._position, self._position_revision, self._position_us = -1, 0, 0
         self._position_flight: int | None = None
+        self._tick_due = False
         self._target, self._caught_up, self._quiet = 0, False, False
         self.buried = 0
 
@@ -204,8 +203,9 @@ class PartitionWorker:
     async def _ticker(self) -> None:
         while True:
             await self._clock.sleep(TICK_S)
-            if not self._queue.full():
-                self._queue.put_nowait(_Tick)
+            self._tick_due = True  # not only in the queue: a full one must not stop time
+            if self._queue.empty():
+                self._queue.put_nowait(None)
 
     async def _work(self) -> None:
         while True:
@@ -213,14 +213,13 @@ class PartitionWorker:
             while len(group) < GROUP_MAX and not self._queue.empty():
                 group.append(self._queue.get_nowait())
             commits: list[SiteCommit] = []
-            ticked = False
             for message in group:
                 if message is not None:
                     self._quiet = False
                     await self._apply(message, commits)
-                elif not ticked:
-                    ticked = True
-                    self._tick(commits)
+            ticked, self._tick_due = self._tick_due, False
+            if ticked:
+                self._tick(commits)
             await self._store_commits(commits)
             if commits or ticked:
                 self._send(Nudge(self.partition, self._read))
@@ -356,6 +355,12 @@ class PartitionWorker:
             site.revision = await self._stream.put(site.key, value, expected_revision=site.revision)
         except StaleRevision as error:
             raise Fenced(site.key) from error
+        except PeerRefused as error:
+            # Too large, say. The site goes on; a restart would replay its messages from the last one written.
+            _log.error("a checkpoint was refused", site=site.setup.path, bytes=len(value), reason=str(error))
+            site.in_flight, site.saved, site.saved_us = None, bytes(kept.state), now_us + REFUSED_PAUSE_US
+            site.since.clear()
+            return
         except PeerError as error:
             _log.warning("a checkpoint was not written; trying again", site=site.setup.path, reason=str(error))
             return

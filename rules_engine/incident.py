@@ -62,6 +62,9 @@ JOIN_WINDOW_US = 15 * MINUTE_US
 # Ended incidents that can still be reopened by hand here; older ones stay in the store, and a new alarm opens
 # a new incident. Bounds the checkpoint (about 3 kB each).
 ENDED_MAX = 30
+# Alarm keys of one incident: more than any building's rules × subjects that alarm in one matter. Beyond it those
+# that are over go; so that a gateway that invents subjects cannot grow the checkpoint without end.
+ENTRIES_MAX = 500
 # Clicks whose outcome is remembered; a page repeats a click for seconds, and the store remembers all.
 REQUESTS_MAX = 500
 
@@ -117,6 +120,9 @@ class IncidentBook:
         """Take one step of an alarm. Applying it again changes nothing."""
         if step.hazard in NEVER_INCIDENT or step.state in (AlarmState.INACTIVE, AlarmState.PENDING):
             return ()
+        if step.zone and self._site.zone(step.zone) is None:
+            # A zone that the site file does not know (any more): the site as a whole is the place.
+            step = msgspec.structs.replace(step, zone="")
         name = entry_name(step.key)
         if step.late and step.decided == "cloud":
             # Judged long after the fact from backlog: a finding for the record, never a live alarm.
@@ -187,6 +193,7 @@ class IncidentBook:
         entry, changes = incident.alarms.get(name), []
         new_onset = entry is None or step.alarm not in entry.onsets
         if entry is None:
+            self._make_room(incident)
             entry = incident.alarms[name] = entry_of(step)
         elif not supersedes(step, entry):
             return self._take_older(incident, entry, step) if new_onset and step.decided != "cloud" else []
@@ -217,6 +224,15 @@ class IncidentBook:
         if again and not self.trust.isolated(step.device):
             changes.append(self._reopen(incident, step.at_us, "an alarm was raised"))
         return changes
+
+    def _make_room(self, incident: Incident) -> None:
+        """Let go of entries that are over, oldest first; one that stands is never let go."""
+        over = [name for name, entry in incident.alarms.items() if not entry.standing]
+        for name in over[:max(0, len(incident.alarms) - ENTRIES_MAX + 1)]:
+            del incident.alarms[name]
+            if self._state.holder.get(key := _holder_key(name, incident.drill)) == incident.id:
+                del self._state.holder[key]
+            incident.log_omitted += 1
 
     def _take_older(self, incident: Incident, entry: AlarmEntry, step: AlarmTransition) -> list[IncidentChange]:
         """An earlier onset that arrives after a later one (live goes before backlog): recorded, never lost."""

@@ -15,7 +15,7 @@ from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, inline
 from community_os.worker import NUDGE_TOPIC, PartitionWorker, Worker
 from device_model.clock import SECOND_US
-from device_model.errors import LocalFault
+from device_model.errors import LocalFault, PeerRefused
 from device_model.inventory import Inventory
 from device_model.messages import AlarmRecord, OutputRecord, ReadingsRecord, decode_down
 from device_model.ports import Message
@@ -296,6 +296,45 @@ def test_commands_and_nudges_go_out_and_time_passes() -> None:
         await bench.clock.sleep(200)
         lacks = [i.impairment.kind.value for i in board_of(bench.store).impairments]
         assert lacks == ["gateway_silent"]
+        await stop(task)
+
+    virtual(main)
+
+
+def test_time_passes_for_a_site_while_messages_never_stop() -> None:
+    async def main(bench: Bench) -> None:
+        task = asyncio.ensure_future(bench.worker().run())
+        await bench.put(story(1)[0])
+        await bench.until(1)
+        for n in range(1500):  # 150 s without a pause of a whole second
+            await bench.put(up(OutputRecord("o", True, "restart", T0 + n), first=n + 2, at_s=1))
+            await bench.clock.sleep(0.1)
+        (incident,) = board_of(bench.store).incidents
+        assert incident.in_dispatch_queue  # nobody answered for 120 s
+        await stop(task)
+
+    virtual(main)
+
+
+def test_a_refused_checkpoint_does_not_stop_the_partition() -> None:
+    async def main(bench: Bench) -> None:
+        stream = bench.stream.another()
+        honest = stream.put
+
+        async def put(key: str, value: bytes, *, expected_revision: int) -> int:
+            if key.startswith("site."):
+                raise PeerRefused("too large")
+            return await honest(key, value, expected_revision=expected_revision)
+
+        stream.put = put  # type: ignore[method-assign]
+        task = asyncio.ensure_future(bench.worker(stream).run())
+        for envelope in story(20):
+            await bench.put(envelope)
+        await bench.until(20)
+        await bench.clock.sleep(10)
+        assert not task.done() and len(board_of(bench.store).incidents) == 2
+        position = await bench.stream.get(f"position.{PART}")
+        assert position is not None and msgspec.json.decode(position[0]) == {"sequence": 0}  # nothing is let go
         await stop(task)
 
     virtual(main)

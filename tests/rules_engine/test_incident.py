@@ -9,7 +9,7 @@ from device_model.alarm import AlarmKey, AlarmState, AlarmTransition, Hazard, Se
 from device_model.clock import MINUTE_US, SECOND_US
 from device_model.impairment import Impairment, ImpairmentKind
 from device_model.read_models import IncidentAction, IncidentState, Verification
-from rules_engine.incident import ENDED_MAX, JOIN_WINDOW_US, IncidentBook
+from rules_engine.incident import ENDED_MAX, ENTRIES_MAX, JOIN_WINDOW_US, IncidentBook
 from rules_engine.incident_life import TRANSITIONS, next_incident_state
 from rules_engine.incident_record import LOG_HEAD, LOG_TAIL
 from rules_engine.incident_view import ALARMS_SHOWN
@@ -364,3 +364,23 @@ def test_ended_incidents_are_forgotten_but_never_one_that_stands() -> None:
     back = target.impairment(isolation, ended=True, at_us=T0 + 10 * MINUTE_US)
     assert [c.what for c in back if c.audit] == ["reopened"]
     assert len(msgspec.json.decode(target.checkpoint())["incidents"]) == ENDED_MAX + 1
+
+
+def test_a_gateway_that_invents_subjects_cannot_grow_the_book_but_standing_alarms_stay() -> None:
+    target = book()
+    feed(target, step())
+    for n in range(ENTRIES_MAX + 50):
+        for state in (AlarmState.RAISED, AlarmState.CLEARED):
+            feed(target, step(at_s=n, onset_s=n, state=state, key=AlarmKey("r", f"invented-{n}"), alarm=f"i{n}"))
+    incident = target.open_incidents()[0]
+    assert len(incident.alarms) == ENTRIES_MAX and len(incident.standing()) == 1
+    again = step(at_s=5000, key=AlarmKey("r", "invented-0"), alarm="again")
+    assert "raised" in [change.what for change in feed(target, again)]
+    assert len(incident.alarms) == ENTRIES_MAX and len(incident.standing()) == 2
+
+
+def test_zones_that_the_site_file_does_not_know_are_the_site() -> None:
+    target = book()
+    for n in range(30):
+        feed(target, step(f"gone-{n}", Hazard.WATER, at_s=n))
+    assert len(target.open_incidents()) == 1 and target.open_incidents()[0].zones == [""]
