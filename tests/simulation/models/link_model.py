@@ -8,7 +8,7 @@ clean session nothing is kept for a client that is away.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random
 
 from device_model.clock import Clock
@@ -33,6 +33,9 @@ class BrokerModel:
         self._links: list[LinkModel] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.dropped = 0
+        self.queue_peak = 0  # most messages that ever waited in one client
+        # For an observer: ("accepted", "", topic, payload) and ("arrived", client, topic, payload), in order.
+        self.probe: Callable[[str, str, str, bytes], None] | None = None
 
     def link(self, client_id: str, subscriptions: Sequence[str] = (), *, clock: Clock | None = None) -> LinkModel:
         """A client; `clock`: that of its machine."""
@@ -64,6 +67,8 @@ class BrokerModel:
 
     def route(self, topic: str, payload: bytes) -> None:
         """Accepted: on its way to all who subscribed and are connected."""
+        if self.probe is not None:
+            self.probe("accepted", "", topic, payload)
         if self.chance(self.drop_rate):
             self.dropped += 1
             return
@@ -93,6 +98,8 @@ class LinkModel:
         self._network = True
         self._last_arrival_s = 0.0
         self._reconnecting: asyncio.Task[None] | None = None
+        self._in_flight: dict[int, tuple[str, bytes]] = {}
+        self._published = 0
 
     @property
     def connected(self) -> bool:
@@ -113,6 +120,18 @@ class LinkModel:
         if not self._closed and (self._reconnecting is None or self._reconnecting.done()):
             self._reconnecting = asyncio.ensure_future(self._reconnect())
 
+    def kill(self) -> None:
+        """The process dies: what it had handed to its socket may still arrive, and nothing else ever does."""
+        for topic, payload in self._in_flight.values():
+            if self._broker.up and self.connected and self._broker.chance(0.5):
+                self._broker.route(topic, payload)
+        self._in_flight.clear()
+        self._closed, self._connected = True, False
+        self._connection += 1
+        self._broker.forget(self)
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+
     async def _reconnect(self) -> None:
         while not self._connected and not self._closed:
             await self._clock.sleep(self._broker.reconnect_delay_s())
@@ -123,7 +142,13 @@ class LinkModel:
         if not self.connected:
             raise PeerSilent("no connection to the broker")
         connection = self._connection
-        await self._clock.sleep(self._broker.delay_s())
+        self._published += 1
+        number = self._published
+        self._in_flight[number] = (topic, payload)
+        try:
+            await self._clock.sleep(self._broker.delay_s())
+        finally:
+            self._in_flight.pop(number, None)
         if connection != self._connection or self._closed:
             raise PeerSilent("the connection was lost before the PUBACK")
         self._broker.route(topic, payload)
@@ -151,6 +176,9 @@ class LinkModel:
                     self.cut()
                 else:
                     self._queue.put_nowait(message)
+                    self._broker.queue_peak = max(self._broker.queue_peak, self._queue.qsize())
+                    if self._broker.probe is not None:
+                        self._broker.probe("arrived", self.client_id, message.topic, message.payload)
 
         task = asyncio.ensure_future(arrive())
         tasks.add(task)

@@ -7,7 +7,7 @@ that was under way either all or nothing, by the seed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from random import Random
 
@@ -53,6 +53,13 @@ class StoreModel:
         self._crashed = False
         self._turn = asyncio.Lock()
         self._under_way: tuple[list[tuple[Lane, int, bytes]], bytes | None] | None = None
+        # For an observer, and for who wants to kill just there: "commit" (asked), "syncing" (pages written, not
+        # synced), "synced" (durable, the process does not know yet), "acknowledge", "acknowledged", "opened".
+        self.probe: Callable[[str, bytes], None] | None = None
+
+    def _tell(self, point: str, detail: bytes = b"") -> None:
+        if self.probe is not None and not self._crashed:
+            self.probe(point, detail)
 
     async def open(self) -> JournalState:
         disk = self._disk
@@ -72,12 +79,17 @@ class StoreModel:
     async def commit(self, records: Sequence[tuple[Lane, Record]], checkpoint: bytes | None) -> None:
         self._check_open()
         rows = [(lane, record.sequence, encode(record)) for lane, record in records]
+        self._tell("commit")
         async with self._turn:
             self._under_way = (rows, checkpoint)
             try:
+                self._tell("syncing")
                 await self._sync()
                 if not self._crashed:
                     self._write(rows, checkpoint)
+                    self._under_way = None
+                    self._tell("synced", b"".join(b"%s %d %s " % (lane.encode(), number, body)
+                                                  for lane, number, body in rows) + (checkpoint or b""))
             finally:
                 if not self._crashed:
                     self._under_way = None
@@ -91,6 +103,7 @@ class StoreModel:
 
     async def acknowledge(self, lane: Lane, ranges: Sequence[Range]) -> None:
         self._check_open()
+        self._tell("acknowledge")
         async with self._turn:
             await self._sync()
             if self._crashed:
@@ -99,6 +112,7 @@ class StoreModel:
                 self._disk.acknowledged[lane].add(first, last)
             known = self._disk.acknowledged[lane]
             self._disk.rows[lane] = {n: row for n, row in self._disk.rows[lane].items() if n not in known}
+            self._tell("acknowledged", repr((lane.value, list(ranges))).encode())
 
     async def close(self) -> None:
         self._open = False
