@@ -253,7 +253,9 @@ async def _keep(role: str, command: list[str]) -> None:
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
-        process = await asyncio.create_subprocess_exec(*command, preexec_fn=_die_with_parent)
+        # A session of its own: Ctrl-C reaches the supervisor alone, which ends all in order.
+        process = await asyncio.create_subprocess_exec(
+            *command, preexec_fn=_die_with_parent, start_new_session=True)
         _log.info("started", role=role, pid=process.pid)
         try:
             code = await process.wait()
