@@ -130,6 +130,8 @@ class DeviceValues:
             reading = self._say(point, (None, Quality.BAD, reason), now)
             if reading is not None:
                 readings.append(reading)
+        # Within the block a point may have been taken for changed before it was refused itself.
+        changed &= self._raws.keys()
         readings += [r for point in sorted(changed) if (r := self._judge(point, now)) is not None]
         return tuple(readings)
 
