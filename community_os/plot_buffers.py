@@ -22,6 +22,9 @@ SAMPLES_KEPT = 240
 SAMPLES_SHOWN = 120
 PLOTS_SHOWN = 6
 
+# What says how the device is, not how the place is: no brigade needs a curve of it.
+ABOUT_THE_DEVICE = frozenset({"state_code", "count", "uptime", "age", "battery", "signal", "link_quality"})
+
 Sample = tuple[int, float | None]
 
 
@@ -33,6 +36,7 @@ class PlotBuffers:
         self._numeric = {
             name for name, point in inventory.points.items()
             if not (QUANTITIES[point.quantity].boolean or QUANTITIES[point.quantity].text)
+            and point.quantity not in ABOUT_THE_DEVICE
         }
         self._samples: dict[str, list[Sample]] = {}
 

@@ -108,7 +108,8 @@ async def _demo(
         await stack.wait_for_gateways()
         watch = BoardWatch(stack.web_port, acknowledge=headless)
         watching = asyncio.create_task(watch.run())
-        pids = " ".join(f"{child.pid}({child.name})" for child in stack.children.values())
+        await stack.prove_the_path()
+        pids = " ".join(f"{child.pid}({child.name})" for child in stack.children.values() if child.pid)
         if not headless:
             print(TOUR.format(url=f"http://127.0.0.1:{stack.web_port}/board", speed=speed, pids=pids, folder=folder),
                   flush=True)

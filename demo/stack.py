@@ -87,6 +87,13 @@ class Stack:
         words = "\n".join(f"{c.name}: {c.last_words(2)}" for c in self.children.values() if "gateway" in c.name)
         raise LocalFault(f"the gateways were not heard within {GATEWAYS_READY_S:.0f} s; their last words:\n{words}")
 
+    async def prove_the_path(self) -> None:
+        """Ask a gateway on site for its proof alarm, as its daily schedule would: synthetic, and shown as such."""
+        for site in SITES:
+            await self._begin(self._tocsin(
+                f"proof-{site}", "gateway", "act", "proof", "--who", "demo", "--why", "demo",
+                "--config", str(self.folder / f"{site}.yaml"), restart=False))
+
     async def stop(self) -> None:
         """End all processes, devices first."""
         for child in reversed(list(self.children.values())):

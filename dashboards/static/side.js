@@ -38,7 +38,7 @@ export const impairedCount = (views) => byDevice(views).length;
 
 function impairment({ device, views }, { say, name, t }) {
   const first = views.reduce((a, b) => (b.impairment.since_us < a.impairment.since_us ? b : a)), row = make("li");
-  const named = views.find((v) => name(v.device_name)) ?? first;
+  const named = views.find((v) => name(v.device_name) && !name(v.device_name).startsWith("device:")) ?? first;
   const kinds = [...new Set(views.map((v) => v.impairment.kind))];
   row.append(join(make("span", "bad", kinds.map((kind) => say(`impairment.${kind}`)).join(", ")),
     ` · ${name(named.device_name) ? `${name(named.device_name)} (${device})` : device}`));
