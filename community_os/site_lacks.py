@@ -60,6 +60,10 @@ class SiteLacks:
             del self._ended[next(iter(self._ended))]
         return self._register.end(kind, subject, at_us)
 
+    def stands(self, kind: ImpairmentKind, subject: str) -> bool:
+        """Whether that lack is present."""
+        return self._register.stands(kind, subject)
+
     def expire(self, now_us: int) -> tuple[ImpairmentChange, ...]:
         """What ends by itself, to be entered as ends."""
         over = [i for i in self._register.present() if 0 < i.expires_us <= now_us]

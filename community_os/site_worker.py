@@ -27,6 +27,7 @@ from community_os.site_lacks import LackState, SiteLacks
 from community_os.store_changes import (
     AuditRow,
     GatewayRow,
+    ImpairmentRow,
     IncidentRow,
     OutcomeRow,
     ProofRow,
@@ -211,8 +212,16 @@ class SiteWorker:
         return effects
 
     def first_rows(self) -> Effects:
-        """What the board should show of a site before anything was heard of it."""
-        return Effects([GatewayRow(watch.view()) for watch in self._watches.values()], [], [])
+        """What the board should show of a site before anything more is heard of it.
+
+        What time alone found (silence, a missing proof) is in no message: a worker that died between the store and
+        its checkpoint leaves a row that no replay would end, so what does not stand is said not to stand.
+        """
+        changes: list[StoreChange] = [GatewayRow(watch.view()) for watch in self._watches.values()]
+        changes += [ImpairmentRow(self._path, kind, gateway, None) for gateway in self._watches
+                    for kind in (ImpairmentKind.GATEWAY_SILENT, ImpairmentKind.PROOF_MISSING)
+                    if not self._lacks.stands(kind, gateway)]
+        return Effects(changes, [], [])
 
     # --- what comes up ------------------------------------------------------------------------------------
 

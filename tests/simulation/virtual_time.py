@@ -12,6 +12,7 @@ import asyncio
 import heapq
 import itertools
 import selectors
+import threading
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -104,6 +105,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             handle = ready.popleft()
             if not handle._cancelled:
                 handle._run()
+
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        """There is one thread; asyncio itself asks this way when a generator is collected unclosed."""
+        if threading.get_ident() != self._thread_id:  # type: ignore[attr-defined]
+            raise RuntimeError("a thread tried to wake the virtual loop: threads have no place in the simulation")
+        return self.call_soon(callback, *args, context=context)
 
     def _make_self_pipe(self) -> None:
         """No other thread ever wakes this loop."""

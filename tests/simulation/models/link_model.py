@@ -41,6 +41,8 @@ class BrokerModel:
         """A client; `clock`: that of its machine."""
         link = LinkModel(self, client_id, tuple(subscriptions), clock or self._clock)
         self._links.append(link)
+        if not self.up:
+            link.cut()  # it seeks from the start
         return link
 
     def stop(self) -> None:
