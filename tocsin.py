@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import msgspec
 import typer
@@ -86,7 +86,7 @@ def rules_check(files: Files, as_json: AsJson = False) -> None:
 
 @rules_app.command("test")
 def rules_test(
-    files: Annotated[Optional[list[Path]], typer.Argument(help="*.test.yaml files; none: the shipped ones.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="*.test.yaml files; none: the shipped ones.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the tests that stand beside rules.
@@ -134,7 +134,7 @@ def gateway_act(
 
 @cloud_app.command("run")
 def cloud_run(
-    config: Annotated[Optional[Path], typer.Option("--config", help="cloud.yaml; none: safe defaults.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="cloud.yaml; none: safe defaults.")] = None,
     role: Annotated[str, typer.Option(help="all | broker | ingest | worker | web")] = "all",
 ) -> None:
     """Run the community OS: broker, ingest, worker and pages.
@@ -151,7 +151,7 @@ def cloud_enrol(
     path: Annotated[str, typer.Argument(help="city/district/street/site")],
     gateway: Annotated[str, typer.Argument(help="gateway id")],
     out: Annotated[Path, typer.Option(help="folder for key, certificate and CA")],
-    config: Annotated[Optional[Path], typer.Option("--config", help="cloud.yaml")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="cloud.yaml")] = None,
 ) -> None:
     """Enrol a gateway by hand: make its key and certificate (the phone page comes with provisioning).
 
@@ -165,8 +165,8 @@ def cloud_enrol(
 @sim_app.command("run")
 def sim_run(
     scenario: Annotated[Path, typer.Argument(help="scenario file")],
-    truth: Annotated[Optional[Path], typer.Option(help="append what really happened to this JSONL file")] = None,
-    for_s: Annotated[Optional[float], typer.Option("--for", help="stop after so many seconds of real time")] = None,
+    truth: Annotated[Path | None, typer.Option(help="append what really happened to this JSONL file")] = None,
+    for_s: Annotated[float | None, typer.Option("--for", help="stop after so many seconds of real time")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run simulated devices of a scenario on real ports.
@@ -180,11 +180,11 @@ def sim_run(
 
 @app.command("demo")
 def demo(
-    for_s: Annotated[Optional[float], typer.Option("--for", help="end after so many seconds of real time")] = None,
+    for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds of real time")] = None,
     headless: Annotated[bool, typer.Option("--headless", help="no browser, no tour")] = False,
     speed: Annotated[float, typer.Option(help="how many times faster than life")] = 10.0,
     port: Annotated[int, typer.Option(help="port of the board, 0 for any free one")] = 8080,
-    keep: Annotated[Optional[Path], typer.Option(help="keep keys, journals and logs in this folder")] = None,
+    keep: Annotated[Path | None, typer.Option(help="keep keys, journals and logs in this folder")] = None,
     as_json: AsJson = False,
 ) -> None:
     """A real recorded house fire from detectors to the brigade's board.

@@ -24,6 +24,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
+from dashboards.kit.phrases import phrases
 from dashboards.kit.texts import LANGUAGES, table, text
 from dashboards.people import VISITOR, Person, SignIn
 from device_model.clock import Clock
@@ -141,6 +142,10 @@ def _add_pages(app: FastAPI, door: _Door) -> None:
     @app.get("/texts/{language}.json")
     async def texts(language: str) -> Response:
         return JSONResponse(table(language if language in LANGUAGES else LANGUAGES[0]))
+
+    @app.get("/phrases/{language}.json")
+    async def phrases_of(language: str) -> Response:
+        return JSONResponse(phrases() if language == "zh" else {})
 
     @app.get("/board")
     async def board_page(request: Request) -> Response:

@@ -2,6 +2,7 @@
 import { anchor, clockTime, duration, shownUs } from "./shown_time.js";
 import { alarmSound, soundOn, switchSound } from "./sound.js";
 import { detail } from "./incident.js";
+import { setPhrases } from "./words.js";
 import { impairedCount, rowsOf } from "./side.js";
 
 const STALE_AFTER_MS = 4000; // heartbeats come every 2 s; a cut is said within 5 s
@@ -18,7 +19,10 @@ const say = (key, values = {}) => Object.entries(values).reduce(
   (text, [k, v]) => text.replaceAll(`{${k}}`, v), state.t[key] ?? key);
 
 async function start() {
-  state.t = await (await fetch(`/texts/${language}.json`)).json();
+  const [texts, phrases] = await Promise.all(["texts", "phrases"].map(async (kind) =>
+    (await fetch(`/${kind}/${language}.json`)).json()));
+  state.t = texts;
+  setPhrases(phrases);
   setUpTools();
   setInterval(tick, 250);
   await connect();

@@ -1,6 +1,7 @@
 // One incident, whole: what, where, who, readings, what may be done now.
 import { clockTime, duration, shownUs } from "./shown_time.js";
 import { plot } from "./plot.js";
+import { words } from "./words.js";
 
 // What the page offers in each state; the server decides (laws of safety), the page only proposes.
 const ACTIONS = {
@@ -72,7 +73,7 @@ function alarms(view, { say, name, tag }) {
     const item = make("li");
     item.append(tag(say(`severity.${a.severity}`), a.severity), ` ${name(a.title)} — ${name(a.place) || a.device} · `,
       say(`alarm.${a.state}`), a.latched ? ` (${say("latched")})` : "", " · ", make("time", "", clockTime(a.at_us)));
-    if (a.detail) item.append(make("div", "", a.detail));
+    if (a.detail) item.append(make("div", "", words(a.detail)));
     if (a.test) item.append(" ", tag(say("test"), "drill"));
     if (a.journaled === false) item.append(make("div", "warn", say("not_journaled")));
     if (a.trustworthy === false) item.append(make("div", "warn", say("point.untrusted")));
@@ -99,7 +100,7 @@ function timeline(view, say) {
     const key = `log.${entry.what}`, known = say(key);
     const item = make("li");
     item.append(make("time", "", clockTime(entry.at_us)), ` ${known === key ? entry.what : known}`,
-      entry.who ? ` · ${entry.who}` : "", entry.detail ? ` — ${entry.detail}` : "");
+      entry.who ? ` · ${entry.who}` : "", entry.detail ? ` — ${words(entry.detail)}` : "");
     list.append(item);
   }
   return list;

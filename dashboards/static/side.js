@@ -75,7 +75,8 @@ function gap(g, { say, t }) {
 function proof(p, { say, t }) {
   const row = make("li");
   row.append(make("span", "", `${p.tenancy.site} · ${p.gateway}`));
-  const took = `${((p.arrived_us - p.raised_us) / 1e6).toFixed(1)} ${t["s"]}`;
+  const tookMs = (p.arrived_us - p.raised_us) / 1000;
+  const took = tookMs < 1000 ? `${Math.round(tookMs)} ms` : `${(tookMs / 1000).toFixed(1)} ${t["s"]}`;
   row.append(make("span", "", say("proof.row", { took, age: duration(shownUs() - p.arrived_us, t) })));
   return row;
 }

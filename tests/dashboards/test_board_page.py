@@ -88,6 +88,7 @@ def test_chinese_is_complete_on_the_page(browser, served) -> None:
     expect(page.locator("h1")).to_contain_text("消防接警台")
     page.locator(".card").first.click()
     expect(page.locator("#detail")).to_contain_text("接警")
+    expect(page.locator("#detail")).to_contain_text("感烟报警 是")
     page.get_by_role("link", name="Switch to English").click()
     expect(page.locator("h1")).to_contain_text("Brigade board")
 

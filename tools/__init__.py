@@ -1,0 +1,1 @@
+"""Tools of the repository: bootstrap and generated references."""
