@@ -19,16 +19,23 @@ from device_model.site import Text
 
 # A site has hundreds of devices; a gateway that reports more lacks than this is itself the lack.
 LACKS_MAX = 2000
+# What only the gateway can know; the cloud's own findings are ended by the cloud.
+GATEWAYS_OWN = frozenset({
+    ImpairmentKind.SILENT, ImpairmentKind.ISOLATED, ImpairmentKind.IN_TEST, ImpairmentKind.UNPOWERED,
+    ImpairmentKind.NOT_JOURNALED, ImpairmentKind.OUTPUT_UNPROVED, ImpairmentKind.LINE_DOWN,
+})
 # Ends that are remembered to recognise stragglers; the oldest go first.
 ENDS_KEPT = 500
 
 
 class LackState(msgspec.Struct):
-    """The checkpoint. ended: "kind|subject" → when; faults: alarm key → subject of the fault it stands for."""
+    """The checkpoint. ended: "kind|subject" → when; faults: alarm key → subject of the fault it stands for; onsets: of
+    those that the gateway's rules found."""
 
     present: list[Impairment]
     ended: dict[str, int]
     faults: dict[str, str]
+    onsets: dict[str, int] = {}
 
 
 class SiteLacks:
@@ -39,6 +46,7 @@ class SiteLacks:
         self._register = ImpairmentRegister()
         self._ended: dict[str, int] = {}
         self._faults: dict[str, str] = {}
+        self._onsets: dict[str, int] = {}
 
     def enter(self, change: ImpairmentChange) -> ImpairmentChange | None:
         """Enter a reported change; None when it is no news."""
@@ -79,14 +87,34 @@ class SiteLacks:
         change = None
         if step.state in (AlarmState.RAISED, AlarmState.HELD):
             self._faults[key] = subject
+            if step.decided == "edge":
+                self._onsets[key] = step.onset_us
             title = self._titles.get(step.key.rule)
             why = f"{title.en if title else step.key.rule}: {step.detail}" if step.detail else (
                 title.en if title else step.key.rule)
             change = self.enter(ImpairmentChange(
                 Impairment(ImpairmentKind.FAULT, subject, step.onset_us, step.zone, why=why)))
-        elif self._faults.pop(key, None) is not None and subject not in self._faults.values():
-            change = self.end(ImpairmentKind.FAULT, subject, step.at_us)
+        else:
+            change = self._fault_over(key, step.at_us)
         return (change,) if change is not None else ()
+
+    def _fault_over(self, key: str, at_us: int) -> ImpairmentChange | None:
+        self._onsets.pop(key, None)
+        subject = self._faults.pop(key, None)
+        if subject is None or subject in self._faults.values():
+            return None
+        return self.end(ImpairmentKind.FAULT, subject, at_us)
+
+    def reconcile(self, stands: frozenset[str], at_us: int) -> tuple[ImpairmentChange, ...]:
+        """A gateway says what stands with it at its time `at_us`: what it told before that and no longer holds is over.
+
+        It is how a lack ends that a life of the gateway told from memory, with a disk that took nothing, and then died.
+        """
+        changes = [self.end(i.kind, i.subject, at_us) for i in self._register.present()
+                   if i.kind in GATEWAYS_OWN and i.since_us < at_us and _name(i) not in stands]
+        changes += [self._fault_over(key, at_us) for key, onset_us in tuple(self._onsets.items())
+                    if onset_us < at_us and f"fault|{key}" not in stands]
+        return tuple(change for change in changes if change is not None)
 
     def row(self, change: ImpairmentChange) -> ImpairmentRow:
         """A change as a row of the board."""
@@ -103,12 +131,12 @@ class SiteLacks:
 
     def state(self) -> LackState:
         """For the checkpoint."""
-        return LackState(list(self._register.present()), self._ended, self._faults)
+        return LackState(list(self._register.present()), self._ended, self._faults, self._onsets)
 
     def resume(self, state: LackState) -> None:
         """From a checkpoint."""
         self._register = ImpairmentRegister(tuple(state.present))
-        self._ended, self._faults = state.ended, state.faults
+        self._ended, self._faults, self._onsets = state.ended, state.faults, state.onsets
 
 
 def _name(impairment: Impairment) -> str:

@@ -307,6 +307,9 @@ class SiteWorker:
             return
         watch.heartbeat(beat)
         effects.changes.append(GatewayRow(watch.view()))
+        if beat.stands is not None:
+            for change in self._lacks.reconcile(frozenset(beat.stands), beat.at_us):
+                self._lack_changed(change, effects)
         if self._engine is not None:
             # Telemetry tells changes only; that the gateway lives and has not called a point bad proves the rest.
             fresh = tuple(point for point in self._seen_us if point not in self._bad)

@@ -83,6 +83,8 @@ class HeartbeatRecord(msgspec.Struct, frozen=True, tag="heartbeat", omit_default
     """The gateway is alive. Not journaled: its absence is the news.
 
     last: lane → (epoch, last sequence number assigned), so that a lost tail is known as well as a hole.
+    stands: "kind|subject" of every impairment and "fault|rule|subject" of every fault that stands at the gateway now,
+    so that what a life said from memory and died with is not shown for ever; None: too many to say.
     """
 
     at_us: int
@@ -93,6 +95,7 @@ class HeartbeatRecord(msgspec.Struct, frozen=True, tag="heartbeat", omit_default
     backlog: int = 0
     wall_error_us: int = 0
     version: str = ""
+    stands: tuple[str, ...] | None = None
 
 
 class LossRecord(msgspec.Struct, frozen=True, tag="loss"):

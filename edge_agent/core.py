@@ -19,7 +19,7 @@ from datetime import tzinfo
 
 from cloud_bridge.lanes import Outbox
 from device_drivers.driver import DeviceFailed, DeviceRead, LineState
-from device_model.alarm import NEVER_INCIDENT, AlarmState, AlarmTransition
+from device_model.alarm import NEVER_INCIDENT, AlarmState, AlarmTransition, Hazard
 from device_model.clock import SECOND_US, Now
 from device_model.command import Command
 from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister
@@ -68,6 +68,7 @@ from edge_agent.telemetry import TelemetryFilter
 CHECKPOINT_EVERY_US = 10 * SECOND_US  # what changed without an alarm is on disk after so long
 TIMER_CHECKPOINT_US = SECOND_US
 DECIDING_READINGS_MAX = 50  # readings beside one alarm record; a zone of hundreds must not fill the message
+STANDS_MAX = 500  # of a heartbeat: about 20 kB; a site with more lacks is reconciled when it has fewer
 TOLD_UP = frozenset({AlarmState.RAISED, AlarmState.HELD, AlarmState.CLEARED})
 
 
@@ -377,7 +378,14 @@ class AgentCore:
         """The gateway is alive, and this is what it has."""
         return HeartbeatRecord(
             now.wall_us, self.outbox.heartbeat_last(), self.health.expected, self.health.alive, self.journal_ok,
-            self.outbox.backlog(), max(0, now.wall_error_us), self._version)
+            self.outbox.backlog(), max(0, now.wall_error_us), self._version, self._stands())
+
+    def _stands(self) -> tuple[str, ...] | None:
+        """Impairments and faults that hold now, for the cloud to compare; None when there are too many to say."""
+        stands = [f"{i.kind}|{i.subject}" for i in self._register.present()]
+        stands += [f"fault|{t.key.rule}|{t.key.subject}" for t in self._engine.open_alarms()
+                   if t.hazard is Hazard.FAULT and t.state in TOLD_UP]
+        return tuple(stands) if len(stands) <= STANDS_MAX else None
 
     def impairments(self) -> tuple[Impairment, ...]:
         """What does not protect right now, oldest first."""
