@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import tzinfo
+from typing import Any
 
 from cloud_bridge.lanes import Outbox
 from cloud_bridge.uplink import Uplink
@@ -60,6 +61,7 @@ WRITE_LIMIT_S = 5.0  # a write that has not come back by then failed, whatever i
 CLOSE_WITHIN_S = 3.0  # a hung disk does not keep a gateway from stopping
 RETRY_FIRST_S, RETRY_MAX_S = 1.0, 30.0
 COMMIT_RETRY_MAX_S = 5.0
+OPEN_LIMIT_S = 5.0  # a healthy card opens a journal in well under one; longer would leave the site unguarded
 HUNG_AFTER_S = 10.0  # issue 5: a hung part is found in 10 s
 
 
@@ -101,6 +103,7 @@ class GatewayRuntime:
         self._outbox: Outbox | None = None
         self._uplink: Uplink | None = None
         self._journal_open = False
+        self._opening: asyncio.Future[JournalState] | None = None
         self._commit_event = asyncio.Event()
         self._urgent_event = asyncio.Event()
         self._checkpoint_wanted = False
@@ -174,8 +177,25 @@ class GatewayRuntime:
         await self._store.close()
 
     async def _open_store(self) -> JournalState | None:
+        """Open the journal, or go on without: a disk that hangs at the start must not keep the site unguarded (law 4).
+        What hangs goes on opening and is looked at again later."""
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._store.open())
+        limit = asyncio.ensure_future(self._clock.sleep(OPEN_LIMIT_S * self._speed))
+        waits: list[asyncio.Future[Any]] = [self._opening, limit]
         try:
-            state = await self._store.open()
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._opening.cancel()
+            raise
+        finally:
+            limit.cancel()
+        if not self._opening.done():
+            self._say("error", "journal does not open, alarms go from memory", waited_s=OPEN_LIMIT_S)
+            return None
+        opening, self._opening = self._opening, None
+        try:
+            state = opening.result()
         except LocalFault as fault:
             self._say("error", "journal cannot be opened, alarms go from memory", reason=str(fault))
             return None
@@ -309,7 +329,8 @@ class GatewayRuntime:
 
     async def _commit_loop(self) -> None:
         while not self._journal_open:
-            await self._clock.sleep(RETRY_MAX_S)
+            if self._opening is None:
+                await self._clock.sleep(RETRY_MAX_S)
             state = await self._open_store()
             if state is not None and self._outbox is not None:
                 self._outbox.journal_opened(state, self._clock.now())
