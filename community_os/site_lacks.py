@@ -12,6 +12,7 @@ import msgspec
 
 from community_os.store_changes import ImpairmentRow
 from device_model.alarm import AlarmState, AlarmTransition
+from device_model.clock import MINUTE_US
 from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister
 from device_model.inventory import Inventory
 from device_model.read_models import ImpairmentView
@@ -30,12 +31,15 @@ ENDS_KEPT = 500
 
 class LackState(msgspec.Struct):
     """The checkpoint. ended: "kind|subject" → when; faults: alarm key → subject of the fault it stands for; onsets: of
-    those that the gateway's rules found."""
+    those that the gateway's rules found; ended_since: "kind|subject" → the beginning of the lack that ended last;
+    doubted: beginnings that were taken for history."""
 
     present: list[Impairment]
     ended: dict[str, int]
     faults: dict[str, str]
     onsets: dict[str, int] = {}
+    ended_since: dict[str, int] = {}
+    doubted: dict[str, Impairment] = {}
 
 
 class SiteLacks:
@@ -47,6 +51,8 @@ class SiteLacks:
         self._ended: dict[str, int] = {}
         self._faults: dict[str, str] = {}
         self._onsets: dict[str, int] = {}
+        self._ended_since: dict[str, int] = {}
+        self._doubted: dict[str, Impairment] = {}
 
     def enter(self, change: ImpairmentChange) -> ImpairmentChange | None:
         """Enter a reported change; None when it is no news."""
@@ -65,7 +71,10 @@ class SiteLacks:
         name = f"{kind.value}|{subject}"
         self._ended[name] = max(at_us, self._ended.pop(name, 0))
         while len(self._ended) > ENDS_KEPT:
-            del self._ended[next(iter(self._ended))]
+            oldest = next(iter(self._ended))
+            del self._ended[oldest]
+            self._ended_since.pop(oldest, None)
+            self._doubted.pop(oldest, None)
         return self._register.end(kind, subject, at_us)
 
     def stands(self, kind: ImpairmentKind, subject: str) -> bool:
@@ -111,7 +120,14 @@ class SiteLacks:
         It is how a lack ends that a life of the gateway told from memory, with a disk that took nothing, and then died.
         """
         changes = [self.end(i.kind, i.subject, at_us) for i in self._register.present()
-                   if i.kind in GATEWAYS_OWN and i.since_us < at_us and _name(i) not in stands]
+                   if i.kind in GATEWAYS_OWN and _name(i) not in stands
+                   # A beginning far in the future was told by a clock that has been corrected since.
+                   and (i.since_us < at_us or i.since_us > at_us + MINUTE_US)]
+        for name, doubted in tuple(self._doubted.items()):
+            if name not in stands:
+                del self._doubted[name]
+            elif (begun := self._register.begin(doubted)) is not None:
+                changes.append(begun)
         changes += [self._fault_over(key, at_us) for key, onset_us in tuple(self._onsets.items())
                     if onset_us < at_us and f"fault|{key}" not in stands]
         return tuple(change for change in changes if change is not None)
@@ -131,12 +147,14 @@ class SiteLacks:
 
     def state(self) -> LackState:
         """For the checkpoint."""
-        return LackState(list(self._register.present()), self._ended, self._faults, self._onsets)
+        return LackState(list(self._register.present()), self._ended, self._faults, self._onsets,
+                         self._ended_since, self._doubted)
 
     def resume(self, state: LackState) -> None:
         """From a checkpoint."""
         self._register = ImpairmentRegister(tuple(state.present))
         self._ended, self._faults, self._onsets = state.ended, state.faults, state.onsets
+        self._ended_since, self._doubted = state.ended_since, state.doubted
 
 
 def _name(impairment: Impairment) -> str:
