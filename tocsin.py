@@ -178,6 +178,26 @@ def sim_run(
     run_simulation(scenario, truth=truth, duration_s=for_s, as_json=as_json)
 
 
+@sim_app.command("proxy")
+def sim_proxy(
+    listen: Annotated[str, typer.Argument(help="host:port to listen on")],
+    to: Annotated[str, typer.Argument(help="host:port to pass on to")],
+    cut_after_s: Annotated[float | None, typer.Option(help="make the link bad after so many seconds")] = None,
+    cut_for_s: Annotated[float, typer.Option(help="for so many seconds")] = 30.0,
+    kind: Annotated[str, typer.Option(help="cut | half_open | delay | throttle")] = "cut",
+) -> None:
+    """A TCP link that can be made bad, to stand between a gateway and its cloud.
+
+    Example: tocsin sim proxy 127.0.0.1:18883 127.0.0.1:8883 --cut-after-s 20 --cut-for-s 10
+    """
+    from firmware_sim.commands import run_proxy
+    from firmware_sim.scenario import CutKind
+
+    if kind not in list(CutKind):
+        raise typer.BadParameter(f"{kind!r} is none of {', '.join(CutKind)}", param_hint="--kind")
+    run_proxy(listen, to, cut_after_s=cut_after_s, cut_for_s=cut_for_s, kind=CutKind(kind))
+
+
 @app.command("demo")
 def demo(
     for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds of real time")] = None,

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from bench.cloud import BenchCloud, bench_site
 from bench.detectors import Detectors
-from bench.report import Report, figure, percentile, report
+from bench.report import Report, figure, report
 from demo.board_client import board_events, get_json
 from demo.children import Child, tocsin_command
 from demo.files import save
+from demo.percentile import percentile
 from device_model.errors import LocalFault
 from device_model.system_clock import real_mono_us
 

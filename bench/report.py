@@ -57,14 +57,6 @@ def machine() -> dict[str, Any]:
     }
 
 
-def percentile(values: list[float], share: float) -> float:
-    """The value below which `share` (0..1) of the values lie; nearest rank, so it is one that was measured."""
-    if not values:
-        return float("nan")
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
-
-
 def own_cpu_s() -> float:
     """CPU seconds that this process has used."""
     usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from bench.report import percentile
 from demo.audit import StreamAudit, audit_stream
 from demo.children import free_port_near
+from demo.percentile import percentile
 from demo.stack import Stack
 from demo.watch import LIFE_SAFETY, BoardWatch, Truth, read_truth
 from device_model.errors import TocsinError
