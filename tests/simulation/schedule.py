@@ -65,7 +65,7 @@ def plan_of(random: Random, *, storm: bool = True) -> Plan:
     sites = tuple(range(1, 1 + random.choice((2, 2, 3))))
     events: list[Event] = []
     kinds, weights = list(FAULTS), [weight for weight, _, _ in FAULTS.values()]
-    for _ in range(random.randint(10, 28) if storm else 0):
+    for _ in range(random.randint(12, 36) if storm else 0):
         kind = random.choices(kinds, weights)[0]
         _, least, most = FAULTS[kind]
         at_s = CALM_S + random.random() * STORM_S
@@ -87,5 +87,9 @@ def plan_of(random: Random, *, storm: bool = True) -> Plan:
                 continue
             for_s = random.choice((4.0, 10.0, 40.0, END_S))
             fires.append(Fire(round(at_s, 3), site, detector, round(for_s + random.random(), 3)))
+            again_s = at_s + for_s + 5 + 30 * random.random()
+            if random.random() < 0.3 and again_s < LAST_FIRE_S:
+                fires.append(Fire(round(again_s, 3), site, detector, END_S))
         fires.append(Fire(round(LAST_FIRE_S + random.random(), 3), site, last, END_S))
-    return Plan(sites, tuple(sorted(events, key=lambda e: (e.at_s, e.kind))), tuple(sorted(fires, key=lambda f: f.at_s)))
+    return Plan(sites, tuple(sorted(events, key=lambda e: (e.at_s, e.kind))),
+                tuple(sorted(fires, key=lambda f: f.at_s)))

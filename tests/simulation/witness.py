@@ -73,6 +73,7 @@ class Witness:
         self.peaks: dict[str, int] = {}
         self.acknowledged: list[tuple[int, str]] = []  # (site, incident) that a person acknowledged
         self.internal_errors: list[str] = []
+        self.resets: dict[int, int] = {}  # site → how often a person reset alarms there
 
     def problem(self, checker: str, text: str) -> None:
         """A law was broken; said with the time."""
@@ -84,7 +85,8 @@ class Witness:
 
     def active(self, site: int, device: str) -> Stimulus | None:
         """The stimulus that holds now."""
-        return next((s for s in self.stimuli if s.site == site and s.detector.device == device and not s.ended_us), None)
+        return next((s for s in self.stimuli
+                     if s.site == site and s.detector.device == device and not s.ended_us), None)
 
     def told(self, site: int, life: int, device: str, *, alarm: bool) -> None:
         """A good answer of that device reached the gateway."""

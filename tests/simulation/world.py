@@ -99,7 +99,8 @@ class World:
         return verdict
 
     def _build(self) -> None:
-        self.cloud = CloudBox(self.plan.sites, Random(self.random.getrandbits(64)), self.loop, self.trace, self.witness)
+        self.cloud = CloudBox(self.plan.sites, Random(self.random.getrandbits(64)), self.loop, self.trace,
+                              self.witness)
         for number in self.plan.sites:
             self.boxes[number] = GatewayBox(number, Random(self.random.getrandbits(64)), self.loop, self.cloud.broker,
                                             self.trace, self.witness)
@@ -157,6 +158,7 @@ class World:
 
     async def _deed(self, event: Event) -> None:
         if event.kind == "reset":
+            self.witness.resets[event.site] = self.witness.resets.get(event.site, 0) + 1
             self.boxes[event.site].reset_alarms()
         else:
             await self.cloud.acknowledge(self.boxes[event.site].inventory.site.tenancy.path)

@@ -64,6 +64,8 @@ class StoreModel:
     async def open(self) -> JournalState:
         disk = self._disk
         await self._sync()
+        if self._crashed:
+            raise LocalFault("the process is dead")
         if not disk.epoch:
             disk.epoch = f"{disk.random.getrandbits(48):012x}"
         self._open = True
