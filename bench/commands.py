@@ -20,6 +20,7 @@ BENCHES = {
     "path": "register change on the line to the page's event, idle and at 1,000 messages/s",
     "journal": "durable rows/s of the journal against bare SQLite",
     "ingest": "messages/s from the broker to the incident store, CPU per thousand",
+    "modbus": "values/s read, decoded and judged, with what that costs the gateway alone",
 }
 
 
