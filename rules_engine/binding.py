@@ -35,7 +35,8 @@ from rules_engine.rule import Per, Rule, RuleSet, Runs
 class Bound:
     """What binding gives: all watches, all cells, and which watches look at which cell.
 
-    on_change: cell index → watches to judge when value, quality or reason changed.
+    on_change: cell index → watches to judge when quality or reason changed, or the value became known or unknown.
+    on_value: those of them to judge when only the value changed; the others look at quality and reason alone.
     on_sample: cell index → watches to judge at every proof of freshness, because they look at the time between.
     refused: watches that were not armed because law refuses unchecked profiles for life safety.
     """
@@ -45,6 +46,7 @@ class Bound:
         self.refused: list[Watch] = []
         self.cells: dict[str, Cell] = {}
         self.on_change: dict[int, tuple[int, ...]] = {}
+        self.on_value: dict[int, tuple[int, ...]] = {}
         self.on_sample: dict[int, tuple[int, ...]] = {}
 
 
@@ -60,20 +62,26 @@ def bind_rules(rules: RuleSet, inventory: Inventory, house: House, extra_silence
     clock = LocalTime(inventory.site.time_zone)
     places = _Places(inventory)
     on_change: dict[int, list[int]] = {}
+    on_value: dict[int, list[int]] = {}
     on_sample: dict[int, list[int]] = {}
     for rule in rules.deciding:
         if rule.runs is not Runs.BOTH and rule.runs.value != house.decides:
             continue
         sampled = _needs_samples(rule.condition) or (rule.clear is not None and _needs_samples(rule.clear))
+        valued = sampled or _looks_at_values(rule.condition) or (
+            rule.clear is not None and _looks_at_values(rule.clear))
         for subject in _subjects(rule, places):
             watch = _watch(rule, subject, places=places, bound=bound, house=house, clock=clock)
             if watch is None:
                 continue
             for cell in watch.cells:
                 on_change.setdefault(cell.index, []).append(watch.index)
+                if valued:
+                    on_value.setdefault(cell.index, []).append(watch.index)
                 if sampled:
                     on_sample.setdefault(cell.index, []).append(watch.index)
     bound.on_change = {cell: tuple(watches) for cell, watches in on_change.items()}
+    bound.on_value = {cell: tuple(watches) for cell, watches in on_value.items()}
     bound.on_sample = {cell: tuple(watches) for cell, watches in on_sample.items()}
     return bound
 
@@ -218,6 +226,11 @@ def _needs_samples(term: Term) -> bool:
     """Whether proof of freshness alone can change its answer."""
     return any(isinstance(part, Over) or (isinstance(part, About) and (part.function == "age" or part.limit_s > 0))
                for part in _parts(term))
+
+
+def _looks_at_values(term: Term) -> bool:
+    """Whether a value that changes, of a point that stays as good or bad as it was, can change its answer."""
+    return any(isinstance(part, PointRef | Over) for part in _parts(term))
 
 
 def _reads_points(term: Term) -> bool:

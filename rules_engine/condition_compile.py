@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from device_model.quantities import unit_display
+from device_model.quantities import QUANTITIES, unit_display
 from rules_engine.cell import Cell
 from rules_engine.condition_types import (
     About,
@@ -348,7 +348,42 @@ class _Compiler:
             return least if least == most else None
         return figure, say
 
+    def _any_all_by_state(self, term: Several) -> Code:
+        """A body that looks at reason and quality only is compiled once and judged once for each pair that occurs:
+        a device may have a thousand points, and closures for each would be most of a gateway's memory."""
+        cells, decisive, here = list(self.binder.members(term.scope, term.quantity)), term.function == "any", (
+            term.scope == "device")
+        probe = self.member = Cell("", next(iter(QUANTITIES)), device="", zone="", limit_us=0, index=-1)
+        run, words = self.code(term.body)
+        self.member = None
+        verdicts: dict[tuple[str, str], bool | None] = {}
+
+        def verdict(pair: tuple[str, str]) -> bool | None:
+            if pair not in verdicts:
+                probe.reason, probe.quality = pair
+                verdicts[pair] = run(0)
+            return verdicts[pair]
+
+        def judge(at: int) -> bool | None:
+            found = {verdict(pair) for pair in
+                     {(cell.reason, cell.quality) for cell in cells if here or not cell.isolated}}
+            if decisive in found:
+                return decisive
+            return None if None in found or not found else not decisive
+
+        def told(cell: Cell, at: int) -> str:
+            probe.name, probe.reason, probe.quality = cell.name, cell.reason, cell.quality
+            return f"{cell.name} {words(at)}"
+
+        def say(at: int) -> str:
+            true = [cell for cell in cells
+                    if (here or not cell.isolated) and verdict((cell.reason, cell.quality))]
+            return f"{term.scope}.{term.function}: {_list([told(cell, at) for cell in true])}"
+        return judge, say
+
     def _any_all(self, term: Several) -> Code:
+        if _looks_at_state_only(term.body):
+            return self._any_all_by_state(term)
         bodies, decisive, here = self._bodies(term), term.function == "any", term.scope == "device"
         runs = [(cell, run) for cell, run, _ in bodies]
 
@@ -403,6 +438,18 @@ class _Compiler:
             named = f" ({true})" if function in ("count", "zones") and true else ""
             return f"{term.scope}.{function} {shown}{named}"
         return bounds, say
+
+
+def _looks_at_state_only(term: Term) -> bool:
+    """Whether two members of the same reason and quality are all the same to it, at any time."""
+    if isinstance(term, Both | Compare):
+        return _looks_at_state_only(term.left) and _looks_at_state_only(term.right)
+    if isinstance(term, Not):
+        return _looks_at_state_only(term.operand)
+    if isinstance(term, About):
+        return term.point.scope == "member" and (
+            term.function in ("reason", "quality") or (term.function == "silent" and not term.limit_s))
+    return isinstance(term, Constant)
 
 
 # A board line holds a few names; the rest is counted.

@@ -162,13 +162,15 @@ class Engine:
         if cell.is_older(reading, at):
             self.counts["out_of_order"] += 1
             return
-        before = (cell.value, cell.reason, cell.quality)
+        value, reason, quality = cell.value, cell.reason, cell.quality
         was_silent = cell.silent
         cell.take(reading, max(at, cell.time_us))
         if was_silent:
             self._schedule_cell(cell)
-        if (cell.value, cell.reason, cell.quality) != before:
+        if cell.reason != reason or cell.quality != quality or (cell.value is None) is not (value is None):
             touched.update(self._bound.on_change.get(cell.index, ()))
+        elif cell.value != value:
+            touched.update(self._bound.on_value.get(cell.index, ()))
         else:
             touched.update(self._bound.on_sample.get(cell.index, ()))
 
