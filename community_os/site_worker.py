@@ -49,10 +49,12 @@ from device_model.messages import (
     OutputRecord,
     ReadingsRecord,
     Record,
+    is_memory_epoch,
 )
 from device_model.reading import Quality, Reading
 from device_model.site import Text
 from rules_engine.incident import IncidentBook, IncidentChange
+from rules_engine.incident_record import Place
 
 # An acknowledgement is told to the gateway every 5 s until it answers, and given up after a day.
 TELL_EVERY_US = 5 * SECOND_US
@@ -236,15 +238,15 @@ class SiteWorker:
                 self._lack_changed(change, effects)
             effects.changes.append(GatewayRow(watch.view()))
         for record in applied.fresh:
-            self._record(record, batch.gateway, effects)
+            self._record(record, batch.gateway, batch.epoch, effects)
 
-    def _record(self, record: Record, gateway: str, effects: Effects) -> None:
+    def _record(self, record: Record, gateway: str, epoch: str, effects: Effects) -> None:
         body = record.body
         if isinstance(body, ReadingsRecord):
             self._readings(body.readings, effects)
         elif isinstance(body, AlarmRecord):
             self._keep(body.readings, effects)
-            self._alarm(body.transition, gateway, effects)
+            self._alarm(body.transition, gateway, effects, _place(record, body.transition, epoch))
         elif isinstance(body, ImpairmentRecord):
             self._lack(body.change, effects)
         elif isinstance(body, CommandResultRecord):
@@ -282,7 +284,9 @@ class SiteWorker:
             changed += self._book.reading(reading.point, reading.reason.value if bad else "", self._now_us)
         self._incidents(changed, effects)
 
-    def _alarm(self, step: AlarmTransition, gateway: str, effects: Effects) -> None:
+    def _alarm(
+        self, step: AlarmTransition, gateway: str, effects: Effects, place: Place | None = None
+    ) -> None:
         if step.hazard is Hazard.PROOF:
             watch = self._watches.get(gateway)
             if watch is not None and step.state is AlarmState.RAISED:
@@ -294,7 +298,7 @@ class SiteWorker:
             for change in self._lacks.fault(step):
                 self._lack_changed(change, effects)
         else:
-            self._incidents(self._book.apply(step, self._now_us), effects)
+            self._incidents(self._book.apply(step, self._now_us, place), effects)
 
     def _decided(self, steps: tuple[AlarmTransition, ...], effects: Effects) -> None:
         """What the cloud's own engine found."""
@@ -427,3 +431,12 @@ class SiteWorker:
         self._pending, self._seen_us = state.pending, state.seen_us
         self._bad = {point for point in self._seen_us if self._book.trust.has_bad_reading(point)}
         self._plots.resume(state.samples)
+
+
+def _place(record: Record, step: AlarmTransition, epoch: str) -> Place:
+    """Where the step stands in its gateway's order. A copy from memory has a number of its own, which says nothing;
+    when the step happened follows from when the copy was made, both by the same clocks."""
+    happened_us = record.mono_us - (record.at_us - step.at_us)
+    if is_memory_epoch(epoch):
+        return Place(boot=record.boot, mono_us=happened_us)
+    return Place(epoch, record.sequence, record.boot, happened_us)

@@ -49,8 +49,10 @@ from rules_engine.incident_record import (
     ONSETS_MAX,
     AlarmEntry,
     Incident,
+    Place,
     entry_name,
     entry_of,
+    same_place,
     supersedes,
     update_entry,
 )
@@ -116,7 +118,7 @@ class IncidentBook:
 
     # --- alarms -------------------------------------------------------------------------------------------
 
-    def apply(self, step: AlarmTransition, now_us: int) -> tuple[IncidentChange, ...]:
+    def apply(self, step: AlarmTransition, now_us: int, place: Place | None = None) -> tuple[IncidentChange, ...]:
         """Take one step of an alarm. Applying it again changes nothing."""
         if step.hazard in NEVER_INCIDENT or step.state in (AlarmState.INACTIVE, AlarmState.PENDING):
             return ()
@@ -139,7 +141,7 @@ class IncidentBook:
                 incident = self._open(step, drill, now_us)
                 changes.append(self._note(incident, "opened", step.at_us, notify=True))
             self._state.holder[_holder_key(name, drill)] = incident.id
-        changes += self._take(incident, name, step)
+        changes += self._take(incident, name, step, place)
         if not drill:
             self._end_rehearsal(name, step, changes)
         if changes:
@@ -188,19 +190,21 @@ class IncidentBook:
         self._state.incidents[incident.id] = incident
         return incident
 
-    def _take(self, incident: Incident, name: str, step: AlarmTransition) -> list[IncidentChange]:
+    def _take(self, incident: Incident, name: str, step: AlarmTransition, place: Place | None = None
+              ) -> list[IncidentChange]:
         """Enter the step into the incident's entry of that key."""
         entry, changes = incident.alarms.get(name), []
         new_onset = entry is None or step.alarm not in entry.onsets
         if entry is None:
             self._make_room(incident)
-            entry = incident.alarms[name] = entry_of(step)
-        elif not supersedes(step, entry):
+            entry = incident.alarms[name] = entry_of(step, place)
+        elif not supersedes(step, entry, place):
             return self._take_older(incident, entry, step) if new_onset and step.decided != "cloud" else []
         elif not new_onset and step.at_us == entry.at_us and step.state is entry.state:
+            entry.place = same_place(entry.place, place)
             return []  # the same step again
         else:
-            update_entry(entry, step, new_onset=new_onset)
+            update_entry(entry, step, place, new_onset=new_onset)
         incident.opened_us = min(incident.opened_us, step.at_us)
         incident.hazard = graver_hazard(incident.hazard, step.hazard)
         incident.severity = max(incident.severity, step.severity, key=lambda severity: severity.rank)

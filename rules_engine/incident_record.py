@@ -19,6 +19,18 @@ LOG_TAIL = 160
 STANDING: frozenset[AlarmState] = frozenset({AlarmState.RAISED, AlarmState.HELD})
 
 
+class Place(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a step stands in its gateway's own order, which no step of a wall clock changes.
+
+    epoch, sequence: of its journal record; "" and 0 when it came from memory. boot, mono_us: when it happened.
+    """
+
+    epoch: str = ""
+    sequence: int = 0
+    boot: str = ""
+    mono_us: int = 0
+
+
 class AlarmEntry(msgspec.Struct):
     """One alarm key within an incident, at its latest known step.
 
@@ -43,6 +55,7 @@ class AlarmEntry(msgspec.Struct):
     decided: str
     onsets: list[str] = []
     repeats: int = 0
+    place: Place | None = None
 
     @property
     def standing(self) -> bool:
@@ -105,27 +118,47 @@ def entry_name(key: AlarmKey) -> str:
     return f"{key.rule}|{key.subject}"
 
 
-def supersedes(step: AlarmTransition, entry: AlarmEntry) -> bool:
-    """Whether a step is news for its entry. What the edge decided is a fact that the cloud never re-decides."""
+def supersedes(step: AlarmTransition, entry: AlarmEntry, place: Place | None = None) -> bool:
+    """Whether a step is news for its entry. What the edge decided is a fact that the cloud never re-decides.
+
+    The order is the gateway's own where it is known: by journal, else by the monotonic time of one boot. Wall time,
+    which may have been set back meanwhile, decides last, and never against a raise: what may burn is shown.
+    """
     if entry.decided == "edge" and step.decided == "cloud":
         return not entry.standing and step.alarm not in entry.onsets and step.onset_us > entry.at_us
     if entry.decided == "cloud" and step.decided == "edge":
         return True
+    known = entry.place
+    if place is not None and known is not None:
+        if place.sequence and known.sequence and place.epoch == known.epoch:
+            return place.sequence >= known.sequence
+        if place.boot and place.boot == known.boot:
+            return place.mono_us >= known.mono_us
+        if step.state is AlarmState.RAISED or step.alarm != entry.alarm:
+            return step.state is AlarmState.RAISED  # what is said of another onset ends nothing
     return step.at_us >= entry.at_us
 
 
-def entry_of(step: AlarmTransition) -> AlarmEntry:
+def same_place(known: Place | None, place: Place | None) -> Place | None:
+    """The place of a step that came twice: the journal's number is kept, whichever copy came first."""
+    return known if place is None or (known is not None and known.sequence) else place
+
+
+def entry_of(step: AlarmTransition, place: Place | None = None) -> AlarmEntry:
     """A first entry."""
     return AlarmEntry(
         key=step.key, alarm=step.alarm, state=step.state, hazard=step.hazard, severity=step.severity,
         at_us=step.at_us, raised_us=step.at_us, zone=step.zone, device=step.device, points=step.points,
         detail=step.detail, latched=step.latched, test=step.test, journaled=step.journaled,
-        decided=step.decided, onsets=[step.alarm],
+        decided=step.decided, onsets=[step.alarm], place=place,
     )
 
 
-def update_entry(entry: AlarmEntry, step: AlarmTransition, *, new_onset: bool) -> None:
+def update_entry(
+    entry: AlarmEntry, step: AlarmTransition, place: Place | None = None, *, new_onset: bool
+) -> None:
     """Enter a step that supersedes what stands."""
+    entry.place = place or entry.place
     if new_onset:
         entry.onsets.append(step.alarm)
         del entry.onsets[:-ONSETS_MAX]
