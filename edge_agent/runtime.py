@@ -177,8 +177,8 @@ class GatewayRuntime:
         await self._store.close()
 
     async def _open_store(self) -> JournalState | None:
-        """Open the journal, or go on without: a disk that hangs at the start must not keep the site unguarded (law 4).
-        What hangs goes on opening and is looked at again later."""
+        """Open the journal, or go on without: a disk that hangs at the start must not keep the site unguarded
+        (law 4). What hangs goes on opening and is looked at again later."""
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._store.open())
         limit = asyncio.ensure_future(self._clock.sleep(OPEN_LIMIT_S * self._speed))
