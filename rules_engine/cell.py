@@ -160,6 +160,12 @@ class Cell:
             if kept is not None:
                 window.load(kept)
 
+    def go_on_plain(self, fresh_us: int) -> None:
+        """Good and heard until then; of its value, at which no rule looks, only that there was one."""
+        self.quality, self.reason = Quality.GOOD.value, Reason.NONE.value
+        self.value = self.held = "" if self.text else False if self.boolean else 0.0
+        self.fresh_us = self.time_us = fresh_us
+
     def _again(self, value: Known | None) -> Known | None:
         return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 

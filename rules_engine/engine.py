@@ -22,7 +22,7 @@ from device_model.clock import MINUTE_US, SECOND_US, Now
 from device_model.errors import LawRefusal
 from device_model.inventory import Inventory
 from device_model.profile import DeviceClass
-from device_model.reading import Reading
+from device_model.reading import Quality, Reading
 from rules_engine.binding import bind_rules
 from rules_engine.cell import Cell, CellState
 from rules_engine.evaluate import House, Out, Watch, WatchState
@@ -53,6 +53,7 @@ class _Checkpoint(msgspec.Struct):
     counts: dict[str, int]
     orphans: dict[str, AlarmTransition] = {}
     past: bytes = b""
+    plain: dict[str, list[tuple[int, int]]] = {}  # device → (fresh_us, how many cells in a row); see _is_plain
 
 
 class Engine:
@@ -378,11 +379,46 @@ class Engine:
 
         whole = _Checkpoint(
             CHECKPOINT_VERSION, self._started, self._time_us, self._last,
-            {cell.name: cell.dump() for cell in self._by_index if cell.index in self._bound.on_change},
+            {cell.name: cell.dump() for cell in self._by_index
+             if cell.index in self._bound.on_change and not self._is_plain(cell)},
             kept(self._watches), kept(self._bound.refused),
             self._isolated, self._house.testing, self.counts, self._orphans,
-            b"" if self._past is None else self._past.checkpoint())
+            b"" if self._past is None else self._past.checkpoint(), self._plain_runs())
         return msgspec.json.encode(whole, order="deterministic")
+
+    def _is_plain(self, cell: Cell) -> bool:
+        """Good, heard, and looked at for nothing else: of such a cell only the time of its last proof matters. Most
+        cells of a large site are plain; written out in full they would wear the card out."""
+        return (cell.quality == Quality.GOOD.value and not cell.silent and cell.held is not None
+                and self._may_be_plain(cell))
+
+    def _may_be_plain(self, cell: Cell) -> bool:
+        return (cell.index in self._bound.on_change and cell.index not in self._bound.on_value and not cell.windows
+                and cell.limit_us > 0)
+
+    def _plain_runs(self) -> dict[str, list[tuple[int, int]]]:
+        runs: dict[str, list[tuple[int, int]]] = {}
+        for cell in self._by_index:
+            if self._is_plain(cell):
+                of_device = runs.setdefault(cell.device, [])
+                if of_device and of_device[-1][0] == cell.fresh_us:
+                    of_device[-1] = (cell.fresh_us, of_device[-1][1] + 1)
+                else:
+                    of_device.append((cell.fresh_us, 1))
+        return runs
+
+    def _resume_plain(self, state: _Checkpoint) -> None:
+        """Cells that were plain go on so. A device whose cells are not those that were kept starts fresh."""
+        left: dict[str, list[Cell]] = {}
+        for cell in self._by_index:
+            if cell.device in state.plain and cell.name not in state.cells and cell.index in self._bound.on_change:
+                left.setdefault(cell.device, []).append(cell)
+        for device, cells in left.items():
+            times = [at for at, count in state.plain[device] for _ in range(count)]
+            if len(times) != len(cells) or not all(map(self._may_be_plain, cells)):
+                continue
+            for cell, at in zip(cells, times, strict=True):
+                cell.go_on_plain(at)
 
     def resume(self, checkpoint: bytes) -> None:
         """Go on from a checkpoint. Rules and points that it does not know start fresh; alarms of rules that are gone
@@ -401,6 +437,7 @@ class Engine:
                 cell.load(state.cells[cell.name])
             elif self._started:
                 cell.fresh_us = self._time_us
+        self._resume_plain(state)
         self._orphans = dict(state.orphans)
         known = {_name(watch): watch for watch in self._watches}
         refused = {_name(watch): watch for watch in self._bound.refused}
