@@ -13,6 +13,7 @@ such a reference changes, the points that lean on it are judged anew from their 
 from __future__ import annotations
 
 from struct import Struct
+from sys import intern
 
 from device_drivers.number_form import NumberForm, number_form
 from device_drivers.register_plan import BIT_TABLES, Block, register_span
@@ -24,6 +25,7 @@ from device_model.reading import Quality, Reading, Reason, Value
 Verdict = tuple[Value | None, Quality, Reason]
 
 # What a state register's reason does to the points that it affects. All others make them bad.
+_DECODERS_MAX = 5000  # of one profile: plans of devices that refused different things
 _UNCERTAIN_REASONS = frozenset({Reason.WARM_UP, Reason.OUT_OF_LIMITS})
 
 
@@ -52,24 +54,70 @@ class BlockDecoder:
         return [(name, words[at] if end - at == 1 else words[at:end]) for name, at, end in self._spans]
 
 
+class ProfileLayout:
+    """What all devices of one profile have in common, compiled once: a site has many devices and few profiles."""
+
+    def __init__(self, profile: DeviceProfile) -> None:
+        self.profile = profile
+        self.forms: dict[str, NumberForm] = {}
+        self.units: dict[str, str] = {}
+        self.leaning: dict[str, set[str]] = {}
+        self.states: dict[str, dict[int, StateCode]] = {}
+        self._decoders: dict[Block, BlockDecoder] = {}
+        for spec in profile.points:
+            if spec.register is not None:
+                self._enter(spec)
+        for spec in profile.points:
+            if spec.state_codes and spec.id in self.forms:
+                self._enter_states(spec)
+
+    def _enter(self, spec: ProfilePoint) -> None:
+        form = number_form(spec)
+        self.forms[spec.id] = form
+        self.units[spec.id] = QUANTITIES[spec.quantity].canonical
+        for reference in (form.unit_point, form.decimals_point):
+            if reference:
+                self.leaning.setdefault(reference, set()).add(spec.id)
+
+    def _enter_states(self, spec: ProfilePoint) -> None:
+        self.states[spec.id] = {code.code: code for code in spec.state_codes}
+        self.leaning.setdefault(spec.id, set()).update(p for p in self.forms if p != spec.id)
+
+    def decoder(self, block: Block) -> BlockDecoder:
+        """The compiled layout of a block. Plans change as devices refuse; what no plan uses any more is dropped."""
+        known = self._decoders.get(block)
+        if known is None:
+            if len(self._decoders) >= _DECODERS_MAX:
+                self._decoders.clear()
+            known = self._decoders[block] = BlockDecoder(block, self.profile)
+        return known
+
+
+# Caches of pure results, bounded because a diagnosis may try any profile; dropping one costs only its making.
+_LAYOUTS_MAX = 500
+_layouts: dict[str, ProfileLayout] = {}
+
+
+def layout_of(profile: DeviceProfile) -> ProfileLayout:
+    """The one layout of this very profile; another one of the same id (hot change) has its own."""
+    known = _layouts.get(profile.id)
+    if known is None or known.profile is not profile:
+        if len(_layouts) >= _LAYOUTS_MAX:
+            _layouts.clear()
+        known = _layouts[profile.id] = ProfileLayout(profile)
+    return known
+
+
 class DeviceValues:
     """The values of one device as last read. Owned by one driver; pure: `now` and bytes in, Readings out."""
 
     def __init__(self, device: str, profile: DeviceProfile) -> None:
         self.device = device
         self._profile = profile
-        self._forms: dict[str, NumberForm] = {}
-        self._names: dict[str, str] = {}
-        self._units: dict[str, str] = {}
-        self._leaning: dict[str, set[str]] = {}
-        self._states: dict[str, dict[int, StateCode]] = {}
-        for spec in profile.points:
-            if spec.register is not None:
-                self._enter(spec)
-        for spec in profile.points:
-            if spec.state_codes and spec.id in self._forms:
-                self._enter_states(spec)
-        self._decoders: dict[Block, BlockDecoder] = {}
+        self._layout = layout = layout_of(profile)
+        self._forms, self._units = layout.forms, layout.units
+        self._leaning, self._states = layout.leaning, layout.states
+        self._names = {point: intern(f"{device}.{point}") for point in layout.forms}
         self._payloads: dict[Block, bytes] = {}
         self._fresh: dict[Block, tuple[str, ...]] = {}
         self._raws: dict[str, tuple[int, ...] | int] = {}
@@ -77,19 +125,6 @@ class DeviceValues:
         self._said: dict[str, Verdict] = {}
         self._warm_until_us = 0
         self._appeared = False
-
-    def _enter(self, spec: ProfilePoint) -> None:
-        form = number_form(spec)
-        self._forms[spec.id] = form
-        self._names[spec.id] = f"{self.device}.{spec.id}"
-        self._units[spec.id] = QUANTITIES[spec.quantity].canonical
-        for reference in (form.unit_point, form.decimals_point):
-            if reference:
-                self._leaning.setdefault(reference, set()).add(spec.id)
-
-    def _enter_states(self, spec: ProfilePoint) -> None:
-        self._states[spec.id] = {code.code: code for code in spec.state_codes}
-        self._leaning.setdefault(spec.id, set()).update(p for p in self._forms if p != spec.id)
 
     def forget(self) -> None:
         """The device is lost: whatever it says next is said in full, and warming up begins again."""
@@ -136,12 +171,9 @@ class DeviceValues:
         return tuple(readings)
 
     def _changed_points(self, block: Block, payload: bytes) -> set[str]:
-        decoder = self._decoders.get(block)
-        if decoder is None:
-            decoder = self._decoders[block] = BlockDecoder(block, self._profile)
         changed: set[str] = set()
         raws = self._raws
-        for point, raw in decoder.raws(payload):
+        for point, raw in self._layout.decoder(block).raws(payload):
             if raws.get(point) != raw:
                 raws[point] = raw
                 changed.add(point)

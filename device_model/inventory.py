@@ -6,6 +6,7 @@ Edge and cloud make the same inventory from the same site file; rules bind to it
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from sys import intern
 
 import msgspec
 
@@ -42,11 +43,12 @@ class Inventory:
         self.site = site
         self.profiles = profiles
         self.devices: dict[str, Device] = {device.id: device for device in site.devices}
+        # Interned, because drivers make the same names again, and a site may have 100,000.
         self.points: dict[str, Point] = {
-            f"{device.id}.{spec.id}": Point(f"{device.id}.{spec.id}", device, profiles[device.profile], spec,
-                                            device.zone)
+            name: Point(name, device, profiles[device.profile], spec, device.zone)
             for device in site.devices
             for spec in profiles[device.profile].points
+            for name in (intern(f"{device.id}.{spec.id}"),)
         }
         self._by_device: dict[str, tuple[Point, ...]] = _grouped(self.points.values(), "device")
         self._by_zone: dict[str, tuple[Point, ...]] = _grouped(self.points.values(), "zone")
