@@ -100,11 +100,11 @@ async def measure(folder: Path, options: argparse.Namespace, share: float) -> Sa
             rss = max(rss, process_rss_mib(gateway.pid))
         if not gateway.pid:
             raise LocalFault(f"the gateway ended:\n{gateway.last_words()}")
-        took = loop.time() - begun
-        after = server.counts
+        took, after = loop.time() - begun, server.counts
+        served_s = after.at_s - before.at_s  # the server speaks once a period; its counts go with its own times
         return Sample(
-            (after.values - before.values) / took, (after.requests - before.requests) / took,
-            (after.changed - before.changed) / took, (process_cpu_s(gateway.pid) - cpu_before) / took, rss,
+            (after.values - before.values) / served_s, (after.requests - before.requests) / served_s,
+            (after.changed - before.changed) / served_s, (process_cpu_s(gateway.pid) - cpu_before) / took, rss,
             (_written_bytes(gateway.pid) - wrote_before) / took)
     finally:
         await gateway.stop()

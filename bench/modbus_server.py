@@ -24,8 +24,9 @@ EXCEPTION_ADDRESS = 2
 
 
 class Counts(msgspec.Struct):
-    """What was served since the start."""
+    """What was served since the start; `at_s` on the machine's monotonic clock, when this was said."""
 
+    at_s: float = 0.0
     requests: int = 0
     values: int = 0
     changed: int = 0
@@ -134,6 +135,7 @@ async def _main(options: argparse.Namespace) -> None:
         turn += 1
         await asyncio.sleep(max(0.0, begun + turn * options.period - loop.time()))
         servers.move(options.share)
+        servers.counts.at_s = loop.time()
         try:
             print(msgspec.json.encode(servers.counts).decode(), flush=True)
         except BrokenPipeError:
