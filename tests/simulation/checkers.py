@@ -27,6 +27,7 @@ from tests.simulation.witness import SECOND, Stimulus
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+MUTE_SAID_S = 25.0  # three polls of the slowest device with their time-outs, and the way to the board
 DEADLINE_S = 3.0  # a poll of one second, and what the links and the cloud take
 POLLS_S = 2 * 1.0 + 0.05  # design, section 6: register change to output
 GAS_WAIT_S = 2.0  # the rule's own `for`
@@ -48,6 +49,7 @@ LIVES = ("kill_gateway", "power_cut", "kill_at_journal")
 def look(world: World) -> None:
     """Each second of virtual time."""
     _stale_is_said(world)
+    _silence_is_said(world)
     _memory(world)
 
 
@@ -58,7 +60,8 @@ def _stale_is_said(world: World) -> None:
         return
     views = cloud.board()
     for path, site in cloud.site_of.items():
-        listening = max(world.witness.last_up_us.get(path, 0), cloud.since_us["worker"], _last_end(world, "nats_down"))
+        listening = max(world.witness.last_up_us.get(path, 0), cloud.since_us["worker"],
+                        _last_end(world, "nats_down"))
         quiet_s = (now - listening) / SECOND
         view = views.get(path)
         if view is None:
@@ -68,6 +71,27 @@ def _stale_is_said(world: World) -> None:
             world.witness.problem("stale", f"gateway of site {site} not heard for {quiet_s:.1f} s, not shown silent")
         elif view.silent and now - cloud.since_us["worker"] > BACK_SLACK_S * SECOND and _heard_twice(world, path):
             world.witness.problem("stale", f"gateway of site {site} is heard, and shown silent")
+
+
+def _silence_is_said(world: World) -> None:
+    """A device that has not answered for a while is shown as silent, when nothing else keeps that from being said."""
+    now = world.loop.now_us
+    since = now - round(MUTE_SAID_S * SECOND)
+    for number, box in world.boxes.items():
+        muted = [device for bus in box.buses.values() for device in bus.mute]
+        if not muted or box.life is None or box.life.began_us > since or not world.cloud.up["worker"]:
+            continue
+        if any(f.overlaps(since, now) and f.site in (number, -1) and not (f.kind == "mute" and not f.ended_us)
+               for f in world.witness.faults):
+            continue
+        mutes = [f for f in world.witness.faults if f.kind == "mute" and f.site == number and not f.ended_us]
+        if len(mutes) != 1 or mutes[0].began_us > since:
+            continue
+        shown = {(v.tenancy.path, v.impairment.subject) for v in world.cloud.store.snapshot(
+            box.inventory.site.tenancy.path, 0).impairments if v.impairment.kind is ImpairmentKind.SILENT}
+        for device in muted:
+            if (box.inventory.site.tenancy.path, device) not in shown:
+                world.witness.problem("stale", f"{device} of site {number} is silent for {MUTE_SAID_S:g} s, unsaid")
 
 
 def _heard_twice(world: World, path: str) -> bool:
@@ -177,7 +201,7 @@ def _twice(world: World, incidents: tuple[IncidentView, ...]) -> list[str]:
         causes.update((incident.tenancy.path, *group) for group in groups)
         alarms.update(a.alarm for a in incident.alarms)
         pairs = Counter((a.device, a.rule) for a in incident.alarms)
-        problems += [f"twice: {pair} stands {n} times in incident {incident.id}" for pair, n in pairs.items() if n > 1]
+        problems += [f"twice: {pair} stands {n} times in {incident.id}" for pair, n in pairs.items() if n > 1]
     problems += [f"twice: {n} incidents for {cause}" for cause, n in causes.items()
                  if n > 1 + world.witness.resets.get(world.cloud.site_of[cause[0]], 0)]
     return problems + [f"twice: alarm {alarm} in {n} incidents" for alarm, n in alarms.items() if n > 1]
@@ -228,12 +252,13 @@ def _first_of_each(world: World) -> list[Stimulus]:
 
 
 def sounder_due(world: World, stimulus: Stimulus) -> bool:
-    """Whether this stimulus must switch the sounder on: it is off, and gateway and lines have been well for a while."""
+    """Whether this stimulus must switch the sounder on: it is off, and gateway and lines have been well."""
     witness, box = world.witness, world.boxes[stimulus.site]
     began = stimulus.began_us
+    fired = {s.detector.device for s in witness.stimuli if s.site == stimulus.site}
     return (box.life is not None and began - box.life.began_us > 8 * SECOND
             and stimulus.detector.device != "radio-1" and not witness.relay_on.get(stimulus.site, False)
-            and stimulus.detector.device not in {s.detector.device for s in witness.stimuli if s.site == stimulus.site}
+            and stimulus.detector.device not in fired
             and witness.calm(stimulus.site, began - 12 * SECOND, began, (*LINES, *LIVES)))
 
 

@@ -1,4 +1,4 @@
-"""CloudBox: the cloud's machine: production Ingest and Worker on the broker and stream models, the real store in memory.
+"""CloudBox: the cloud's machine: production Ingest and Worker on models of broker and stream, the real store in memory.
 
     BrokerModel ─► Ingest ─► StreamModel ─► Worker ─► IncidentStore (SQLite in memory, inline)
        ▲  ack ◄─────┘                        │ commands
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -24,7 +24,7 @@ from community_os.store_changes import IncidentRow, SiteCommit
 from community_os.worker import Worker
 from device_model.messages import decode_batch
 from device_model.ports import StreamMessage
-from device_model.read_models import IncidentAction
+from device_model.read_models import GatewayView, IncidentAction
 from device_model.site import Tenancy
 from tests.simulation.estate import estate
 from tests.simulation.gateway_box import WORLD_WALL_US
@@ -245,9 +245,7 @@ class CloudBox:
             else:
                 self.witness.acknowledged.append((self.site_of[path], view.id))
 
-    def board(self) -> dict[str, Any]:
+    def board(self) -> dict[str, GatewayView]:
         """What the board shows of gateways: path → view."""
-        from device_model.read_models import GatewayView
-
         views = msgspec.json.decode(self.store.listed("gateways", ""), type=list[GatewayView])
         return {view.tenancy.path: view for view in views}

@@ -75,9 +75,9 @@ def estate(number: int) -> tuple[Inventory, RuleSet]:
     site = Site(
         Tenancy("hangzhou", "yuhang", "cangqian", f"estate-{number}"), _text(f"Estate {number}"),
         GatewaySettings(f"gw-{number}", heartbeat_s=HEARTBEAT_S, telemetry_heartbeat_s=60.0),
-        (Building("b1", _text("b1"), (Floor("f1", _text("f1")),)), Building("b2", _text("b2"), (Floor("f1", _text("f1")),))),
-        (Zone("z1", _text("z1"), "b1", "f1"), Zone("z2", _text("z2"), "b1", "f1"), Zone("z3", _text("z3"), "b2", "f1"),
-         Zone("plant", _text("plant"), "b1", "f1")),
+        tuple(Building(name, _text(name), (Floor("f1", _text("f1")),)) for name in ("b1", "b2")),
+        tuple(Zone(name, _text(name), building, "f1")
+              for name, building in (("z1", "b1"), ("z2", "b1"), ("z3", "b2"), ("plant", "b1"))),
         (Line(FIELD, LineKind.MODBUS_TCP, "field", 502), Line(PLANT, LineKind.MODBUS_TCP, "plant", 502),
          Line(RADIO, LineKind.MQTT, "radio", 1883)),
         (_device("smoke-1", "calectro-ug3", FIELD, "z1", 1), _device("smoke-2", "calectro-ug3", FIELD, "z2", 2),

@@ -68,7 +68,8 @@ class GatewayBox:
     # -- the site ----------------------------------------------------------------------------------------------
 
     def _bus(self, line: str) -> FieldBus:
-        units = {device.unit: self.devices[device.id] for device in self.inventory.site.devices if device.line == line}
+        units = {device.unit: self.devices[device.id] for device in self.inventory.site.devices
+                 if device.line == line}
         bus = FieldBus(Random(self._random.getrandbits(64)), self.world_clock, units)
         bus.seen = self._on_reply
         bus.written = self._on_written
@@ -78,10 +79,10 @@ class GatewayBox:
         self._trace.note(self.name, "reply", f"{device.id} {request.function} {request.address}", reply.payload)
         if self.life is None:
             return
-        if device.id.startswith("smoke") and request.function == 2 and request.address <= 2 < (
-                request.address + request.count):
+        first, end = request.address, request.address + request.count
+        if device.id.startswith("smoke") and request.function == 2 and first <= 2 < end:
             self.witness.told(self.number, self.life.number, device.id, alarm=device.shown["smoke"] is True)
-        elif device.id == "gas-1" and request.function == 3 and request.address <= 5 < request.address + request.count:
+        elif device.id == "gas-1" and request.function == 3 and first <= 5 < end:
             self.witness.told(self.number, self.life.number, device.id, alarm=device.shown["gas"] is None)
 
     def _on_radio(self, what: str, client: str, topic: str, payload: bytes) -> None:

@@ -22,7 +22,8 @@ def quiet_log(errors: list[str]) -> Iterator[None]:
             errors.append(f"{event.get('event')} {fields} {sys.exc_info()[1]!r}")
         raise structlog.DropEvent
 
-    structlog.configure(processors=[keep], wrapper_class=structlog.make_filtering_bound_logger(0), cache_logger_on_first_use=False)
+    structlog.configure(processors=[keep], wrapper_class=structlog.make_filtering_bound_logger(0),
+                        cache_logger_on_first_use=False)
     try:
         yield
     finally:

@@ -33,7 +33,7 @@ JOURNAL_POINTS = ("commit", "syncing", "synced", "acknowledge", "acknowledged")
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Do `kind` to site (-1: the cloud) at at_s, for for_s seconds. pick: 0..1, chooses among what kind leaves open."""
+    """Do `kind` to site (-1: the cloud) at at_s, for for_s seconds. pick: 0..1, chooses what the kind leaves open."""
 
     at_s: float
     kind: str

@@ -19,6 +19,7 @@ from device_model.messages import Lane
 from device_model.ports import LineReply
 from device_model.reading import Quality, Reason
 from edge_agent.core import AgentCore
+from edge_agent.health import DeviceHealth, HealthStep
 from edge_agent.runtime import GatewayRuntime
 from rules_engine.engine import Engine
 from rules_engine.incident import IncidentBook
@@ -35,6 +36,7 @@ SMOKE_1, SMOKE_2, GAS = 0, 1, 3
 FOREVER = 1000.0
 CALM = Plan((1,), (), (Fire(20.0, 1, SMOKE_1, 8.0), Fire(35.0, 1, SMOKE_2, FOREVER)), 90.0)
 MUTE = Plan((1,), (Event(30.0, "mute", 1, 20.0, 0.0),), (Fire(20.0, 1, SMOKE_1, FOREVER),), 90.0)
+LONG_MUTE = Plan((1,), (Event(30.0, "mute", 1, 45.0, 0.0),), (), 110.0)
 HANG = Plan((1,), (Event(18.0, "disk_hang", 1, 30.0, 0.5),), (Fire(20.0, 1, SMOKE_1, FOREVER),), 90.0)
 CUT = Plan((1,), (Event(20.0, "uplink_cut", 1, 60.0, 0.5),), (), 110.0)
 KILL = Plan((1,), (Event(26.0, "kill_gateway", 1, 2.0, 0.5),), (Fire(20.0, 1, SMOKE_1, FOREVER),), 90.0)
@@ -49,7 +51,7 @@ def said(verdict: Verdict, checker: str) -> bool:
     return any(problem.startswith(f"{checker}:") for problem in verdict.problems)
 
 
-@pytest.mark.parametrize("plan", [CALM, MUTE, HANG, CUT, KILL, KILL_IN_CUT, TOLD, NOISE])
+@pytest.mark.parametrize("plan", [CALM, MUTE, LONG_MUTE, HANG, CUT, KILL, KILL_IN_CUT, TOLD, NOISE])
 def test_the_plans_are_kept_without_sabotage(plan: Plan) -> None:
     assert run_seed(1, plan=plan).problems == ()
 
@@ -184,6 +186,14 @@ def bounds_that_are_exceeded(patch: Patch) -> None:
     patch.setattr(checkers, "CHECKPOINT_BYTES_MAX", 100)
 
 
+def a_driver_that_never_gives_up(patch: Patch) -> None:
+    real = RegisterLine._take
+    patch.setattr(RegisterLine, "_take", lambda self, event, now, events: None
+                  if type(event).__name__ == "DeviceLost" else real(self, event, now, events))
+    patch.setattr(RegisterLine, "look_for_silence", lambda self, now: ())
+    patch.setattr(DeviceHealth, "check", lambda self, now: HealthStep())
+
+
 def a_driver_that_forgets_who_is_lost(patch: Patch) -> None:
     """A device that is back is never said to be."""
     patch.setattr(RegisterLine, "_back", lambda self, state, now, events: None)
@@ -214,6 +224,7 @@ def a_driver_that_forgets_who_is_lost(patch: Patch) -> None:
     (a_core_that_stumbles, CALM, "mistake"),
     (bounds_that_are_exceeded, CALM, "memory"),
     (a_driver_that_forgets_who_is_lost, MUTE, "stale"),
+    (a_driver_that_never_gives_up, LONG_MUTE, "stale"),
 ], ids=lambda value: getattr(value, "__name__", None))
 def test_a_broken_promise_is_seen(
     sabotage: Callable[[Patch], None], plan: Plan, checker: str, monkeypatch: pytest.MonkeyPatch,

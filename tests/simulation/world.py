@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import msgspec
 
+from device_model.read_models import IncidentView
 from device_model.reading import Reason
 from tests.simulation import checkers
 from tests.simulation.cloud_box import CloudBox
@@ -66,6 +67,7 @@ class World:
         self._sabotage = sabotage
         self.boxes: dict[int, GatewayBox] = {}
         self.cloud: CloudBox
+        self.at_end: tuple[IncidentView, ...] = ()  # what the board shows when all is over
         self._background: list[asyncio.Task[None]] = []
 
     def run(self) -> Verdict:
@@ -90,9 +92,9 @@ class World:
         self._spawn(self._calm_down())
         await asyncio.sleep(self.plan.end_s)
         problems = checkers.judge(self)
-        incidents = len(self.cloud.store.snapshot("", 0).incidents)
+        self.at_end = self.cloud.store.snapshot("", 0).incidents
         verdict = Verdict(self.seed, self.trace.digest(), tuple(problems), self.loop.now_us / 1e6,
-                          sum(self.trace.counts.values()), len(self.witness.stimuli), incidents,
+                          sum(self.trace.counts.values()), len(self.witness.stimuli), len(self.at_end),
                           dict(sorted(self.trace.counts.items())),
                           tuple(self.cloud.errors + [e for box in self.boxes.values() for e in box.errors]))
         self.cloud.store.close()
@@ -221,22 +223,25 @@ class World:
                 box.kill(power=event.kind == "power_cut")
                 await asyncio.sleep(event.for_s)
                 box.start()
-                await self._tell_time(box, event)
+                self._spawn(self._tell_time(box, event))
             case "kill_at_journal":
                 box.kill_at = JOURNAL_POINTS[int(event.pick * len(JOURNAL_POINTS))]
                 await self._until(lambda: not box.running)
                 box.kill_at = None
                 await asyncio.sleep(event.for_s)
                 box.start()
-                await self._tell_time(box, event)
+                self._spawn(self._tell_time(box, event))
             case "clock_step":
                 box.clock.step(round((event.pick - 0.5) * 2 * 3_600_000_000))
                 await self._tell_time(box, event)
 
     async def _tell_time(self, box: GatewayBox, event: Event) -> None:
         """Some seconds later the time server is heard."""
+        wrong = Interval("clock_wrong", event.site, self.loop.now_us)
+        self.witness.faults.append(wrong)
         await asyncio.sleep(1 + 20 * event.pick)
         box.correct_clock()
+        wrong.ended_us = self.loop.now_us
 
     async def _fault_of_line(self, event: Event, box: GatewayBox) -> None:
         bus = box.buses[FIELD if event.pick < 0.75 else PLANT]
