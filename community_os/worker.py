@@ -137,7 +137,7 @@ class PartitionWorker:
         self._position, self._position_revision, self._position_us = -1, 0, 0
         self._position_flight: int | None = None
         self._tick_due = False
-        self._target, self._caught_up, self._quiet = 0, False, False
+        self._target, self._caught_up, self._quiet, self._shown = 0, False, False, False
         self.buried = 0
 
     async def run(self) -> None:
@@ -172,8 +172,6 @@ class PartitionWorker:
                 starts.append(0)
             site.revision = value[1] if value else 0
             site.worker.listen_from(now_us)
-        rows = [self._commit(site, site.worker.first_rows(), tick=True) for site in self._sites.values()]
-        await self._store_commits(rows)
         self._read = min(starts)
         self._position = -1  # written at once: whoever worked here before is fenced by it
         await self._save_position(self._read)
@@ -279,6 +277,11 @@ class PartitionWorker:
         self._quiet = True
         if not self._caught_up:
             return
+        if not self._shown:
+            # Not before: a checkpoint may be older than the rows, and the store skips what it has of a replay.
+            self._shown = True
+            commits += [self._commit(site, site.worker.first_rows(), tick=True)
+                        for site in self._sites.values() if not site.isolated]
         now_us = self._clock.now().wall_us
         for site in self._sites.values():
             if site.isolated or site.worker.due_us() > now_us:
