@@ -1,6 +1,6 @@
 """Checkers: what the product promises, held against what really happened. Each gives lines; none means kept.
 
-    during the run   look(world), each virtual second: gateways that are not heard are shown silent, queues bounded
+    during the run   look(world), each two virtual seconds: gateways that are not heard are shown silent, queues bounded
     at the end       judge(world): no alarm lost, none shown twice, none without cause, deadline, sounder, gaps, trust
 
 Each is shown to be able to fail by test_checkers.py, which breaks something and expects the line.
@@ -47,7 +47,7 @@ LIVES = ("kill_gateway", "power_cut", "kill_at_journal")
 
 
 def look(world: World) -> None:
-    """Each second of virtual time."""
+    """Each two seconds of virtual time."""
     _stale_is_said(world)
     _silence_is_said(world)
     _memory(world)

@@ -1,4 +1,4 @@
-"""CloudBox: the cloud's machine: production Ingest and Worker on models of broker and stream, the real store in memory.
+"""CloudBox: the cloud's machine: production Ingest and Worker on models of broker and stream; the real store.
 
     BrokerModel ─► Ingest ─► StreamModel ─► Worker ─► IncidentStore (SQLite in memory, inline)
        ▲  ack ◄─────┘                        │ commands

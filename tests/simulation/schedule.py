@@ -12,7 +12,7 @@ import msgspec
 
 from tests.simulation.estate import DETECTORS
 
-CALM_S, STORM_S, QUIET_S = 25.0, 110.0, 130.0
+CALM_S, STORM_S, QUIET_S = 25.0, 110.0, 110.0
 END_S = CALM_S + STORM_S + QUIET_S
 LAST_FIRE_S = END_S - 25.0
 

@@ -29,7 +29,7 @@ from tests.simulation.virtual_time import VirtualLoop, run_virtual
 from tests.simulation.witness import Interval, Stimulus, Witness
 
 ARMED_FOR_S = 20.0
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 2.0
 LINE_FAULTS = tuple(LineFault)
 DISK_MODES = {"disk_full": DiskMode.FULL, "disk_read_only": DiskMode.READ_ONLY, "disk_hang": DiskMode.HANG}
 
