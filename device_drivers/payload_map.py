@@ -34,7 +34,10 @@ PAYLOAD_MAX = 64 * 1024  # bytes; the largest device payload known here (ChirpSt
 DEPTH_MAX = 32
 TEXT_MAX = 256
 _CLOCK_AHEAD_US = 60_000_000  # a device clock further ahead than this is wrong
-_CLOCK_BEHIND_US = 366 * 86_400_000_000
+# A live message whose stamp is older than this comes from a clock that is wrong (no battery, no network time): it
+# counts from its receipt, or the rules would take what burns now for the past (law 1). Well below the least
+# `lateness_s` that a site file may give.
+_CLOCK_BEHIND_US = 2_000_000
 
 _STEP = re.compile(r'(?:^|\.)(?:([A-Za-z_][A-Za-z0-9_]*)|"((?:[^"\\]|\\.)+)")|\[(-?\d+)\]')
 Path = tuple[str | int, ...]
@@ -261,6 +264,8 @@ class PayloadMap:
                 if verdict[2] is not Reason.GARBLED:
                     fresh.append(form.name)
             said = state.said.get(form.name)
+            if said is not None and source_us < said[1]:
+                source_us = now.wall_us  # the device's clock was set back: what comes later is not older
             if said is None or said[0] != verdict or type(said[0][0]) is not type(verdict[0]):
                 state.said[form.name] = (verdict, source_us)
                 readings.append(_reading(form, verdict, source_us, now))

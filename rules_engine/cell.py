@@ -68,9 +68,10 @@ class Cell:
         return self.windows[key]
 
     def is_older(self, reading: Reading, at: int) -> bool:
-        """Whether the cell already holds something newer. Monotonic time decides within one boot of the gateway,
-        except for devices with clocks of their own; the sequence where times are equal."""
-        if reading.boot and reading.boot == self.boot and reading.source_time_us == reading.receive_time_us:
+        """Whether the cell already holds something newer. The monotonic time of receipt decides within one boot of
+        the gateway, also for devices with clocks of their own: these are set back, and what they say next must not
+        be taken for older. The sequence decides where times are equal."""
+        if reading.boot and reading.boot == self.boot:
             if reading.mono_us != self.mono_us:
                 return reading.mono_us < self.mono_us
         elif at != self.time_us:
