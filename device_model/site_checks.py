@@ -15,6 +15,7 @@ from device_model.site import Device, GatewaySettings, Line, LineKind, Output, O
 from device_model.yaml_source import Path, Source
 
 SERIAL_KINDS = frozenset({LineKind.MODBUS_RTU})
+LATENESS_LEAST_S = 5.0
 CONTACT_ROLES = ("owner", "key_holder", "duty", "micro_station", "brigade", "monitoring_centre")
 # What fire rules are made of: such a point of certainty C would raise or miss a fire by guesswork.
 FIRE_QUANTITIES = frozenset({
@@ -139,8 +140,10 @@ class _Checker:
                 self.add(("gateway", key), f"{key} must be positive", "leave it out for the default")
         if not 0 <= gateway.proof_hour <= 23:
             self.add(("gateway", "proof_hour"), "proof_hour is not within 0..23", "the local hour of the proof alarm")
-        if gateway.lateness_s < 0:
-            self.add(("gateway", "lateness_s"), "lateness_s is negative", "write seconds")
+        if not gateway.lateness_s >= LATENESS_LEAST_S:  # also what is not a number
+            # Shorter, and a moment's delay would turn live alarms into findings about the past (law 1).
+            self.add(("gateway", "lateness_s"), f"lateness_s is less than {LATENESS_LEAST_S:g}",
+                     "leave it out for the default of 10 s")
         if gateway.cloud is not None and not 1 <= gateway.cloud.port <= 65535:
             self.add(("gateway", "cloud", "port"), "port is not within 1..65535",
                      "write the TLS port of the cloud's broker")
