@@ -56,20 +56,20 @@ def look(world: World) -> None:
 def _stale_is_said(world: World) -> None:
     """Who was not heard for three heartbeats is shown silent, and nobody who is heard."""
     cloud, now = world.cloud, world.loop.now_us
-    if not cloud.up["worker"] or cloud.stream.server.down or cloud.fault_rate or _lately(world, "stream_bad", 8):
+    if not cloud.up["worker"] or not cloud.worker_ready_us or cloud.stream.server.down or cloud.fault_rate or _lately(world, "stream_bad", 8):
         return
     views = cloud.board()
     for path, site in cloud.site_of.items():
-        listening = max(world.witness.last_up_us.get(path, 0), cloud.since_us["worker"],
+        listening = max(world.witness.last_up_us.get(path, 0), cloud.worker_ready_us,
                         _last_end(world, "nats_down"))
         quiet_s = (now - listening) / SECOND
         view = views.get(path)
         if view is None:
-            if (now - cloud.since_us["worker"]) / SECOND > SILENT_SLACK_S:
+            if (now - cloud.worker_ready_us) / SECOND > SILENT_SLACK_S:
                 world.witness.problem("stale", f"site {site} has no gateway row")
         elif quiet_s > SILENT_S + SILENT_SLACK_S and not view.silent:
             world.witness.problem("stale", f"gateway of site {site} not heard for {quiet_s:.1f} s, not shown silent")
-        elif view.silent and now - cloud.since_us["worker"] > BACK_SLACK_S * SECOND and _heard_twice(world, path):
+        elif view.silent and now - cloud.worker_ready_us > BACK_SLACK_S * SECOND and _heard_twice(world, path):
             world.witness.problem("stale", f"gateway of site {site} is heard, and shown silent")
 
 

@@ -121,6 +121,7 @@ class CloudBox:
         self._client = self.stream.another()  # the pages'
         self.up: dict[str, bool] = {"ingest": False, "worker": False}
         self.since_us: dict[str, int] = {}
+        self.worker_ready_us = 0  # when this life of the worker first stored something: it has taken over
         self.kill_worker_behind_commit = False
         self.errors: list[str] = []
         self.ingest: Ingest | None = None
@@ -152,6 +153,8 @@ class CloudBox:
                                  clock=self.clock, partitions=PARTITIONS)
             run = self.worker.run
         self.up[role], self.since_us[role] = True, self._loop.now_us
+        if role == "worker":
+            self.worker_ready_us = 0
         self._tasks[role] = asyncio.ensure_future(self._run(role, handle, run))
 
     async def _run(self, role: str, handle: ProcessHandle, run: Callable[[], Awaitable[None]]) -> None:
@@ -209,6 +212,7 @@ class CloudBox:
 
     def stored(self, commits: Sequence[SiteCommit]) -> None:
         """The store took these."""
+        self.worker_ready_us = self.worker_ready_us or self._loop.now_us
         for commit in commits:
             self._trace.note("store", "commit", f"{commit.path} {commit.sequence}",
                              msgspec.json.encode(commit.changes))
