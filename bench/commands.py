@@ -21,6 +21,8 @@ BENCHES = {
     "journal": "durable rows/s of the journal against bare SQLite",
     "ingest": "messages/s from the broker to the incident store, CPU per thousand",
     "modbus": "values/s read, decoded and judged, with what that costs the gateway alone",
+    "rtu": "how much of a serial wire the poller uses",
+    "isolation": "what dead units on a line cost the healthy ones",
 }
 
 
