@@ -28,6 +28,7 @@ from device_model.read_models import (
     IncidentAction,
     IncidentState,
     IncidentView,
+    LogEntry,
     Plot,
     Verification,
 )
@@ -384,11 +385,15 @@ class IncidentBook:
         return tuple(changes)
 
     def remark(self, alarm: str, what: str, at_us: int, detail: str) -> tuple[IncidentChange, ...]:
-        """Something that happened because of this alarm: a line in the timeline of its incident."""
+        """Something that happened because of this alarm: a line in the timeline of its incident.
+
+        Said once: a gateway whose disk failed tells it from memory, and again from the journal.
+        """
         return tuple(
             self._note(incident, what, at_us, detail=detail)
             for incident in self._state.incidents.values()
             if any(alarm in entry.onsets for entry in incident.alarms.values())
+            and LogEntry(at_us, what, "", detail) not in incident.log
         )
 
     def to_tell(self) -> tuple[tuple[str, str, str], ...]:

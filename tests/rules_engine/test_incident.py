@@ -295,6 +295,16 @@ def test_a_click_is_carried_out_once() -> None:
     assert [e.what for e in target.open_incidents()[0].log].count("note") == 1
 
 
+def test_what_is_told_from_memory_and_again_from_the_journal_stands_once_in_the_timeline() -> None:
+    incidents = book()
+    (opened, *_) = feed(incidents, step())
+    alarm = step().alarm
+    assert len(incidents.remark(alarm, "output", T0 + 5, "sounder on")) == 1
+    assert incidents.remark(alarm, "output", T0 + 5, "sounder on") == ()
+    assert len(incidents.remark(alarm, "output", T0 + 9, "sounder on")) == 1
+    assert opened.what == "opened"
+
+
 def test_the_gateway_is_told_until_it_answers() -> None:
     target = book()
     feed(target, step(), step(at_s=1, device="multi2-b1-0"))
