@@ -18,6 +18,7 @@ from typing import Protocol
 
 import msgspec
 
+from community_os.bounds import bounded
 from community_os.envelopes import ActEnvelope, UpEnvelope
 from community_os.gap_rows import GapRows
 from community_os.gateway_watch import GatewayWatch, WatchState
@@ -241,7 +242,7 @@ class SiteWorker:
             self._record(record, batch.gateway, batch.epoch, effects)
 
     def _record(self, record: Record, gateway: str, epoch: str, effects: Effects) -> None:
-        body = record.body
+        body = bounded(record.body)
         if isinstance(body, ReadingsRecord):
             self._readings(body.readings, effects)
         elif isinstance(body, AlarmRecord):
@@ -276,9 +277,11 @@ class SiteWorker:
                 self._redraw.update((i.id, None) for i in self._book.open_incidents() if zone in i.zones)
             if reading.point not in self._inventory.points:
                 continue
-            if reading.receive_time_us < self._seen_us.get(reading.point, 0):
+            # A gateway whose clock ran ahead and was corrected is believed again at once.
+            received_us = min(reading.receive_time_us, self._now_us)
+            if received_us < self._seen_us.get(reading.point, 0):
                 continue
-            self._seen_us[reading.point] = reading.receive_time_us
+            self._seen_us[reading.point] = received_us
             bad = reading.quality is Quality.BAD
             (self._bad.add if bad else self._bad.discard)(reading.point)
             changed += self._book.reading(reading.point, reading.reason.value if bad else "", self._now_us)

@@ -9,7 +9,8 @@ from device_model.library import shipped_profiles
 from device_model.site_file import parse_site
 
 
-@pytest.mark.parametrize(("value", "refused"), [("0", True), ("0.5", True), (".nan", True), ("-1", True), ("5", False)])
+@pytest.mark.parametrize(("value", "refused"), [
+    ("0", True), ("0.5", True), (".nan", True), ("-1", True), ("5", False)])
 def test_a_lateness_that_would_mute_live_alarms_is_refused(value: str, *, refused: bool) -> None:
     text = f"gateway: {{id: gw-1, lateness_s: {value}}}\n"
     with pytest.raises(ConfigError) as caught:
