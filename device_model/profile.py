@@ -220,8 +220,30 @@ class MqttTraits(msgspec.Struct, frozen=True):
     expire_after_s: float = 3600.0
 
 
+class PanelTraits(msgspec.Struct, frozen=True):
+    """How a fire panel's transmission device (GB/T 26875.3) behaves; what the standard leaves open stands here.
+
+    utc_offset_h: its clock against UTC. expire_after_s: not heard for so long it is silent (found practice: a
+    heartbeat every 20 to 30 s; the standard fixes none). supervise_s: how often its state is asked (at most 2 h).
+    asks: whether it bears queries at all. set_clock: whether its clock is set when it connects.
+    """
+
+    utc_offset_h: float = 8.0
+    expire_after_s: float = 120.0
+    supervise_s: float = 1800.0
+    asks: bool = True
+    set_clock: bool = True
+
+
+class StationTraits(msgspec.Struct, frozen=True):
+    """How an environment station (HJ 212) behaves. expire_after_s: not heard for so long it is silent."""
+
+    utc_offset_h: float = 8.0
+    expire_after_s: float = 300.0
+
+
 class DeviceProfile(msgspec.Struct, frozen=True):
-    """A device model. Exactly one of `modbus` and `mqtt` is set (other protocols add a field of their own)."""
+    """A device model. Exactly one of `modbus`, `mqtt`, `gbt26875` and `hj212` is set."""
 
     id: str
     version: int
@@ -235,6 +257,8 @@ class DeviceProfile(msgspec.Struct, frozen=True):
     points: tuple[ProfilePoint, ...]
     modbus: ModbusTraits | None = None
     mqtt: MqttTraits | None = None
+    gbt26875: PanelTraits | None = None
+    hj212: StationTraits | None = None
     warm_up_s: float = 0.0
     self_test_days: int = 0
     file: str = ""
@@ -245,5 +269,9 @@ class DeviceProfile(msgspec.Struct, frozen=True):
 
     @property
     def protocol(self) -> str:
-        """"modbus" or "mqtt": which driver reads it."""
-        return "modbus" if self.modbus is not None else "mqtt"
+        """"modbus", "mqtt", "gbt26875" or "hj212": which driver reads it."""
+        if self.modbus is not None:
+            return "modbus"
+        if self.gbt26875 is not None:
+            return "gbt26875"
+        return "hj212" if self.hj212 is not None else "mqtt"

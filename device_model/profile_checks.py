@@ -34,6 +34,7 @@ POINT_ID = re.compile(r"[a-z0-9_]{1,40}")
 _NAME = r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")'
 PAYLOAD_PATH = re.compile(rf"{_NAME}(?:\[\d{{1,4}}\])*(?:\.{_NAME}(?:\[\d{{1,4}}\])*)*")
 ADDRESS_MAX = 0xFFFF
+SUPERVISE_MAX_S = 7200.0
 DECIMALS_MAX = 9
 BIT_TABLES = frozenset({Table.COIL, Table.DISCRETE_INPUT})
 WRITABLE_TABLES = frozenset({Table.COIL, Table.HOLDING})
@@ -88,8 +89,9 @@ class _Checker:
         for key in ("warm_up_s", "self_test_days"):
             if getattr(profile, key) < 0:
                 self.add((key,), f"{key} is negative", "write 0 or more")
-        if (profile.modbus is None) == (profile.mqtt is None):
-            self.add((), "a profile has exactly one of `modbus:` and `mqtt:`",
+        spoken = [traits for traits in (profile.modbus, profile.mqtt, profile.gbt26875, profile.hj212) if traits]
+        if len(spoken) != 1:
+            self.add((), "a profile has exactly one of `modbus:`, `mqtt:`, `gbt26875:` and `hj212:`",
                      "add `modbus: {}` for registers, or `mqtt: {base_topic: …}`")
         if not self.names:
             self.add(("points",), "the profile has no points", "add at least one below `points:`")
@@ -97,6 +99,12 @@ class _Checker:
             self._modbus(profile.modbus)
         if profile.mqtt is not None:
             self._mqtt(profile.mqtt)
+        for name, traits in (("gbt26875", profile.gbt26875), ("hj212", profile.hj212)):
+            if traits is not None and (traits.expire_after_s <= 0 or abs(traits.utc_offset_h) > 14):
+                self.add((name,), "expire_after_s must be positive, utc_offset_h within -14..14", "leave them out")
+        if profile.gbt26875 is not None and not 0 < profile.gbt26875.supervise_s <= SUPERVISE_MAX_S:
+            self.add(("gbt26875", "supervise_s"), f"supervise_s is not within 0..{SUPERVISE_MAX_S:g}",
+                     "a centre supervises its transmission devices at least every 2 hours")
         for point in profile.points:
             self._point(point, ("points", point.id))
 
@@ -146,7 +154,7 @@ class _Checker:
                 self.add(path, "a register point in a profile without `modbus:`", "add `modbus: {}`")
             self._register(point, point.register, quantity, path)
         if point.payload is not None:
-            if self.profile.mqtt is None:
+            if self.profile.modbus is not None or (self.profile.protocol == "mqtt" and self.profile.mqtt is None):
                 self.add(path, "a payload point in a profile without `mqtt:`", "add `mqtt: {base_topic: …}`")
             self._payload(point.payload, path)
         self._times(point, path)

@@ -6,8 +6,8 @@
     points:
       smoke: {quantity: smoke_alarm, address: 2}     one line a point: register keys and all others in one mapping
 
-A point with `address:` stands in a Modbus register, one with `path:` or `topic:` in an MQTT payload. Names for
-people default to the quantity's; units may be left out where the quantity has one only. `profile_checks.py` says
+A point with `address:` stands in a Modbus register, one with `path:` or `topic:` in an MQTT payload, a state word of
+a fire panel (`path: fire`) or the factors of a station (`topic: "2011"`, `path: a34004.Rtd`). Names for people default to the quantity's; units may be left out where the quantity has one only. `profile_checks.py` says
 what is meaningless; this file only reads.
 """
 
@@ -24,11 +24,13 @@ from device_model.profile import (
     DeviceProfile,
     ModbusTraits,
     MqttTraits,
+    PanelTraits,
     PayloadSource,
     ProfilePoint,
     RegisterSource,
     RegisterType,
     StateCode,
+    StationTraits,
     Table,
     WordOrder,
 )
@@ -108,6 +110,8 @@ class ProfileEntry(msgspec.Struct, frozen=True, rename={"device_class": "class",
     points: dict[str, Any]  # PointEntry each; converted one by one, so that all errors are found in one run
     modbus: ModbusTraits | None = None
     mqtt: MqttTraits | None = None
+    gbt26875: PanelTraits | None = None
+    hj212: StationTraits | None = None
     warm_up_s: float = 0.0
     self_test_days: int = 0
     poll_interval_s: float = 10.0
@@ -135,7 +139,8 @@ def parse_profile(text: str, file: str) -> DeviceProfile:
         id=entry.id, version=entry.version, maker=entry.maker, model=entry.model, en=entry.en, zh=entry.zh,
         device_class=entry.device_class, certainty=entry.certainty, source=entry.source,
         points=tuple(reader.point(name, point) for name, point in points.items()),
-        modbus=entry.modbus, mqtt=entry.mqtt, warm_up_s=entry.warm_up_s, self_test_days=entry.self_test_days,
+        modbus=entry.modbus, mqtt=entry.mqtt, gbt26875=entry.gbt26875, hj212=entry.hj212,
+        warm_up_s=entry.warm_up_s, self_test_days=entry.self_test_days,
         file=file,
     )
     findings.extend(check_profile(profile, source, frozenset(map(str, entry.points))))

@@ -118,6 +118,15 @@ class LineKind(StrEnum):
     MODBUS_RTU_TCP = "modbus_rtu_tcp"
     MODBUS_TLS = "modbus_tls"
     MQTT = "mqtt"
+    GBT26875_TCP_SERVER = "gbt26875_tcp_server"  # fire panels' transmission devices connect to host:port here
+    GBT26875_TCP_CLIENT = "gbt26875_tcp_client"  # we connect to one
+    GBT26875_UDP = "gbt26875_udp"
+    HJ212_TCP_SERVER = "hj212_tcp_server"  # environment stations connect to host:port here
+
+    @property
+    def protocol(self) -> str:
+        """The protocol of the profiles that this kind of line carries, as `DeviceProfile.protocol` names it."""
+        return self.value.partition("_")[0]
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -141,7 +150,13 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Device(msgspec.Struct, frozen=True):
-    """A device in its place. unit: Modbus unit id; address: what an MQTT topic needs to name it."""
+    """A device in its place. unit: Modbus unit id; address: what names it on another line.
+
+    MQTT: what stands for {address} in its topics. HJ 212: its MN. GB/T 26875.3, by what the device is:
+    "889" a transmission device by its source address, decimal ("*": whichever speaks on this line);
+    "889/1.1" the fire facility of system type 1, number 1 behind it;
+    "889/1.1/0A000200" a component of that, by its four address bytes in the order of the wire.
+    """
 
     id: str
     profile: str

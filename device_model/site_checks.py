@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import zoneinfo
 from collections.abc import Collection, Iterable, Mapping
 
@@ -30,6 +31,8 @@ HAZARDS_OF_PURPOSE: dict[OutputPurpose, frozenset[Hazard]] = {
     OutputPurpose.FILL_VALVE: frozenset({Hazard.WATER, Hazard.FIRE_WATER}),
     OutputPurpose.CHARGER_CUT_OFF: frozenset({Hazard.CHARGING, Hazard.ELECTRICAL, Hazard.FIRE, Hazard.CALL_POINT}),
 }
+PANEL_ADDRESS = re.compile(r"(\d{1,15}|\*)(/\d{1,3}\.\d{1,3}(/[0-9A-F]{8})?)?", re.ASCII)
+STATION_ADDRESS = re.compile(r"[0-9A-Za-z_]{1,24}", re.ASCII)
 GAS_HAZARDS = frozenset({Hazard.GAS, Hazard.GAS_HIGH})
 
 
@@ -216,14 +219,18 @@ class _Checker:
     def _device_on_line(
         self, at: Path, device: Device, profile: DeviceProfile, line: Line, taken: dict[tuple[str, object], str]
     ) -> None:
-        if (line.kind is LineKind.MQTT) != (profile.protocol == "mqtt"):
+        if line.kind.protocol != profile.protocol:
             self.add((*at, "line"), f"{profile.id} speaks {profile.protocol}, line {line.id!r} is {line.kind}",
                      "choose a line of the device's protocol")
             return
-        if line.kind is not LineKind.MQTT:
+        if line.kind.protocol in ("gbt26875", "hj212"):
+            self._heard_address(at, device, profile, line)
+            key: tuple[str, object] = (line.id, device.address)
+            what = f"address {device.address!r}"
+        elif line.kind is not LineKind.MQTT:
             if not 1 <= device.unit <= 247:
                 self.add((*at, "unit"), f"unit {device.unit} is not within 1..247", "the unit id set on the device")
-            key: tuple[str, object] = (line.id, device.unit)
+            key = (line.id, device.unit)
             what = f"unit {device.unit}"
         else:
             base = profile.mqtt.base_topic if profile.mqtt else ""
@@ -236,6 +243,25 @@ class _Checker:
             self.add(at, f"{device.id!r} and {taken[key]!r} both have {what} on line {line.id!r}",
                      "give each its own")
         taken.setdefault(key, device.id)
+
+    def _heard_address(self, at: Path, device: Device, profile: DeviceProfile, line: Line) -> None:
+        """Devices that speak by themselves and name themselves: panels and stations."""
+        if profile.protocol == "hj212":
+            if not STATION_ADDRESS.fullmatch(device.address):
+                self.add((*at, "address"), f"address {device.address!r} is no MN", "write the station's MN, quoted")
+            return
+        if not PANEL_ADDRESS.fullmatch(device.address):
+            self.add((*at, "address"), f"address {device.address!r} names nothing behind a transmission device",
+                     'write "889", "889/1.1" (system type.number) or "889/1.1/0A000200" (component, hex as on the wire)')
+            return
+        uitd, _, behind = device.address.partition("/")
+        if behind and not any(d.line == line.id and d.address == uitd for d in self.site.devices):
+            self.add((*at, "address"), f"no device on line {line.id!r} has the address {uitd!r}",
+                     "add the transmission device itself: what is lost without it must be seen")
+        if not behind and not any(p.quantity == "fire_alarm" and p.payload and p.payload.path == "fire"
+                                  for p in profile.points):
+            self.add((*at, "profile"), f"{profile.id} has no point for the fires of components that are not listed",
+                     "give it a point `fire: {quantity: fire_alarm, path: fire}`")
 
     def _certainty(self, path: Path, profile: DeviceProfile) -> None:
         """Certainty C is refused for fire rules: for what detects fire, and for single points that would."""
