@@ -40,7 +40,6 @@ from rules_engine.incident_life import (
     LOG_WORD,
     REASON_REQUIRED,
     SPREADING,
-    UNANSWERED,
     family_of,
     graver_hazard,
     next_incident_state,
@@ -54,6 +53,7 @@ from rules_engine.incident_record import (
     entry_name,
     entry_of,
     same_place,
+    says_again,
     supersedes,
     update_entry,
 )
@@ -142,7 +142,7 @@ class IncidentBook:
                 incident = self._open(step, drill, now_us)
                 changes.append(self._note(incident, "opened", step.at_us, notify=True))
             self._state.holder[_holder_key(name, drill)] = incident.id
-        changes += self._take(incident, name, step, place)
+        changes += self._take(incident, name, step, place, min(step.at_us, now_us))
         if not drill:
             self._end_rehearsal(name, step, changes)
         if changes:
@@ -186,24 +186,25 @@ class IncidentBook:
         incident = Incident(
             id=hashlib.sha256(text.encode()).hexdigest()[:16], family=family_of(step.hazard), drill=drill,
             state=IncidentState.NEW, hazard=step.hazard, severity=step.severity, opened_us=step.at_us,
-            arrived_us=now_us, updated_us=now_us, raised_us=step.at_us, unanswered_us=step.at_us,
+            arrived_us=now_us, updated_us=now_us, raised_us=step.at_us, unanswered_us=min(step.at_us, now_us),
         )
         self._state.incidents[incident.id] = incident
         return incident
 
-    def _take(self, incident: Incident, name: str, step: AlarmTransition, place: Place | None = None
+    def _take(self, incident: Incident, name: str, step: AlarmTransition, place: Place | None, heard_us: int
               ) -> list[IncidentChange]:
-        """Enter the step into the incident's entry of that key."""
-        entry, changes = incident.alarms.get(name), []
+        """Enter the step into the incident's entry of that key. heard_us: when it happened, but never in the future:
+        a gateway's clock that runs ahead must not prolong the time to answer (law 1)."""
+        entry, changes, quiet = incident.alarms.get(name), [], not incident.standing()
         new_onset = entry is None or step.alarm not in entry.onsets
         if entry is None:
             self._make_room(incident)
             entry = incident.alarms[name] = entry_of(step, place)
         elif not supersedes(step, entry, place):
             return self._take_older(incident, entry, step) if new_onset and step.decided != "cloud" else []
-        elif not new_onset and step.at_us == entry.at_us and step.state is entry.state:
+        elif not new_onset and says_again(step, entry):
             entry.place = same_place(entry.place, place)
-            return []  # the same step again
+            return []
         else:
             update_entry(entry, step, place, new_onset=new_onset)
         incident.opened_us = min(incident.opened_us, step.at_us)
@@ -219,15 +220,15 @@ class IncidentBook:
             incident.zones.append(step.zone)
             if len(incident.zones) > 1:
                 # Each new zone notifies again (law 2): the earlier acknowledgement did not know of it.
-                self._unanswer(incident, step.at_us)
+                self._unanswer(incident, heard_us)
                 changes.append(self._note(incident, "new_zone", step.at_us, detail=step.zone, notify=True))
-        elif new_onset and entry.repeats and step.hazard in LIFE_SAFETY and incident.acknowledged_us:
-            # It was reset on site and raised anew: what was acknowledged was the former onset.
-            self._unanswer(incident, step.at_us)
+        elif new_onset and (entry.repeats or quiet) and step.hazard in LIFE_SAFETY and incident.acknowledged_us:
+            # Raised anew after a reset on site, or when all was over: what was acknowledged was the former onset.
+            self._unanswer(incident, heard_us)
             changes.append(self._note(incident, "raised_again", step.at_us, notify=True))
         again = raised and (incident.state in ENDED or incident.state is IncidentState.RESOLVED)
         if again and not self.trust.isolated(step.device):
-            changes.append(self._reopen(incident, step.at_us, "an alarm was raised"))
+            changes.append(self._reopen(incident, heard_us, "an alarm was raised"))
         return changes
 
     def _make_room(self, incident: Incident) -> None:
@@ -267,7 +268,7 @@ class IncidentBook:
     def due_us(self) -> int | None:
         """When `tick` will next have something to do."""
         limit = self._limit_us()
-        return min((i.unanswered_us + limit for i in self._state.incidents.values() if _waits(i)), default=None)
+        return min((i.unanswered_us + limit for i in self._state.incidents.values() if i.waits), default=None)
 
     def _judge(self, incident: Incident, now_us: int, changes: list[IncidentChange]) -> None:
         """Raise the verification as far as the alarms carry, and queue what law 1 queues."""
@@ -281,7 +282,7 @@ class IncidentBook:
             changes.append(self._note(incident, "verified", now_us, detail=verification.value, notify=True))
         if incident.queued or incident.hazard not in LIFE_SAFETY or incident.state not in BEFORE_DISPATCH:
             return
-        unanswered = _waits(incident) and now_us >= incident.unanswered_us + self._limit_us()
+        unanswered = incident.waits and now_us >= incident.unanswered_us + self._limit_us()
         if incident.verification is not Verification.NONE or unanswered:
             incident.queued = True
             at_us, why = now_us, incident.verification.value
@@ -495,11 +496,3 @@ class IncidentBook:
 
 def _holder_key(name: str, drill: bool) -> str:
     return f"!{name}" if drill else name
-
-
-def _waits(incident: Incident) -> bool:
-    """Whether an answer is owed and the queue not yet entered."""
-    return (
-        incident.state in UNANSWERED and not incident.acknowledged_us and not incident.queued
-        and not incident.drill and incident.hazard in LIFE_SAFETY
-    )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from device_model.alarm import AlarmKey, AlarmState, AlarmTransition, Hazard, Severity
+from device_model.alarm import LIFE_SAFETY, AlarmKey, AlarmState, AlarmTransition, Hazard, Severity
 from device_model.read_models import IncidentState, LogEntry, Verification
+from rules_engine.incident_life import UNANSWERED
 
 # Onsets of one key that are told apart; older ones are counted in `repeats` only.
 ONSETS_MAX = 16
@@ -108,6 +109,12 @@ class Incident(msgspec.Struct):
             del self.log[LOG_HEAD]
             self.log_omitted += 1
 
+    @property
+    def waits(self) -> bool:
+        """Whether an answer is owed and the dispatch queue not yet entered."""
+        return (self.state in UNANSWERED and not self.acknowledged_us and not self.queued
+                and not self.drill and self.hazard in LIFE_SAFETY)
+
     def standing(self) -> list[AlarmEntry]:
         """Entries that are in alarm."""
         return [entry for entry in self.alarms.values() if entry.standing]
@@ -137,6 +144,11 @@ def supersedes(step: AlarmTransition, entry: AlarmEntry, place: Place | None = N
         if step.state is AlarmState.RAISED or step.alarm != entry.alarm:
             return step.state is AlarmState.RAISED  # what is said of another onset ends nothing
     return step.at_us >= entry.at_us
+
+
+def says_again(step: AlarmTransition, entry: AlarmEntry) -> bool:
+    """Whether it is the same step again, or stated anew by a gateway after its restart (`previous` is the state)."""
+    return step.state is entry.state and (step.at_us == entry.at_us or step.previous is step.state)
 
 
 def same_place(known: Place | None, place: Place | None) -> Place | None:
