@@ -1,10 +1,11 @@
-"""Driver: what every way of reaching devices has in common, and the three things that a driver may say.
+"""Driver: what every way of reaching devices has in common, and the four things that a driver may say.
 
     LineExchange / MessageLink          (ports: bytes)
             │
          Driver.run()  ── emit ──►  DeviceRead   some points proven fresh, changed ones as Readings
                                     DeviceFailed a device is lost (said once; the next DeviceRead says it is back)
                                     LineState    the line itself went or came (said once per change)
+                      DeviceNotice what a person should know and is no value
 
 A driver never raises for a device's misbehaviour: what a device does wrong is an event, not an error.
 """
@@ -21,7 +22,7 @@ from device_model.errors import PeerSilent
 from device_model.inventory import Inventory
 from device_model.profile import DeviceProfile
 from device_model.reading import Reading, Reason
-from device_model.site import Device
+from device_model.site import Device, Text
 
 
 class LineDevice(msgspec.Struct, frozen=True):
@@ -59,7 +60,18 @@ class LineState(msgspec.Struct, frozen=True):
     at: Now
 
 
-DriverEvent = DeviceRead | DeviceFailed | LineState
+class DeviceNotice(msgspec.Struct, frozen=True):
+    """Something that a person should know and that is no value: an operation on a panel, a duty check answered, a
+    component that the site file does not list. `device` is "" where the line itself is meant."""
+
+    line: str
+    device: str
+    kind: str
+    text: Text
+    at: Now
+
+
+DriverEvent = DeviceRead | DeviceFailed | LineState | DeviceNotice
 Emit = Callable[[DriverEvent], None]
 
 

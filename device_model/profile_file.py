@@ -7,8 +7,9 @@
       smoke: {quantity: smoke_alarm, address: 2}     one line a point: register keys and all others in one mapping
 
 A point with `address:` stands in a Modbus register, one with `path:` or `topic:` in an MQTT payload, a state word of
-a fire panel (`path: fire`) or the factors of a station (`topic: "2011"`, `path: a34004.Rtd`). Names for people default to the quantity's; units may be left out where the quantity has one only. `profile_checks.py` says
-what is meaningless; this file only reads.
+a fire panel (`path: fire`) or the factors of a station (`topic: "2011"`, `path: a34004.Rtd`). Names for people
+default to the quantity's; units may be left out where the quantity has one only. `profile_checks.py` says what is
+meaningless; this file only reads.
 """
 
 from __future__ import annotations

@@ -252,7 +252,7 @@ class _Checker:
             return
         if not PANEL_ADDRESS.fullmatch(device.address):
             self.add((*at, "address"), f"address {device.address!r} names nothing behind a transmission device",
-                     'write "889", "889/1.1" (system type.number) or "889/1.1/0A000200" (component, hex as on the wire)')
+                     'write "889", "889/1.1" (system type.number) or "889/1.1/0A000200" (component, wire order)')
             return
         uitd, _, behind = device.address.partition("/")
         if behind and not any(d.line == line.id and d.address == uitd for d in self.site.devices):

@@ -17,8 +17,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import tzinfo
 
+import msgspec
+
 from cloud_bridge.lanes import Outbox
-from device_drivers.driver import DeviceFailed, DeviceRead, LineState
+from device_drivers.driver import DeviceFailed, DeviceNotice, DeviceRead, LineState
 from device_model.alarm import NEVER_INCIDENT, AlarmState, AlarmTransition, Hazard
 from device_model.clock import SECOND_US, Now
 from device_model.command import Command
@@ -151,6 +153,11 @@ class AgentCore:
         self._take_health(health, turn)
         self._judge(health.readings, (), now, turn)
 
+    def _on_notice(self, event: DeviceNotice, now: Now, turn: _Turn) -> None:
+        turn.log("warning", "device notice", line=event.line, device=event.device, kind=event.kind,
+                 text=event.text.en)
+        turn.notes.append(NotifyLocal(event.kind, event.device or event.line, detail=event.text.zh))
+
     def _on_tick(self, event: Tick, now: Now, turn: _Turn) -> None:
         health = self.health.check(now)
         self._take_health(health, turn)
@@ -273,6 +280,10 @@ class AgentCore:
         for transition in open_alarms:
             if transition.state in TOLD_UP:
                 self._watch(transition, now)
+                # Said again: the last life may have told a later step from memory, which died with it.
+                turn.alarms.append(AlarmRecord(msgspec.structs.replace(
+                    transition, at_us=now.wall_us, previous=transition.state)))
+        turn.facts += [ImpairmentRecord(ImpairmentChange(i)) for i in self._register.present()]
         turn.log("info", "resumed", open_alarms=len(open_alarms), impairments=len(memory.impairments))
         return self.health.resume(memory.health, now).readings
 
@@ -405,7 +416,8 @@ class AgentCore:
                      for name in self.inventory.points for r in (self.image.latest(name),))
 
     _HANDLERS: dict[type, Callable[..., None]] = {
-        DeviceRead: _on_read, DeviceFailed: _on_failed, LineState: _on_line, Tick: _on_tick,
+        DeviceRead: _on_read, DeviceFailed: _on_failed, LineState: _on_line, DeviceNotice: _on_notice,
+        Tick: _on_tick,
         CommandReceived: _on_command, OnSiteAction: _on_site, OutputWritten: _on_written,
         OutputWriteFailed: _on_write_failed, PowerOn: _on_power, JournalOpened: _on_journal,
         Committed: _on_committed, CommitFailed: _on_commit_failed, LinkState: _on_link,
