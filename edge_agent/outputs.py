@@ -122,7 +122,7 @@ class OutputBook:
             memory = self._memory[name]
             memory.silenced = sorted(set(memory.demands.values()))
             memory.manual = False
-            steps.append(self._settle(name, f"silenced by {who}", now))
+            steps.append(self._off_again(name, self._settle(name, f"silenced by {who}", now), now))
         return _joined(steps)
 
     def reset(self, target: str, who: str, now: Now) -> OutputStep:
@@ -132,7 +132,12 @@ class OutputBook:
         if memory.demands:
             raise LawRefusal(5, f"{target} is demanded by {len(memory.demands)} open alarm(s): reset these first")
         memory.tripped = memory.manual = False
-        return self._settle(target, f"reset by {who}", now)
+        return self._off_again(target, self._settle(target, f"reset by {who}", now), now)
+
+    def _off_again(self, name: str, step: OutputStep, now: Now) -> OutputStep:
+        """What a person on site silences or resets is written off also where it is off as far as is known: a life
+        that died with a disk that took nothing may have left it on, and only this person can tell."""
+        return step if step.drives or self._memory[name].on else OutputStep((self._drive(name, now),))
 
     def manual(self, target: str, on: bool, who: str, until_us: int, now: Now) -> OutputStep:
         """A person switches by hand. On: always (the safe side); off: only what was switched on by hand.
