@@ -37,6 +37,7 @@ CLIENTS_MAX = 2000
 BODY_BYTES_MAX = 16 * 1024  # the largest request is one action with a reason
 REASON_CHARACTERS_MAX = 500
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+_NUMBER = re.compile(r"[0-9]{1,18}")  # str.isdigit knows further digits, which int() does not
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
@@ -58,6 +59,10 @@ class ActionBody(msgspec.Struct, frozen=True):
 
 class _NotSignedIn(Exception):
     """Nobody is signed in."""
+
+
+class _TooLarge(Exception):
+    """The body is larger than it said, or said nothing of its size."""
 
 
 def create_app(board: Board, *, clock: Clock, sign_in: SignIn | None, speed: float = 1.0) -> FastAPI:
@@ -90,6 +95,10 @@ class _Door:
             raise _NotSignedIn
         return person
 
+    def knows(self, request: Request) -> bool:
+        """Whether the session behind a request that was let in still holds."""
+        return self.sign_in is None or self.sign_in.person(request.cookies.get(COOKIE, "")) is not None
+
     def page(self, name: str, request: Request, status: int = 200, **values: Any) -> Response:
         """A page without data, never cached."""
         language = _language(request)
@@ -107,10 +116,12 @@ def _add_guard(app: FastAPI) -> None:
     @app.middleware("http")
     async def guard(request: Request, call_next: Any) -> Response:
         length = request.headers.get("content-length") or "0"
-        if not length.isdigit() or int(length) > BODY_BYTES_MAX:
+        if not _NUMBER.fullmatch(length) or int(length) > BODY_BYTES_MAX:
             return PlainTextResponse("request too large", 413)
         try:
             response: Response = await call_next(request)
+        except _TooLarge:
+            return PlainTextResponse("request too large", 413)
         except _NotSignedIn:
             if request.url.path.startswith("/api/"):
                 response = JSONResponse({"refusal": "sign in first"}, 401)
@@ -172,18 +183,20 @@ def _add_board_api(app: FastAPI, board: Board, door: _Door, clock: Clock, speed:
         return _json(msgspec.json.encode(view))
 
     @app.get("/api/board/events")
-    async def events(request: Request, after: int = 0) -> Response:
+    async def events(request: Request) -> Response:
         person = door.person(request)
         if not streams.enter():
             return PlainTextResponse("too many open boards", 503)
-        resume = request.headers.get("last-event-id", "")
-        changes = board.events(person.scope, int(resume) if resume.isdigit() else after)
+        asked = request.headers.get("last-event-id") or request.query_params.get("after", "")
+        changes = board.events(person.scope, int(asked) if _NUMBER.fullmatch(asked) else 0)
 
         async def body() -> AsyncIterator[bytes]:
             try:
                 yield b"retry: 1000\n\n"
                 async for event in changes:
                     beat = event.kind == "heartbeat"
+                    if beat and not door.knows(request):
+                        return  # signed out, expired or removed meanwhile: an open page is no way around it
                     payload = msgspec.json.encode(server_time()) if beat else event.payload
                     yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.revision, event.kind.encode(), payload)
             finally:
@@ -203,7 +216,7 @@ def _add_actions(app: FastAPI, board: Board, door: _Door) -> None:
         if request.headers.get("x-tocsin") != "board":
             return JSONResponse({"refusal": "this request did not come from the board"}, 403)
         try:
-            body = msgspec.json.decode(await request.body(), type=ActionBody)
+            body = msgspec.json.decode(await _body(request), type=ActionBody)
         except ValueError as error:
             return JSONResponse({"refusal": f"not an action: {error}"}, 400)
         who = person.name if door.sign_in is not None else body.who.strip()
@@ -230,7 +243,7 @@ def _add_sign_in(app: FastAPI, door: _Door) -> None:
     async def enter(request: Request) -> Response:
         if sign_in is None:
             return RedirectResponse("/board", 303)
-        form = _form(await request.body())
+        form = _form(await _body(request))
         # argon2 and scrypt are slow on purpose: not in the event loop.
         cookie = await asyncio.to_thread(sign_in.enter, form.get("name", ""), form.get("secret", ""))
         if cookie is None:
@@ -271,6 +284,16 @@ def _language(request: Request) -> str:
         return chosen
     accepted = request.headers.get("accept-language", "").lower()
     return "en" if accepted.startswith("en") else "zh"
+
+
+async def _body(request: Request) -> bytes:
+    """The body, never more than the bound: one sent in chunks says nothing of its size. Raises _TooLarge."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise _TooLarge
+    return bytes(body)
 
 
 def _form(body: bytes) -> dict[str, str]:
