@@ -103,7 +103,9 @@ def test_killed_and_resumed_at_any_step(kit_class, steps, kills):
     begun = {body.change.impairment.key for body in through.told if isinstance(body, ImpairmentRecord)}
     assert {body.change.impairment.key for body in killed.told if isinstance(body, ImpairmentRecord)} <= begun
     alarms = [body.transition for body in through.told if isinstance(body, AlarmRecord)]
-    assert [body.transition for body in killed.told if isinstance(body, AlarmRecord)] == alarms
+    # After a restart what is open is stated anew (its state did not change); nothing else is told twice.
+    assert [body.transition for body in killed.told if isinstance(body, AlarmRecord)
+            and body.transition.previous is not body.transition.state] == alarms
     # A repeat may be answered once more after a restart, but nothing is carried out twice.
     assert carried_out(killed) == carried_out(through)
     assert killed.state()[:2] == through.state()[:2]

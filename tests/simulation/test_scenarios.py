@@ -68,6 +68,15 @@ def test_a_gas_detector_that_is_busy_is_bad_and_comes_back(seed: int) -> None:
     assert world.witness.stimuli[0].shown_us
 
 
+@pytest.mark.parametrize("disk", ["disk_full", "disk_read_only"])
+def test_an_end_told_from_memory_by_a_life_that_died_is_taken_back(disk: str) -> None:
+    """The next life went on from 'raised' and had nothing to say of the second fire (seeds 425, 621)."""
+    world = played(Plan((1,), (Event(30.0, disk, 1, 25.0), Event(45.0, "kill_gateway", 1, 14.0)),
+                        (Fire(15.0, 1, SMOKE_1, 22.0), Fire(52.0, 1, SMOKE_1, FOREVER)), 90.0))
+    (incident,) = (i for i in world.at_end if i.hazard is Hazard.FIRE)
+    assert [alarm.state for alarm in incident.alarms] == ["raised"]
+
+
 def test_all_at_once() -> None:
     """Power gone while the disk hangs, the uplink is cut and the worker dies: the fire is there in the end."""
     world = played(Plan((1,), (
