@@ -37,6 +37,7 @@ JOURNAL_OPENS_S = 40.0  # the pause between two tries to open a journal, and one
 SILENT_S = HEARTBEATS_MISSED * HEARTBEAT_S
 SILENT_SLACK_S = 4.0
 BACK_SLACK_S = 4.0
+FOUND_AGAIN_S = 75.0  # a device that was lost is asked again at growing intervals, up to a minute (line_schedule.py)
 SLOW_POLL_S = 60.0
 ANSWERED_S = 10.0  # a record of the last seconds may still be on its way
 CHECKPOINT_BYTES_MAX = 1024 * 1024  # what one KV value may be (design, section 5)
@@ -238,7 +239,7 @@ def _deadline(world: World) -> list[str]:
         began, limit = stimulus.began_us, stimulus.began_us + round(limit_s * SECOND)
         if stimulus.ended_us and stimulus.ended_us < limit:
             continue
-        if not world.witness.calm(stimulus.site, began - 60 * SECOND, limit) or began < 8 * SECOND:
+        if not world.witness.calm(stimulus.site, began - round(FOUND_AGAIN_S * SECOND), limit) or began < 8 * SECOND:
             continue
         if not stimulus.shown_us or stimulus.shown_us > limit:
             after = f"{(stimulus.shown_us - began) / SECOND:.3f} s" if stimulus.shown_us else "never"
@@ -262,7 +263,8 @@ def sounder_due(world: World, stimulus: Stimulus) -> bool:
     return (box.life is not None and began - box.life.began_us > 8 * SECOND
             and stimulus.detector.device != "radio-1" and not witness.relay_on.get(stimulus.site, False)
             and stimulus.detector.device not in fired
-            and witness.calm(stimulus.site, began - 12 * SECOND, began, (*LINES, *LIVES)))
+            and witness.calm(stimulus.site, began - round(FOUND_AGAIN_S * SECOND), began, LINES)
+            and witness.calm(stimulus.site, began - 12 * SECOND, began, LIVES))
 
 
 def _sounder(world: World) -> list[str]:
