@@ -12,7 +12,7 @@ const OPEN = (i) => !["closed", "false"].includes(i.state);
 const $ = (id) => document.getElementById(id);
 const language = document.documentElement.lang.startsWith("zh") ? "zh" : "en";
 const state = { t: {}, incidents: new Map(), impairments: [], gateways: [], gaps: [], proofs: [], chosen: "",
-  revision: 0, source: null, heard: 0, live: false, lostAt: 0 };
+  revision: 0, source: null, heard: 0, asked: 0, link: "", lostAt: 0 };
 
 const name = (text) => (text ? text[language] || text.en || text.zh || "" : "");
 const say = (key, values = {}) => Object.entries(values).reduce(
@@ -48,7 +48,7 @@ function take({ at_us, speed, board }) {
   state.revision = board.revision;
   state.incidents = new Map(board.incidents.map((i) => [i.id, i]));
   for (const kind of ["impairments", "gateways", "gaps", "proofs"]) state[kind] = board[kind];
-  heard();
+  state.asked = performance.now();
   drawAll();
 }
 
@@ -56,44 +56,47 @@ function listen() {
   state.source?.close();
   const source = new EventSource(`/api/board/events?after=${state.revision}`);
   state.source = source;
-  source.addEventListener("heartbeat", (e) => { const h = JSON.parse(e.data); anchor(h.at_us, h.speed); heard(); });
-  source.addEventListener("incident", (e) => { heard(e); incident(JSON.parse(e.data)); });
+  // Only a heartbeat says that what is shown is current: the server gives snapshots and lists from its store also when
+  // the workers behind it are dead.
+  source.addEventListener("heartbeat", (e) => {
+    const h = JSON.parse(e.data); anchor(h.at_us, h.speed); state.heard = performance.now();
+  });
+  source.addEventListener("incident", (e) => { reached(e); incident(JSON.parse(e.data)); });
   for (const kind of ["impairments", "gateways", "gaps", "proofs"]) {
-    source.addEventListener(kind, (e) => { heard(e); state[kind] = JSON.parse(e.data); drawSide(); });
+    source.addEventListener(kind, (e) => { reached(e); state[kind] = JSON.parse(e.data); drawSide(); });
   }
   source.addEventListener("resync", () => { source.close(); connect(); });
   // EventSource retries a broken stream by itself, but not one that was refused.
   source.onerror = () => { if (source.readyState === EventSource.CLOSED) setTimeout(connect, 1000); };
 }
 
-function heard(event) {
-  state.heard = performance.now();
-  if (event?.lastEventId) state.revision = Number(event.lastEventId);
+function reached(event) {
+  if (event.lastEventId) state.revision = Number(event.lastEventId);
 }
 
 function tick() {
-  const silentMs = performance.now() - state.heard;
-  const live = state.heard > 0 && silentMs < STALE_AFTER_MS;
-  const link = $("link");
-  if (live !== state.live) {
-    state.live = live;
-    document.body.classList.toggle("stale-page", !live && state.heard > 0);
-    link.className = `link ${live ? "live" : state.heard ? "stale" : "connecting"}`;
-    link.textContent = say(live ? "link.live" : state.heard ? "link.stale" : "link.connecting");
+  const at = performance.now(), silentMs = at - (state.heard || state.asked);
+  const current = silentMs < STALE_AFTER_MS;
+  const link = state.heard && current ? "live" : !state.asked || (!state.heard && current) ? "connecting" : "stale";
+  if (link !== state.link) {
+    state.link = link;
+    document.body.classList.toggle("stale-page", link === "stale");
+    $("link").className = `link ${link}`;
+    $("link").textContent = say(`link.${link}`);
     const banner = $("banner");
-    banner.hidden = live || !state.heard;
-    if (!live && state.heard) {
+    banner.hidden = link !== "stale";
+    if (link === "stale") {
       state.lostAt = Date.now() - silentMs;
       banner.textContent = say("link.stale.long",
         { time: new Date(state.lostAt).toLocaleTimeString(document.documentElement.lang, { hour12: false }) });
-    } else if (state.lostAt) { announce(say("link.back")); state.lostAt = 0; }
+    } else if (link === "live" && state.lostAt) { announce(say("link.back")); state.lostAt = 0; }
   }
   // A stalled stream can stay "open" for minutes: after 15 s of silence ask anew.
-  if (state.heard && silentMs > 15000 && state.source) { state.source.close(); state.source = null; connect(); }
+  if (state.source && at - Math.max(state.heard, state.asked) > 15000) { state.source.close(); state.source = null; connect(); }
   const button = $("sound");
   button.setAttribute("aria-pressed", String(soundOn()));
   button.textContent = say(soundOn() ? "sound.on" : "sound.off");
-  if (live) for (const node of document.querySelectorAll("[data-since]")) {
+  if (link === "live") for (const node of document.querySelectorAll("[data-since]")) {
     const text = `${duration(shownUs() - Number(node.dataset.since), state.t)}`;
     const whole = node.dataset.say ? say(node.dataset.say, { age: text }) : text;
     if (node.textContent !== whole) node.textContent = whole;
