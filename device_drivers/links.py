@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.client.base import ModbusBaseClient
@@ -88,8 +88,10 @@ def request_payload(request: LineRequest) -> bytes:
 class ModbusLink:
     """One field line; implements `ports.LineExchange`. Requests must not overlap: one master per line."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, watch: Callable[[bool, bytes], None] | None = None) -> None:
+        """watch: told of every piece of bytes, (sent?, bytes); for diagnosis."""
         self._line = line
+        self._watch = watch
         self._client: ModbusBaseClient | None = None
         self._in_flight = False
         self._heard = 0  # bytes that came since the request was sent
@@ -233,6 +235,8 @@ class ModbusLink:
         return f"{line.id} ({line.port_path or f'{line.host}:{line.port}'})"
 
     def _trace(self, sending: bool, packet: bytes) -> bytes:
+        if self._watch is not None:
+            self._watch(sending, packet)
         if not sending:
             if self._in_flight:
                 self._heard += len(packet)
@@ -254,11 +258,11 @@ class _ConnectionGone(Exception):
     """The connection went while a request was in flight."""
 
 
-def open_modbus_line(line: Line) -> LineExchange:
+def open_modbus_line(line: Line, watch: Callable[[bool, bytes], None] | None = None) -> LineExchange:
     """A Modbus line of any kind. Opens nothing yet: the first exchange does. ValueError for an MQTT line."""
     if line.kind is LineKind.MQTT:
         raise ValueError(f"line {line.id} is MQTT")
-    return ModbusLink(line)
+    return ModbusLink(line, watch)
 
 
 def open_mqtt_line(line: Line, subscriptions: Sequence[str]) -> MessageLink:

@@ -152,6 +152,10 @@ class DeviceValues:
             changed |= self._raws.keys()
         return tuple(r for point in sorted(changed) if (r := self._judge(point, now)) is not None), fresh
 
+    def zero_points(self) -> set[str]:
+        """Points whose raw registers are all zero: they fit anything, so a fingerprint gives them little weight."""
+        return {point for point, raw in self._raws.items() if not (any(raw) if isinstance(raw, tuple) else raw)}
+
     def refuse(self, block: Block, reason: Reason, now: Now) -> tuple[Reading, ...]:
         """The device lives but does not give this block: its points are bad, each said once."""
         self._payloads.pop(block, None)
