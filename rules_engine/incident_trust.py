@@ -50,6 +50,8 @@ class PointTrust:
     def impairment(self, impairment: Impairment, *, ended: bool) -> bool:
         """Something began or ceased not to protect. Returns whether trust may have changed."""
         if impairment.kind is ImpairmentKind.ISOLATED:
+            if not ended and not (impairment.who.strip() and impairment.why.strip() and impairment.expires_us):
+                return False  # law 3: without a name, a reason and an end it excuses nothing
             return _toggle(self._state.isolated, impairment.subject, on=not ended)
         if impairment.kind not in DISTRUST:
             return False

@@ -259,7 +259,7 @@ def test_law_3_refuses_to_end_while_a_point_is_in_alarm_bad_or_silent(
     assert outcome.done is (not refused) and refused in outcome.refusal
     assert outcome.law == (3 if refused else 0)
     if refused:
-        isolation = Impairment(ImpairmentKind.ISOLATED, "multi-b1-0", 1, who="Li", why="steam")
+        isolation = Impairment(ImpairmentKind.ISOLATED, "multi-b1-0", 1, who="Li", why="steam", expires_us=T0 * 2)
         target.impairment(isolation, ended=False, at_us=T0)
         assert act(target, action, incident).outcome.done
         back = target.impairment(isolation, ended=True, at_us=T0 + 999 * SECOND_US)
@@ -363,7 +363,7 @@ def test_more_alarms_than_a_screen_holds_are_counted_and_still_guard_the_end() -
 
 def test_ended_incidents_are_forgotten_but_never_one_that_stands() -> None:
     target = book()
-    isolation = Impairment(ImpairmentKind.ISOLATED, "leak-b2-0", 1)
+    isolation = Impairment(ImpairmentKind.ISOLATED, "leak-b2-0", 1, who="Li", why="painting", expires_us=T0 * 2)
     feed(target, step("b2-0", Hazard.WATER))
     target.impairment(isolation, ended=False, at_us=T0)
     act(target, A.CLOSE, target.open_incidents()[0].id)

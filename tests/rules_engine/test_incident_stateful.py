@@ -77,7 +77,8 @@ class Lives(RuleBasedStateMachine):
         one = step(zone, hazard)
         ended = one.device in self.isolated
         (self.isolated.remove if ended else self.isolated.add)(one.device)
-        self.book.impairment(Impairment(ImpairmentKind.ISOLATED, one.device, 1), ended=ended, at_us=self.now_us)
+        isolation = Impairment(ImpairmentKind.ISOLATED, one.device, 1, who="Li", why="painting", expires_us=2**53)
+        self.book.impairment(isolation, ended=ended, at_us=self.now_us)
         self.sync({(s, IncidentState.REOPENED) for s in ENDED} if ended else set())
 
     @rule(passes=st.integers(1, 400))

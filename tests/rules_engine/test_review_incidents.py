@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
+
 from device_model.alarm import AlarmState, Hazard
 from device_model.clock import SECOND_US
+from device_model.impairment import Impairment, ImpairmentKind
 from device_model.read_models import IncidentAction
 from tests.rules_engine.incident_house import T0, book, step
 
@@ -49,3 +53,17 @@ def test_a_second_detector_beside_one_that_stands_does_not_undo_the_acknowledgem
     incidents.act(incident.id, IncidentAction.ACKNOWLEDGE, who="Li", why="", request="r", at_us=T0 + SECOND_US)
     incidents.apply(step(device="multi2-b1-0", at_s=5), T0 + 5 * SECOND_US)
     assert incident.acknowledged_by == "Li"
+
+
+@pytest.mark.parametrize("lacking", ["who", "why", "expires_us"])
+def test_an_isolation_without_name_reason_or_end_excuses_nothing(lacking: str) -> None:
+    """Law 3: "close" is refused while a point is in alarm, unless it is isolated with name, reason and expiry."""
+    incidents = book()
+    incidents.apply(step(), T0)
+    (incident,) = incidents.open_incidents()
+    whole = Impairment(ImpairmentKind.ISOLATED, "multi-b1-0", T0, who="Li", why="painting", expires_us=NOW)
+    for isolation, done in ((msgspec.structs.replace(whole, **{lacking: type(getattr(whole, lacking))()}), False),
+                            (whole, True)):
+        incidents.impairment(isolation, ended=False, at_us=T0)
+        result = incidents.act(incident.id, IncidentAction.CLOSE, who="Li", why="gone", request=str(done), at_us=T0)
+        assert result.outcome.done is done
