@@ -50,7 +50,7 @@ class UnitImage:
         self._turn += 1
         step = self.registers // count
         for n in range(count):
-            at = (n * step + (self._turn // 2 if step > 1 else 0)) % self.registers
+            at = (n * step + ((self._turn - 1) // 2 if step > 1 else 0)) % self.registers
             value = self._words[at] + (10 if self._turn % 2 else 0)
             self.image[2 * at:2 * at + 2] = value.to_bytes(2, "big")
         return count
