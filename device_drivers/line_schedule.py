@@ -32,6 +32,8 @@ EXTRA_SHARE = 0.05  # the same for scans and diagnostics (issue 3: at most 5 %)
 TRIES_TO_LOSE = 3  # silent or garbled answers in a row before a device counts as lost: one may be line noise
 RETRY_US = 1_000_000  # after a first miss the question is repeated within this
 BACK_OFF_MAX_US = 60_000_000
+# A detector that is back must not wait a minute to be heard; what its probes may cost stays bounded by the share.
+FIRE_BACK_OFF_MAX_US = 10_000_000
 WRITES_MAX = 64  # a person or interlock writes few points; more waiting means the line is not keeping up
 EXTRAS_MAX = 16  # scans ask one thing at a time
 LINE_RETRY_US = 500_000
@@ -389,6 +391,8 @@ class LineSchedule:
         unit.misses += 1
         period = min((p.block.interval_us for p in unit.polls), default=1_000_000)
         back_off = _doubled(period, unit.misses)
+        if unit.traits.fire_class:
+            back_off = min(back_off, max(period, FIRE_BACK_OFF_MAX_US))
         unit.probe_free_us = resume + min(period, 10_000_000)
         unit.probe_paid_us = resume + round(back_off * (0.75 + 0.5 * self._jitter()))
         unit.probe_index += 1  # the block asked for may be what is broken: ask another one next time
