@@ -29,6 +29,7 @@ class _Heard(msgspec.Struct):
     said: dict[str, Verdict]
     fresh_us: dict[str, int]
     stale: set[str]
+    memory: dict[str, Verdict] = {}  # what it said before it was lost
     lost: bool = False
 
 
@@ -81,10 +82,20 @@ class HeardDevices:
             state.heard_us, state.lost = now.mono_us, False
         return (DeviceRead(device, tuple(readings), tuple(fresh), now),) if readings or fresh else ()
 
-    def prove(self, device: str, now: Now) -> tuple[DriverEvent, ...]:
-        """The device lives: what it said since it was last lost still holds. What it never said stays unknown."""
+    def prove(self, device: str, now: Now, *, remember: bool = False) -> tuple[DriverEvent, ...]:
+        """The device lives: what it said since it was last lost still holds. What it never said stays unknown.
+
+        remember: it cannot be asked, so what it said before it was lost is given again, as uncertain.
+        """
         state = self._devices[device]
         state.heard_us = now.mono_us
+        if remember and state.lost and state.memory:
+            state.lost = False
+            state.said = {name: _doubted(verdict, (Quality.UNCERTAIN, Reason.NOT_YET_READ))
+                          for name, verdict in state.memory.items()}
+            state.fresh_us.update(dict.fromkeys(state.said, now.mono_us))
+            return (DeviceRead(device, tuple(_reading(form, state.said[form.name], now.wall_us, now)
+                                             for form in state.forms if form.name in state.said), (), now),)
         if state.lost or not state.said:
             return ()
         held = [name for name, verdict in state.said.items() if verdict[1] is not Quality.BAD]
@@ -96,9 +107,9 @@ class HeardDevices:
     def lose(self, device: str, reason: Reason, detail: str, now: Now) -> tuple[DriverEvent, ...]:
         """The device is lost, said once. What it said must be said anew."""
         state = self._devices[device]
-        state.said.clear()
         if state.lost:
             return ()
+        state.memory, state.said = state.said, {}
         state.lost = True
         return (DeviceFailed(device, reason, detail, now),)
 
@@ -137,5 +148,5 @@ def _doubted(verdict: Verdict, doubt: tuple[Quality, Reason] | None) -> Verdict:
 
 def _reading(form: _PointForm, verdict: Verdict, source_us: int, now: Now) -> Reading:
     value, quality, reason = verdict
-    return Reading(form.name, value, QUANTITIES[form.spec.quantity].canonical, quality, reason, source_us, now.wall_us,
-                   now.mono_us, now.boot)
+    unit = QUANTITIES[form.spec.quantity].canonical
+    return Reading(form.name, value, unit, quality, reason, source_us, now.wall_us, now.mono_us, now.boot)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from device_drivers import payload_map, register_driver
+from device_drivers import fire_panel, payload_map, register_driver, station
 from device_drivers.driver import Capabilities, PureDriver
 from device_model.profile import DeviceProfile
 
@@ -11,6 +11,8 @@ DRIVERS: dict[str, PureDriver] = {
     for driver in (
         PureDriver("modbus", register_driver.CAPABILITIES, register_driver.check_profile),
         PureDriver("mqtt", Capabilities(writes=True, device_time=True), payload_map.check_profile),
+        PureDriver("gbt26875", Capabilities(), fire_panel.check_profile),
+        PureDriver("hj212", Capabilities(device_time=True), station.check_profile),
     )
 }
 

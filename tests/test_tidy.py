@@ -21,6 +21,7 @@ IO_FILES = {
     "device_model/system_clock.py", "device_model/library.py", "device_model/commands.py",
     "device_drivers/poller.py", "device_drivers/sensors.py", "device_drivers/links.py",
     "device_drivers/mqtt_client.py", "device_drivers/discover.py", "device_drivers/commands.py",
+    "device_drivers/listeners.py",
     "rules_engine/packs.py", "rules_engine/commands.py",
     "cloud_bridge/mqtt_link.py", "cloud_bridge/uplink.py",
     "edge_agent/journal.py", "edge_agent/runtime.py", "edge_agent/compose.py", "edge_agent/commands.py",

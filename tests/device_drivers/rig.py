@@ -98,6 +98,8 @@ def read_transcript(path: Path) -> list[Look]:
             looks[-1].messages.append((topic, payload.encode()))
         elif mark == "<<":
             _enter(looks[-1], asked, bytes.fromhex(rest))
+        elif mark == "raw<<":  # a frame or packet of a device that connects to us
+            looks[-1].messages.append(("", bytes.fromhex(rest) if rest[:2] != "##" else rest.encode()))
         elif mark.startswith("rtu"):
             looks[-1].rtu.append(bytes.fromhex(rest))
         elif mark in ("=", "!"):

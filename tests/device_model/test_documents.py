@@ -70,7 +70,7 @@ def test_shipped_profiles_are_fit_for_use(name: str) -> None:
     if profile.device_class in FIRE_CLASSES:
         assert profile.certainty is not Certainty.C
         # A dead detector is found at least this soon; battery radios speak rarely.
-        gases = ("co", "combustible_gas")
+        gases = ("co", "combustible_gas", "call_point")
         alarms = [p for p in profile.points if p.quantity.endswith("_alarm") or p.quantity in gases]
         assert alarms and all(p.stale_after_s <= (60 if profile.protocol == "modbus" else 7200) for p in alarms)
     texts = [point.en for point in profile.points]
