@@ -69,6 +69,7 @@ from edge_agent.telemetry import TelemetryFilter
 
 CHECKPOINT_EVERY_US = 10 * SECOND_US  # what changed without an alarm is on disk after so long
 TIMER_CHECKPOINT_US = SECOND_US
+SAY_AGAIN_EVERY_US = 10 * SECOND_US  # after failed steps; should every step fail, the lane is not flooded
 DECIDING_READINGS_MAX = 50  # readings beside one alarm record; a zone of hundreds must not fill the message
 STANDS_MAX = 500  # of a heartbeat: about 20 kB; a site with more lacks is reconciled when it has fewer
 TOLD_UP = frozenset({AlarmState.RAISED, AlarmState.HELD, AlarmState.CLEARED})
@@ -121,7 +122,9 @@ class AgentCore:
         self._dirty_since: int | None = None
         self._timers_dirty = False
         self._checkpoint_at = started.mono_us - TIMER_CHECKPOINT_US
-        self.counts = {"alarm_records": 0, "telemetry_records": 0, "drives": 0}
+        self.counts = {"alarm_records": 0, "telemetry_records": 0, "drives": 0, "failed_steps": 0}
+        self._failed = False
+        self._say_again_from = started.mono_us
 
     # -- the step ----------------------------------------------------------------------------------------------
 
@@ -129,8 +132,26 @@ class AgentCore:
         """Take one event. Effects are to be done in their order: outputs, alarm records, telemetry, notes."""
         turn = _Turn()
         handler = self._HANDLERS[type(event)]
-        handler(self, event, now, turn)
+        try:
+            if self._failed and now.mono_us >= self._say_again_from:
+                self._failed, self._say_again_from = False, now.mono_us + SAY_AGAIN_EVERY_US
+                turn.outputs(self.outputs.again(self._engine.open_alarms(), now))
+                self._say_open(now, turn)
+            handler(self, event, now, turn)
+        except Exception as error:  # noqa: BLE001  a mistake of ours must not swallow what the step had found
+            # What was gathered is done; the next step says again what stands.
+            self._failed = True
+            self.counts["failed_steps"] += 1
+            turn.log("error", "step failed", event=type(event).__name__, detail=f"{type(error).__name__}: {error}")
         return self._effects(turn, now)
+
+    def _say_open(self, now: Now, turn: _Turn) -> None:
+        """Say again what stands: a later step may have been told from memory that died, or not at all."""
+        for transition in self._engine.open_alarms():
+            if transition.state in TOLD_UP:
+                self._watch(transition, now)
+                turn.alarms.append(AlarmRecord(msgspec.structs.replace(
+                    transition, at_us=now.wall_us, previous=transition.state)))
 
     def _on_read(self, event: DeviceRead, now: Now, turn: _Turn) -> None:
         readings = self.image.admit(event.readings, event.fresh, event.at)
@@ -277,12 +298,7 @@ class AgentCore:
         self.orders.resume(memory.orders, now)
         turn.outputs(self.outputs.resume(memory.outputs, memory.away_us(now), now))
         open_alarms = self._engine.open_alarms()
-        for transition in open_alarms:
-            if transition.state in TOLD_UP:
-                self._watch(transition, now)
-                # Said again: the last life may have told a later step from memory, which died with it.
-                turn.alarms.append(AlarmRecord(msgspec.structs.replace(
-                    transition, at_us=now.wall_us, previous=transition.state)))
+        self._say_open(now, turn)
         turn.facts += [ImpairmentRecord(ImpairmentChange(i)) for i in self._register.present()]
         turn.log("info", "resumed", open_alarms=len(open_alarms), impairments=len(memory.impairments))
         return self.health.resume(memory.health, now).readings

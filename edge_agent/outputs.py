@@ -223,6 +223,14 @@ class OutputBook:
         return OutputStep(tuple(self._drive(name, now) for name, output in self._outputs.items()
                                 if output.device == device and self._memory[name].on))
 
+    def again(self, open_alarms: Iterable[AlarmTransition], now: Now) -> OutputStep:
+        """After a step that failed half-way: what open alarms demand, and every write that no device confirmed."""
+        demanded = self.transitions((t for t in open_alarms if t.state is AlarmState.RAISED), now)
+        driven = {drive.output for drive in demanded.drives}
+        return _joined([demanded, OutputStep(tuple(
+            self._drive(name, now) for name, memory in self._memory.items()
+            if not memory.confirmed and name not in driven))])
+
     def check(self, image: ProcessImage, now: Now) -> OutputStep:
         """Let time pass: proofs, retries, ends of manual switching, ends of the hold-off."""
         return _joined(self._check(name, image, now) for name in self._outputs)
