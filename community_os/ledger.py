@@ -25,6 +25,9 @@ STREAMS_MAX = 96
 # A gateway sends in order per lane, live first and backlog after, so that a handful of ranges is normal. More
 # than this is a fault of the gateway or an attack on memory; the lowest hole is then closed as lost.
 RANGES_MAX = 256
+# As the intake bounds the epoch of a batch; what a body names is bounded here, for it stands in the checkpoint.
+EPOCH_MAX = 64
+REASON_MAX = 200
 SEQUENCE_MAX = 2**53 - 1  # what every reader of JSON keeps exactly
 
 
@@ -219,12 +222,12 @@ class Ledger:
     def _declare(self, gateway: str, loss: LossRecord, now_us: int) -> Iterator[tuple[_Key, None]]:
         key = (gateway, loss.epoch, loss.lane)
         for first, last in loss.ranges:
-            if not 1 <= first <= last <= SEQUENCE_MAX:
+            if not 1 <= first <= last <= SEQUENCE_MAX or len(loss.epoch) > EPOCH_MAX:
                 continue  # names no record; what is missing stays missing
             stream = self._stream(key, now_us)
             if len(stream.lost) >= RANGES_MAX:
                 continue  # what is not taken down stays missing and visible: the safe side
-            stream.lost.append((first, last, loss.reason))
+            stream.lost.append((first, last, loss.reason[:REASON_MAX]))
             stream.known_end = max(stream.known_end, last)
             _merge_losses(stream.lost)
             yield key, None
@@ -233,7 +236,7 @@ class Ledger:
         self, batch: Batch, heartbeat: HeartbeatRecord, boot: str, now_us: int, changes: list[GapChange],
     ) -> Iterator[tuple[_Key, None]]:
         for name, (epoch, last) in heartbeat.last.items():
-            if name not in _LANES or not 1 <= last <= SEQUENCE_MAX:
+            if name not in _LANES or not 1 <= last <= SEQUENCE_MAX or len(epoch) > EPOCH_MAX:
                 continue
             key = (batch.gateway, epoch, Lane(name))
             stream = self._stream(key, now_us)

@@ -20,7 +20,7 @@ from device_model.messages import (
     OutputRecord,
 )
 from device_model.read_models import IncidentAction
-from tests.community_os.site_messages import PATH, act, only_incident, reading, rows, up, worker
+from tests.community_os.site_messages import PATH, act, heartbeat, only_incident, reading, rows, up, worker
 from tests.rules_engine.incident_house import step
 
 KV_VALUE_MAX = 1024 * 1024
@@ -60,6 +60,14 @@ def test_long_texts_do_not_outgrow_the_checkpoint() -> None:
     site = worker()
     for number in range(1, 60):
         site.step(up(AlarmRecord(step(at_s=number, detail=LONG)), first=number, at_s=number))
+    assert len(site.checkpoint()) < KV_VALUE_MAX
+
+
+def test_names_of_journals_that_no_journal_has_do_not_outgrow_the_checkpoint() -> None:
+    site = worker()
+    for number in range(1, 40):
+        site.step(up(LossRecord(f"{number}{LONG}", Lane.ALARM, ((1, 5),), LONG, 1), heartbeat(
+            number, alarm=(f"{number}{LONG}", 2**53 - 1)), first=number, at_s=number))
     assert len(site.checkpoint()) < KV_VALUE_MAX
 
 
