@@ -161,9 +161,10 @@ class FirePanels:
         stamp = self._stamp(uitd, now)
         if frame.command == Command.SEND:
             self._sent(turn, peer, uitd, frame, now)
-        elif frame.command in (Command.CONFIRM, Command.REPLY, Command.DENY) and uitd is not None:
-            self._greet(turn, peer, uitd, frame, now)
-            self._answered(turn, peer, uitd, frame, now)
+        elif frame.command in (Command.CONFIRM, Command.REPLY, Command.DENY):
+            if uitd is not None:  # an answer is never answered, or two sides would deny each other for ever
+                self._greet(turn, peer, uitd, frame, now)
+                self._answered(turn, peer, uitd, frame, now)
         else:
             turn.frames.append((peer, frame.answer(Command.DENY, stamp)))
             self._tell(turn, now, uitd.device if uitd else "", "frame_refused", (str(frame.command),),
@@ -197,6 +198,10 @@ class FirePanels:
             if uitd.device == device and uitd.peer is not None:
                 return uitd.exchange.ask(Command.CONTROL, encode_unit([DutyCheck(answer_within_min)]), first=True)
         return False
+
+    def forget(self) -> None:
+        """What was said last did not arrive: say everything anew when it is told again."""
+        self._heard.forget()
 
     def line_down(self, detail: str, now: Now) -> Turn:
         """The whole line is gone: the port cannot be had."""

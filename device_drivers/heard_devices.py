@@ -104,6 +104,11 @@ class HeardDevices:
             state.stale.discard(name)
         return (DeviceRead(device, (), tuple(held), now),)
 
+    def forget(self) -> None:
+        """What was given out may not have arrived: every point is said anew when its device tells it again."""
+        for state in self._devices.values():
+            state.said.clear()
+
     def lose(self, device: str, reason: Reason, detail: str, now: Now) -> tuple[DriverEvent, ...]:
         """The device is lost, said once. What it said must be said anew."""
         state = self._devices[device]

@@ -77,6 +77,9 @@ class _Listener(Generic[_F]):
     def _gone(self, peer: int, now: Now) -> None:
         """A connection ended."""
 
+    def _forget(self) -> None:
+        raise NotImplementedError
+
     def _down(self, detail: str, now: Now) -> Sequence[DriverEvent]:
         raise NotImplementedError
 
@@ -243,8 +246,12 @@ class _Listener(Generic[_F]):
             _log.exception("frame_failed", line=self._line.id, peer=peer.name, problem=str(problem))
 
     def _do(self, events: Sequence[DriverEvent], answers: Sequence[tuple[int, bytes]]) -> None:
-        for event in events:
-            self._emit(event)
+        try:
+            for event in events:
+                self._emit(event)
+        except BaseException:
+            self._forget()  # or what was not taken would count as said, and a fire would not be said again
+            raise
         for number, octets in answers:
             peer = self._peers.get(number)
             if peer is not None:
@@ -332,6 +339,9 @@ class PanelListener(_Listener[Frame | RefusedFrame]):
     def _gone(self, peer: int, now: Now) -> None:
         self.panels.closed(peer, now)
 
+    def _forget(self) -> None:
+        self.panels.forget()
+
     def _down(self, detail: str, now: Now) -> Sequence[DriverEvent]:
         return self.panels.line_down(detail, now).events
 
@@ -364,6 +374,9 @@ class StationListener(_Listener[Packet | RefusedPacket]):
 
     def _time_passes(self, now: Now) -> tuple[Sequence[DriverEvent], Sequence[tuple[int, bytes]]]:
         return self.stations.look(now).events, ()
+
+    def _forget(self) -> None:
+        self.stations.forget()
 
     def _down(self, detail: str, now: Now) -> Sequence[DriverEvent]:
         return self.stations.line_down(detail, now).events

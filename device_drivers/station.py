@@ -125,6 +125,10 @@ class Stations:
         """Time passes: silence."""
         return StationTurn(list(self._heard.look_for_silence(now)), [])
 
+    def forget(self) -> None:
+        """What was said last did not arrive: say everything anew when it is told again."""
+        self._heard.forget()
+
     def line_down(self, detail: str, now: Now) -> StationTurn:
         """The whole line is gone: the port cannot be had."""
         return StationTurn(list(self._heard.lose_all(Reason.LINE_DOWN, detail, now)), [])

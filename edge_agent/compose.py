@@ -16,8 +16,9 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -26,15 +27,16 @@ import sdnotify
 import structlog
 
 from cloud_bridge.mqtt_link import GmqttLink, tls_context
-from device_drivers.driver import devices_on_line
+from device_drivers.driver import Driver, Emit, devices_on_line
 from device_drivers.links import open_modbus_line, open_mqtt_line
+from device_drivers.listeners import listener_for, listens
 from device_drivers.payload_map import PayloadMap
 from device_model.errors import ConfigError, Finding, LocalFault
 from device_model.inventory import Inventory
 from device_model.library import read_inventory
 from device_model.messages import GatewayAddress
 from device_model.ports import LineExchange, MessageLink
-from device_model.site import LineKind, Site
+from device_model.site import Line, LineKind, Site
 from device_model.system_clock import clock_from_environment
 from edge_agent.events import Log
 from edge_agent.journal import SqliteJournal
@@ -73,6 +75,7 @@ class Composition:
         self.runtime = runtime = GatewayRuntime(
             self._inventory, self._rules, clock=self._clock, store=SqliteJournal(site.gateway.journal_path),
             zone=self._zone, uplink_link=self._open_uplink(), lines=lines, mqtt_lines=mqtt_lines,
+            listening=self._listening(),
             jitter=random.Random().random, log=write_log, version=_version(),  # noqa: S311  spreads retries
             speed=self._clock.speed)
         log.info("gateway starts", site=site.tenancy.path, gateway=site.gateway.id, devices=len(site.devices),
@@ -90,11 +93,26 @@ class Composition:
                 if line.kind is LineKind.MQTT:
                     topics = PayloadMap(devices_on_line(self._inventory, line.id), self._clock.now()).subscriptions()
                     mqtt_lines[line.id] = open_mqtt_line(line, topics)
-                else:
+                elif not listens(line):
                     lines[line.id] = open_modbus_line(line)
             except LocalFault as fault:
                 log.error("line cannot be opened, the others go on", line=line.id, reason=str(fault))
         return lines, mqtt_lines
+
+    def _listening(self) -> dict[str, Callable[[Emit], Driver]]:
+        """Lines whose devices connect to us. One whose password cannot be read is not opened to everybody instead."""
+        made: dict[str, Callable[[Emit], Driver]] = {}
+        for line in filter(listens, self._inventory.site.lines):
+            try:
+                secret = Path(line.password_file).read_text(encoding="utf-8").strip() if line.password_file else ""
+            except (OSError, UnicodeDecodeError) as fault:
+                log.error("line cannot be opened, the others go on", line=line.id, reason=str(fault))
+                continue
+            made[line.id] = partial(self._listen, line, secret)
+        return made
+
+    def _listen(self, line: Line, password: str, emit: Emit) -> Driver:
+        return listener_for(line, devices_on_line(self._inventory, line.id), self._clock, emit, password=password)
 
     def _open_uplink(self) -> MessageLink | None:
         site = self._inventory.site

@@ -20,7 +20,7 @@ from typing import Any
 
 from cloud_bridge.lanes import Outbox
 from cloud_bridge.uplink import Uplink
-from device_drivers.driver import Driver, DriverEvent, devices_on_line
+from device_drivers.driver import Driver, DriverEvent, Emit, devices_on_line
 from device_drivers.poller import LinePoller
 from device_drivers.sensors import MqttSensors
 from device_model.clock import SECOND_US, Clock
@@ -73,6 +73,7 @@ class GatewayRuntime:
         uplink_link: MessageLink | None = None,
         lines: Mapping[str, LineExchange] | None = None,
         mqtt_lines: Mapping[str, MessageLink] | None = None,
+        listening: Mapping[str, Callable[[Emit], Driver]] | None = None,
         jitter: Callable[[], float] = lambda: 0.5,
         log: Callable[[Log], None] | None = None,
         notify: Callable[[NotifyLocal], None] | None = None,
@@ -80,6 +81,8 @@ class GatewayRuntime:
         speed: float = 1.0,
     ) -> None:
         """lines, mqtt_lines: line id → its open port; a line of the site file without one is left out, logged.
+
+        listening: line id → what makes the driver of a line whose devices connect to us (panels, stations).
 
         speed: how fast the clock's time runs against the machine's; disks and devices are given real time.
         """
@@ -97,6 +100,7 @@ class GatewayRuntime:
         self._drivers: dict[str, Driver] = {
             **{line: self._poller(line, exchange) for line, exchange in (lines or {}).items()},
             **{line: self._sensors(line, link) for line, link in (mqtt_lines or {}).items()},
+            **{line: make(self._emit) for line, make in (listening or {}).items()},
         }
         self._driver_of = {device.id: device.line for device in inventory.site.devices}
         self._core: AgentCore | None = None
