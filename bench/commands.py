@@ -48,7 +48,8 @@ def run_bench(name: str, arguments: list[str]) -> int:
         print(f"tocsin bench: no benchmark {name!r}; there are: {', '.join(BENCHES)}, all", file=sys.stderr)
         return 2
     # What the measured programs say of themselves is not the result; warnings still are.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+                        logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     results = []
     as_json = "--json" in arguments
     page: Path | None = None

@@ -30,9 +30,12 @@ ENDS_KEPT = 500
 
 
 class LackState(msgspec.Struct):
-    """The checkpoint. ended: "kind|subject" → when; faults: alarm key → subject of the fault it stands for; onsets: of
-    those that the gateway's rules found; ended_since: "kind|subject" → the beginning of the lack that ended last;
-    doubted: beginnings that were taken for history."""
+    """The checkpoint.
+
+    ended: "kind|subject" → when. faults: alarm key → subject of the fault it stands for. onsets: of those that the
+    gateway's rules found. ended_since: "kind|subject" → the beginning of the lack that ended last. doubted: beginnings
+    that were taken for history.
+    """
 
     present: list[Impairment]
     ended: dict[str, int]
@@ -115,9 +118,10 @@ class SiteLacks:
         return self.end(ImpairmentKind.FAULT, subject, at_us)
 
     def reconcile(self, stands: frozenset[str], at_us: int) -> tuple[ImpairmentChange, ...]:
-        """A gateway says what stands with it at its time `at_us`: what it told before that and no longer holds is over.
+        """A gateway says what stands with it at its time `at_us`: what it told before and no longer holds is over.
 
-        It is how a lack ends that a life of the gateway told from memory, with a disk that took nothing, and then died.
+        It is how a lack ends that a life of the gateway told from memory, with a disk that took nothing, before it
+        died.
         """
         changes = [self.end(i.kind, i.subject, at_us) for i in self._register.present()
                    if i.kind in GATEWAYS_OWN and _name(i) not in stands

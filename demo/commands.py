@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from demo.audit import StreamAudit, audit_stream
 from demo.children import free_port_near
@@ -80,6 +82,11 @@ def run_demo(
     *, for_s: float | None, headless: bool, speed: float, port: int, keep: Path | None, as_json: bool
 ) -> int:
     """Run it; the exit code is 0 when nothing was lost, doubled or unexplained."""
+    # Standard output carries the tour and the verdict alone; what parts of the product say goes beside it.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     try:
         with contextlib.ExitStack() as stack:
             folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-demo-")))

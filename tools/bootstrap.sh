@@ -43,7 +43,9 @@ mosquitto_pub mosquitto-clients
 mbpoll mbpoll
 socat socat
 chromium chromium
+gcc gcc
 LIST
+  [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
   fc-list 2>/dev/null | grep -qi 'cjk' || missing+=(fonts-noto-cjk fontconfig)
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
   [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
