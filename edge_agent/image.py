@@ -21,6 +21,8 @@ from device_model.clock import SECOND_US, Now
 from device_model.inventory import Inventory
 from device_model.reading import Quality, Reading, Reason
 
+PAST_US = 60 * SECOND_US  # a reading that is older and that its driver does not call fresh says nothing of now
+
 
 class ProcessImage:
     """Latest readings and freshness of one site's points. Not thread-safe; owned by one core."""
@@ -52,6 +54,9 @@ class ProcessImage:
                 self.unknown_points += 1
                 continue
             sound = _sound(reading)
+            if sound.receive_time_us - sound.source_time_us > PAST_US and sound.point not in fresh:
+                admitted.append(sound)  # a record of the past (back-fill): kept and judged as such, not the present
+                continue
             self._measured[sound.point] = sound
             self._imposed.pop(sound.point, None)
             admitted.append(sound)
