@@ -33,8 +33,8 @@ class LackState(msgspec.Struct):
     """The checkpoint.
 
     ended: "kind|subject" → when. faults: alarm key → subject of the fault it stands for. onsets: of those that the
-    gateway's rules found. ended_since: "kind|subject" → the beginning of the lack that ended last. doubted: beginnings
-    that were taken for history.
+    gateway's rules found. ended_since: "kind|subject" → the beginning of the lack that ended last. doubted:
+    beginnings that were taken for history.
     """
 
     present: list[Impairment]
