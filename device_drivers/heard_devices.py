@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from device_drivers.driver import DeviceFailed, DeviceRead, DriverEvent, LineDevice
-from device_drivers.payload_map import Verdict, _PointForm, follow
+from device_drivers.payload_map import PointForm, Verdict, follow
 from device_model.clock import Now
 from device_model.quantities import QUANTITIES
 from device_model.reading import Quality, Reading, Reason
@@ -23,7 +23,7 @@ from device_model.reading import Quality, Reading, Reason
 
 class _Heard(msgspec.Struct):
     entry: LineDevice
-    forms: tuple[_PointForm, ...]
+    forms: tuple[PointForm, ...]
     expire_us: int
     heard_us: int
     said: dict[str, Verdict]
@@ -39,7 +39,7 @@ class HeardDevices:
     def __init__(self, devices: Iterable[tuple[LineDevice, float]], now: Now) -> None:
         self._devices: dict[str, _Heard] = {}
         for entry, expire_s in devices:
-            forms = tuple(_PointForm(f"{entry.device.id}.{spec.id}", spec, spec.payload)
+            forms = tuple(PointForm(f"{entry.device.id}.{spec.id}", spec, spec.payload)
                           for spec in entry.profile.points if spec.payload is not None)
             self._devices[entry.device.id] = _Heard(
                 entry, forms, round(expire_s * 1e6), now.mono_us, {},
@@ -151,7 +151,7 @@ def _doubted(verdict: Verdict, doubt: tuple[Quality, Reason] | None) -> Verdict:
     return (None if doubt[0] is Quality.BAD else verdict[0], *doubt)
 
 
-def _reading(form: _PointForm, verdict: Verdict, source_us: int, now: Now) -> Reading:
+def _reading(form: PointForm, verdict: Verdict, source_us: int, now: Now) -> Reading:
     value, quality, reason = verdict
     unit = QUANTITIES[form.spec.quantity].canonical
     return Reading(form.name, value, unit, quality, reason, source_us, now.wall_us, now.mono_us, now.boot)

@@ -110,7 +110,7 @@ def check_profile(profile: DeviceProfile) -> tuple[str, ...]:
     return tuple(problems)
 
 
-class _PointForm:
+class PointForm:
     """One point's compiled way from a document to a verdict."""
 
     def __init__(self, name: str, spec: ProfilePoint, source: PayloadSource) -> None:
@@ -174,7 +174,7 @@ class PayloadMap:
 
     def __init__(self, devices: tuple[LineDevice, ...], now: Now) -> None:
         self._devices: dict[str, _DeviceState] = {}
-        self._topics: dict[str, list[tuple[str, tuple[_PointForm, ...]]]] = {}
+        self._topics: dict[str, list[tuple[str, tuple[PointForm, ...]]]] = {}
         self._availability: dict[str, list[str]] = {}
         self.ignored = 0  # messages that belong to no device here
         for entry in devices:
@@ -185,11 +185,11 @@ class PayloadMap:
         if traits is None:
             raise ValueError(f"{entry.profile.id} is no MQTT profile")
         device = entry.device
-        forms: dict[str, list[_PointForm]] = {}
+        forms: dict[str, list[PointForm]] = {}
         for spec in entry.profile.points:
             if spec.payload is not None:
                 topic = topic_of(entry, spec.payload.topic)
-                forms.setdefault(topic, []).append(_PointForm(f"{device.id}.{spec.id}", spec, spec.payload))
+                forms.setdefault(topic, []).append(PointForm(f"{device.id}.{spec.id}", spec, spec.payload))
         for topic, points in forms.items():
             self._topics.setdefault(topic, []).append((device.id, tuple(points)))
         if traits.availability_topic:
@@ -238,7 +238,7 @@ class PayloadMap:
             state.known = False
             events.append(DeviceFailed(state.entry.device.id, Reason.SILENT, detail, now))
 
-    def _measured(self, state: _DeviceState, forms: tuple[_PointForm, ...], payload: bytes, *, retained: bool,
+    def _measured(self, state: _DeviceState, forms: tuple[PointForm, ...], payload: bytes, *, retained: bool,
                   now: Now, events: list[DriverEvent]) -> None:
         if state.lost and retained:
             return  # a memory cannot bring a device back
@@ -325,7 +325,7 @@ class _Document:
         self._payload = payload
         self._parsed: object = _ABSENT
 
-    def find(self, form: _PointForm) -> object:
+    def find(self, form: PointForm) -> object:
         """What the point's path finds; _ABSENT where nothing stands there, _BROKEN where it does not parse."""
         if not form.path:
             if not self._payload or len(self._payload) > PAYLOAD_MAX:
@@ -348,7 +348,7 @@ class _Document:
                 self._parsed = _BROKEN
         return self._parsed
 
-    def time(self, form: _PointForm, now: Now) -> int:
+    def time(self, form: PointForm, now: Now) -> int:
         """The device's own time of the value, µs since 1970; the time of receipt where it has none or nonsense."""
         if not form.time_path:
             return now.wall_us
@@ -391,7 +391,7 @@ def _as_number(found: object) -> int | float | None:
     return None
 
 
-def _reading(form: _PointForm, verdict: Verdict, source_us: int, now: Now) -> Reading:
+def _reading(form: PointForm, verdict: Verdict, source_us: int, now: Now) -> Reading:
     value, quality, reason = verdict
     return Reading(form.name, value, form.quantity.canonical, quality, reason, source_us, now.wall_us, now.mono_us,
                    now.boot)
