@@ -44,8 +44,13 @@ class LinePoller:
 
     async def run(self) -> None:
         """Poll until cancelled. No misbehaviour of a device or line ends it."""
+        me = asyncio.current_task()
         try:
             while True:
+                # pymodbus waits by wait_for, which on Python 3.11 swallows a cancellation that meets a reply: on a
+                # busy line that is likely, and a poller that polls on would keep the gateway from stopping.
+                if me is not None and me.cancelling():
+                    raise asyncio.CancelledError
                 try:
                     await self._turn()
                 except Exception as problem:  # noqa: BLE001
