@@ -79,6 +79,10 @@ class LinkProxy:
                  asyncio.create_task(self._pump(far_reader, writer))]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # The end of the simulation. asyncio's stream server prints a traceback for a handler that ends
+            # cancelled; this is the outermost frame, so nobody waits for the cancellation.
+            pass
         finally:
             for pump in pumps:
                 pump.cancel()

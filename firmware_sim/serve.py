@@ -175,6 +175,8 @@ class _TcpLine:
                         await self._answer(request, writer)
         except (OSError, NotModbus) as error:
             _log.info("connection ended", line=self._line.id, why=type(error).__name__)
+        except asyncio.CancelledError:
+            pass  # the end of the simulation; asyncio's stream server would print a traceback (see proxy.py)
         finally:
             self._open.discard(writer)
             self._dead.discard(writer)
