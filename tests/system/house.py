@@ -94,7 +94,8 @@ class Program:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tocsin", *self._arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=self._environment, cwd=self.log.parent, preexec_fn=_die_with_parent)
+                env=self._environment, cwd=self.log.parent,
+                preexec_fn=_die_with_parent)  # noqa: PLW1509  one prctl call, no lock that a thread could hold
 
     @property
     def pid(self) -> int:
@@ -209,6 +210,7 @@ class House:
         def text(words: str) -> Json:
             return {"en": words, "zh": words}
 
+        keys = self.folder / "keys"
         # A building each: smoke on one floor is one fire, and each test wants a fire of its own.
         buildings = [{"id": f"b{flat}", "name": text(f"Building {flat}"), "floors": [{
             "id": "f1", "name": text("1st floor"),
@@ -223,8 +225,7 @@ class House:
                      "time_zone": "Asia/Shanghai"},
             "gateway": {"id": "gw-1", "journal_path": str(journal), "heartbeat_s": 10, "cloud": {
                 "host": "127.0.0.1", "port": self.mqtt,
-                **{f"{name}_file": str(self.folder / "keys" / f"{name}.pem") for name in ("ca", "certificate", "key")},
-            }},
+                **{f"{name}_file": str(keys / f"{name}.pem") for name in ("ca", "certificate", "key")}}},
             "lines": [{"id": "riser", "kind": "modbus_tcp", "host": "127.0.0.1", "port": self.line}],
             "buildings": buildings,
             "devices": devices,
@@ -299,7 +300,8 @@ class House:
         board = ""
         with contextlib.suppress(OSError, ValueError, AssertionError):
             board = json.dumps(self.board())[:2500]
-        return f"\n--- gateway\n{self.gateway.said()[-2500:]}\n--- cloud\n{self.cloud.said()[-2500:]}\n--- board\n{board}"
+        gateway, cloud = self.gateway.said()[-2500:], self.cloud.said()[-2500:]
+        return f"\n--- gateway\n{gateway}\n--- cloud\n{cloud}\n--- board\n{board}"
 
     def act(self, incident: str, action: str, request: str, who: str = OFFICER, why: str = "") -> Json:
         """A click; repeated, as the page does, until there is an answer."""

@@ -91,13 +91,16 @@ def told_from_memory(house: House, flat: str) -> None:
     until(lambda: house.lacks(NOT_JOURNALED), house.said)
 
 
-def whole_again(house: House, *flats: str) -> None:
-    """The impairment ends, nothing is doubled, the log tells each alarm once, no number of a stream is missing."""
+def whole_again(house: House, *flats: str, lives: int = 1) -> None:
+    """The impairment ends, nothing is doubled, no number of a stream is missing; each life of the gateway that could
+    not read its journal has told the alarm once."""
     until(lambda: house.gateway_heard() and not house.lacks(NOT_JOURNALED), house.said)
     for flat in flats:
         (incident,) = house.incidents_of(flat)
         assert len(incident["alarms"]) == 1, incident
-        assert [entry["what"] for entry in incident["log"]].count("raised") == 1, incident["log"]
+        assert [entry["what"] for entry in incident["log"]].count("raised") <= lives, incident["log"]
+        said = [(entry["at_us"], entry["what"], entry.get("detail")) for entry in incident["log"]]
+        assert len(said) == len(set(said)), said
     until(lambda: not [gap for gap in house.board()["gaps"] if not gap.get("closed_us")], house.said)
 
 
@@ -160,5 +163,6 @@ def test_a_disk_whose_fsync_hangs(quiet_house: House, tmp_path: Path) -> None:
     burn(house, "105")
     told_from_memory(house, "105")
     flag.unlink()
-    whole_again(house, "104", "105")
+    whole_again(house, "105")
+    whole_again(house, "104", lives=2)
     assert "Traceback" not in house.gateway.said()
