@@ -18,6 +18,7 @@ from device_model.reading import Reading
 READINGS_PER_MESSAGE = 5
 # Batches under way without an acknowledgement, as a gateway's telemetry lane would allow.
 WINDOW = 256
+RESEND_AFTER_S = 2.0  # the alarm lane's first repetition
 
 
 class Talker:
@@ -53,10 +54,16 @@ class Talker:
         await self._link.publish(self.address.up(Lane.TELEMETRY), self._batch(self._number))
 
     async def wait_for_room(self, window: int) -> None:
-        """Until fewer than `window` messages are unacknowledged."""
+        """Until fewer than `window` messages are unacknowledged; what stays unanswered is sent again, as a gateway's
+        outbox would: an ingest that was not listening yet has not stored it."""
         while self._number - self.acknowledged.count() >= window:
             self._changed.clear()
-            await asyncio.wait_for(self._changed.wait(), 60)
+            try:
+                await asyncio.wait_for(self._changed.wait(), RESEND_AFTER_S)
+            except TimeoutError:
+                for first, last in self.acknowledged.missing(1, self._number):
+                    for number in range(first, last + 1):
+                        await self._link.publish(self.address.up(Lane.TELEMETRY), self._batch(number))
 
     def _batch(self, number: int) -> bytes:
         at_us = time.time_ns() // 1000
