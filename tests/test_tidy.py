@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,11 @@ def test_the_lock_holds_versions_and_hashes_only() -> None:
     assert "://" not in text
     pinned = re.findall(r"^([a-z0-9-]+)(\[.*\])?==\S+", text, re.M)
     assert len(pinned) > 20 and text.count("--hash=sha256:") >= len(pinned)
+
+
+def test_import_linter_knows_every_pure_file() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    listed = next(c for c in contracts if c["name"].startswith("pure files"))["source_modules"]
+    pure = [name[:-3].replace("/", ".") for name in PURE if not name.endswith("__init__.py")]
+    assert sorted(listed) == sorted(pure), "put new pure files into the contract in pyproject.toml"
