@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
@@ -46,7 +47,7 @@ class _Peer:
         self.number, self.name, self.write = number, name, write
 
 
-class _Listener(Generic[_F]):
+class _Listener(ABC, Generic[_F]):
     """What all lines of this kind share. Subclasses say what a frame is and who judges it."""
 
     def __init__(self, line: Line, clock: Clock, emit: Emit) -> None:
@@ -59,29 +60,36 @@ class _Listener(Generic[_F]):
 
     # -- for subclasses ----------------------------------------------------------------------------------------
 
+    @abstractmethod
     def _feed(self, reader: object, received: bytes) -> tuple[_F, ...]:
-        raise NotImplementedError
+        """Frames that are whole now."""
 
+    @abstractmethod
     def _give_up(self, reader: object) -> tuple[_F, ...]:
-        raise NotImplementedError
+        """What can still be read after silence in the middle of a frame."""
 
+    @abstractmethod
     def _new_reader(self) -> object:
-        raise NotImplementedError
+        """A reader for one peer."""
 
+    @abstractmethod
     def _judge(self, peer: int, frame: _F, now: Now) -> tuple[Sequence[DriverEvent], Sequence[tuple[int, bytes]]]:
-        raise NotImplementedError
+        """What a frame means, and the answers to send."""
 
+    @abstractmethod
     def _time_passes(self, now: Now) -> tuple[Sequence[DriverEvent], Sequence[tuple[int, bytes]]]:
-        raise NotImplementedError
+        """Silence, retries and duties that are due."""
 
     def _gone(self, peer: int, now: Now) -> None:
         """A connection ended."""
 
+    @abstractmethod
     def _forget(self) -> None:
-        raise NotImplementedError
+        """All peers are gone."""
 
+    @abstractmethod
     def _down(self, detail: str, now: Now) -> Sequence[DriverEvent]:
-        raise NotImplementedError
+        """The line itself cannot be had."""
 
     # -- running -----------------------------------------------------------------------------------------------
 
