@@ -217,14 +217,30 @@ def run_role(settings: CloudSettings, role: str, arguments: list[str]) -> None:
     """Run one role, or all, until SIGTERM or SIGINT. arguments: how to start a role in a process of its own."""
     job = supervise(arguments) if role == "all" else RUN[role](settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_until_signal(job))
+        runner.run(_until_signal(job, leave_after_s=None if role == "all" else STOP_WITHIN_S))
 
 
-async def _until_signal(job: Awaitable[None]) -> None:
+async def _until_signal(job: Awaitable[None], leave_after_s: float | None = None) -> None:
+    """Run until told to stop. leave_after_s: a job that has not ended so long after is left where it is.
+
+    A cancellation can be swallowed (asyncio.wait_for of Python 3.11, when the broker dies in the same moment): a
+    role whose supervisor was killed would live on beside its successor. All that counts is durable before it is
+    answered, so leaving is a crash like any other.
+    """
     task = asyncio.ensure_future(job)
     loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        _log.error("did not end when told to; leaving", within_s=leave_after_s)
+        os._exit(1)
+
+    def stop() -> None:
+        task.cancel()
+        if leave_after_s is not None:
+            loop.call_later(leave_after_s, leave)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, stop)
     try:
         await task
     except asyncio.CancelledError:

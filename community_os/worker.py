@@ -47,6 +47,7 @@ PUTS_AT_ONCE = 32
 OUTGOING_MAX = 1000  # commands are repeated and nudges are only hints: the oldest go first
 TICK_S = 1.0  # shown time: timers of people and gateways live in it
 RETRY_S = (0.1, 0.5, 2.0, 5.0)
+CANCEL_AGAIN_S = 1.0
 
 _log = structlog.get_logger("tocsin.worker")
 
@@ -151,8 +152,11 @@ class PartitionWorker:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
+            # Again and again: asyncio.wait_for of Python 3.11, which the NATS client uses, may swallow one.
+            while pending := [task for task in tasks if not task.done()]:
+                for task in pending:
+                    task.cancel()
+                await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
             await asyncio.gather(*tasks, return_exceptions=True)
 
     # --- taking over --------------------------------------------------------------------------------------
