@@ -69,6 +69,7 @@ TEXTS: dict[str, Text] = {
     "role.brigade": Text("brigade", "消防队"),
     "role.monitoring_centre": Text("monitoring centre", "监控中心"),
     "timeline": Text("Timeline", "处置记录"),
+    "acknowledged": Text("Acknowledged", "接警"),
     "acknowledged.by": Text("Acknowledged by {who}", "{who} 已接警"),
     "gateway.knows": Text("the gateway knows", "网关已获知"),
     "gateway.waiting": Text("on its way to the gateway", "正在通知网关"),

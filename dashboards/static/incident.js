@@ -54,7 +54,7 @@ function facts(view, { say, name, place }) {
   add(say("address"), name(view.address));
   add(say("access"), name(view.access_note));
   if (view.acknowledged_by) {
-    add(say("action.acknowledge"), `${say("acknowledged.by", { who: view.acknowledged_by })}, ${clockTime(view.acknowledged_us)} — `
+    add(say("acknowledged"), `${say("acknowledged.by", { who: view.acknowledged_by })}, ${clockTime(view.acknowledged_us)} — `
       + say(view.gateway_told_us ? "gateway.knows" : "gateway.waiting"));
   }
   return list;
