@@ -5,6 +5,7 @@ Pure: a register is a value, changed by events, keyed so that the same lack is o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -49,6 +50,11 @@ class ImpairmentChange(msgspec.Struct, frozen=True, omit_defaults=True):
 
     impairment: Impairment
     ended_us: int = 0
+
+
+def real_changes(changes: Iterable[ImpairmentChange | None]) -> tuple[ImpairmentChange, ...]:
+    """Those that changed something: the register answers None where a lack already stood, or did not."""
+    return tuple(change for change in changes if change is not None)
 
 
 class ImpairmentRegister:

@@ -11,12 +11,12 @@ the start is neither alive nor lost until the limit of its points is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from device_model.clock import Now
-from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister
+from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister, real_changes
 from device_model.inventory import Inventory
 from device_model.reading import Reading, Reason
 from edge_agent.image import ProcessImage
@@ -73,12 +73,12 @@ class DeviceHealth:
             elif reading.reason is not Reason.NOT_YET_READ:
                 changes.append(self._register.end(ImpairmentKind.SILENT, reading.point, at.wall_us))
         if not _proves_life(readings, fresh):
-            return HealthStep(changes=_real(changes))
+            return HealthStep(changes=real_changes(changes))
         self._heard.add(device)
         back = self._lost.pop(device, None) is not None
         if back:
             changes.append(self._register.end(ImpairmentKind.SILENT, device, at.wall_us))
-        return HealthStep(changes=_real(changes), back=(device,) if back else ())
+        return HealthStep(changes=real_changes(changes), back=(device,) if back else ())
 
     def failed(self, device: str, reason: Reason, detail: str, at: Now) -> HealthStep:
         """The driver gave the device up for now: all its points become bad, once."""
@@ -91,13 +91,13 @@ class DeviceHealth:
         change = self._register.begin(Impairment(
             ImpairmentKind.SILENT, device, at.wall_us, self._inventory.devices[device].zone,
             why=f"{reason.value}: {detail}" if detail else reason.value))
-        return HealthStep(readings, _real([change]), (device,) if first else ())
+        return HealthStep(readings, real_changes([change]), (device,) if first else ())
 
     def line(self, line: str, up: bool, detail: str, at: Now) -> HealthStep:
         """A line or broker went or came. Devices come back one by one, as each is heard."""
         if up:
             self._lines_down.discard(line)
-            return HealthStep(changes=_real([self._register.end(ImpairmentKind.LINE_DOWN, line, at.wall_us)]))
+            return HealthStep(changes=real_changes([self._register.end(ImpairmentKind.LINE_DOWN, line, at.wall_us)]))
         self._lines_down.add(line)
         changes = [self._register.begin(Impairment(ImpairmentKind.LINE_DOWN, line, at.wall_us, why=detail))]
         readings: list[Reading] = []
@@ -108,7 +108,7 @@ class DeviceHealth:
                 readings += step.readings
                 changes += step.changes
                 lost += step.lost
-        return HealthStep(tuple(readings), _real(changes), tuple(lost))
+        return HealthStep(tuple(readings), real_changes(changes), tuple(lost))
 
     def check(self, now: Now) -> HealthStep:
         """Find what was not proven fresh within its limit: whole devices, or single points of live ones."""
@@ -130,7 +130,7 @@ class DeviceHealth:
             else:
                 readings += self._image.impose(points, Reason.SILENT, now)
                 changes += [self._register.begin(self._silent_point(point, now)) for point in points]
-        return HealthStep(tuple(readings), _real(changes), tuple(lost))
+        return HealthStep(tuple(readings), real_changes(changes), tuple(lost))
 
     def _all_quiet(self, device: str, points: list[str]) -> bool:
         return all(point in points or self._image.is_silent(point) for point in self._points[device])
@@ -160,7 +160,3 @@ def _proves_life(readings: Sequence[Reading], fresh: Sequence[str]) -> bool:
     a broker remembers does not, and that a point fell silent does not."""
     return bool(fresh) or not readings or any(
         reading.reason not in (Reason.SILENT, Reason.NOT_YET_READ) for reading in readings)
-
-
-def _real(changes: Iterable[ImpairmentChange | None]) -> tuple[ImpairmentChange, ...]:
-    return tuple(change for change in changes if change is not None)

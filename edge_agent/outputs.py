@@ -19,7 +19,7 @@ import msgspec
 from device_model.alarm import AlarmState, AlarmTransition, Hazard
 from device_model.clock import SECOND_US, Now
 from device_model.errors import LawRefusal
-from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister
+from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister, real_changes
 from device_model.inventory import Inventory
 from device_model.messages import OutputRecord
 from device_model.reading import Quality
@@ -181,7 +181,7 @@ class OutputBook:
                 changes.append(self._impair(name, "no independent proof input: nobody knows whether it acted", now))
             elif not on:
                 changes.append(self._register.end(ImpairmentKind.OUTPUT_UNPROVED, name, now.wall_us))
-        return OutputStep((self._drive(name, now),), (record,), _real(changes))
+        return OutputStep((self._drive(name, now),), (record,), real_changes(changes))
 
     def _drive(self, name: str, now: Now) -> Drive:
         output, memory, timers = self._outputs[name], self._memory[name], self._timers[name]
@@ -206,9 +206,9 @@ class OutputBook:
             return OutputStep()
         # The failure was a write that failed; it is taken now, so that it is unproved again, not failed.
         memory.proof = "unproved"
-        ended = None if not_audible(self._outputs[name]) and on else self._register.end(
+        ended = None if self._outputs[name].purpose not in AUDIBLE and on else self._register.end(
             ImpairmentKind.OUTPUT_UNPROVED, name, now.wall_us)
-        return OutputStep((), (OutputRecord(name, on, memory.cause, now.wall_us),), _real([ended]))
+        return OutputStep((), (OutputRecord(name, on, memory.cause, now.wall_us),), real_changes([ended]))
 
     def write_failed(self, name: str, on: bool, detail: str, now: Now) -> OutputStep:
         """The device did not take it: tried again each second for as long as it is wanted; said once."""
@@ -265,7 +265,7 @@ class OutputBook:
             memory.proof = "proved"
             ended = self._register.end(ImpairmentKind.OUTPUT_UNPROVED, name, now.wall_us)
             return OutputStep((), (OutputRecord(name, memory.on, memory.cause, now.wall_us, "proved"),),
-                              _real([ended]))
+                              real_changes([ended]))
         if memory.proof == "proved":
             return OutputStep() if not known else self._fail(name, f"{proof} no longer agrees", now)
         if timers.proof_due is not None and timers.proof_due <= now.mono_us:
@@ -279,7 +279,7 @@ class OutputBook:
             return OutputStep()
         memory.proof = "failed"
         return OutputStep((), (OutputRecord(name, memory.on, memory.cause, now.wall_us, "failed"),),
-                          _real([self._impair(name, why, now)]))
+                          real_changes([self._impair(name, why, now)]))
 
     def _impair(self, name: str, why: str, now: Now) -> ImpairmentChange | None:
         output = self._outputs[name]
@@ -364,11 +364,6 @@ class OutputBook:
         memory.silenced = [pair for pair in memory.silenced if pair in wanted]
 
 
-def not_audible(output: Output) -> bool:
-    """Whether it is a trip rather than a sounder or strobe."""
-    return output.purpose not in AUDIBLE
-
-
 def _demands(output: Output, transition: AlarmTransition) -> bool:
     if transition.test or transition.drill or transition.late or transition.hazard is Hazard.PROOF:
         return False
@@ -380,7 +375,3 @@ def _joined(steps: Iterable[OutputStep]) -> OutputStep:
     parts = list(steps)
     return OutputStep(tuple(d for s in parts for d in s.drives), tuple(r for s in parts for r in s.records),
                       tuple(c for s in parts for c in s.changes))
-
-
-def _real(changes: Iterable[ImpairmentChange | None]) -> tuple[ImpairmentChange, ...]:
-    return tuple(change for change in changes if change is not None)
