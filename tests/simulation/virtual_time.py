@@ -64,12 +64,30 @@ class _StableTimer(asyncio.TimerHandle):
         return NotImplemented
 
 
+class _NumberedTask(asyncio.Task[Any]):
+    """A task whose hash is its number: asyncio keeps tasks in sets (groups, all_tasks) and cancels them in the sets'
+    order, which would else be that of memory addresses, another one in each process."""
+
+    def __init__(self, coroutine: Any, number: int, **options: Any) -> None:
+        self._number = number
+        super().__init__(coroutine, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Runs coroutines in virtual time. `time()` starts at 0 and is in seconds, exact to the microsecond."""
 
     def __init__(self) -> None:
         super().__init__(_NoSelector())
         self._virtual_us = 0
+        numbers = itertools.count(1)
+        self.set_task_factory(
+            lambda loop, coroutine, **options: _NumberedTask(coroutine, next(numbers), loop=loop, **options))
 
     def time(self) -> float:
         return self._virtual_us / 1e6
@@ -157,7 +175,7 @@ def run_virtual(main: Coroutine[Any, Any, T], loop: VirtualLoop | None = None) -
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(main)
     finally:
-        left = asyncio.all_tasks(loop)
+        left = sorted(asyncio.all_tasks(loop), key=hash)  # weak sets of one size may still differ in order
         for task in left:
             task.cancel()
         if left:
