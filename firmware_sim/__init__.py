@@ -7,7 +7,8 @@ from firmware_sim.mqtt_device import MqttDevice, Publish
 from firmware_sim.noise import Noise
 from firmware_sim.physics import SensorTraits
 from firmware_sim.recording import Recording, parse_recording
-from firmware_sim.scenario import Scenario, parse_scenario
+from firmware_sim.scenario import Scenario
+from firmware_sim.scenario_file import parse_scenario
 from firmware_sim.world import STEP_S, SimWorld, Truth
 
 __all__ = [

@@ -17,7 +17,8 @@ from device_model.profile import DeviceProfile
 from device_model.system_clock import clock_from_environment
 from firmware_sim.proxy import LinkProxy
 from firmware_sim.recording import Recording, parse_recording
-from firmware_sim.scenario import Cut, CutKind, Proxy, Scenario, parse_scenario
+from firmware_sim.scenario import Cut, CutKind, Proxy, Scenario
+from firmware_sim.scenario_file import parse_scenario
 from firmware_sim.serve import SimRuntime
 from firmware_sim.world import SimWorld
 

@@ -32,7 +32,7 @@ from firmware_sim.modbus_device import Framing, NotModbus, Request, RtuFrames, T
 from firmware_sim.mqtt_device import MqttDevice, Publish
 from firmware_sim.pace import LinePace
 from firmware_sim.proxy import LinkProxy
-from firmware_sim.scenario import LineKind, SimLine, broker_address
+from firmware_sim.scenario_lines import LineKind, SimLine, broker_address
 from firmware_sim.world import STEP_S, SimWorld, Truth
 
 # A device server bears a handful of masters.

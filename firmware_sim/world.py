@@ -25,7 +25,8 @@ from firmware_sim.modbus_device import Framing, ModbusUnits, Request
 from firmware_sim.mqtt_device import MqttDevice, Publish
 from firmware_sim.physics import DEFAULT_TRAITS, NO_LAG, SensorTraits
 from firmware_sim.recording import Recording
-from firmware_sim.scenario import Cut, Feed, LineKind, Replay, Scenario
+from firmware_sim.scenario import Cut, Feed, Replay, Scenario
+from firmware_sim.scenario_lines import LineKind
 
 STEP_S = 0.25
 _HOUR_S = 3600.0

@@ -1,15 +1,28 @@
 """`make golden`: writes anew what is generated from the code. Golden frames are never generated.
 
     device_model/schemas/profile.schema.json    the editor's schema for profile files
+    pyproject.toml                              the list of pure files in the contract of import-linter
 """
 
 from __future__ import annotations
 
+import re
+import textwrap
 from pathlib import Path
 
 from device_model.profile_schema import schema_text
+from tests.test_tidy import PURE
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def with_pure_files(project: str) -> str:
+    """pyproject.toml with the modules of all pure files in the contract that forbids them I/O."""
+    modules = sorted(name[:-3].replace("/", ".") for name in PURE if not name.endswith("__init__.py"))
+    listed = textwrap.fill(", ".join(f'"{module}"' for module in modules) + ",", 116,
+                           initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    return re.sub(r"(?s)(pure files never.*?source_modules = \[\n).*?(\n\]\n)", lambda m: m[1] + listed + m[2], project,
+                  count=1)
 
 
 def main() -> None:
@@ -17,6 +30,9 @@ def main() -> None:
     schema = ROOT / "device_model" / "schemas" / "profile.schema.json"
     schema.write_text(schema_text(), encoding="utf-8")
     print(schema.relative_to(ROOT))
+    project = ROOT / "pyproject.toml"
+    project.write_text(with_pure_files(project.read_text(encoding="utf-8")), encoding="utf-8")
+    print(project.relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from device_model.ports import LineExchange, LineRequest
 from device_model.site import Line, LineKind
 from device_model.system_clock import SystemClock
 from firmware_sim.device import VirtualDevice
-from firmware_sim.scenario import parse_scenario
+from firmware_sim.scenario_file import parse_scenario
 from firmware_sim.serve import SimRuntime
 from firmware_sim.world import SimWorld
 from tests.simulation.models.line_model import FieldBus, LineFault

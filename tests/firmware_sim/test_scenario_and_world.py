@@ -13,7 +13,8 @@ from device_model.errors import ConfigError
 from firmware_sim.commands import read_recording
 from firmware_sim.modbus_device import Framing, Request
 from firmware_sim.recording import Recording, parse_recording
-from firmware_sim.scenario import broker_address, parse_scenario
+from firmware_sim.scenario_file import parse_scenario
+from firmware_sim.scenario_lines import broker_address
 from firmware_sim.world import SimWorld, Truth
 from tests.firmware_sim.sim_fixtures import PROFILES
 

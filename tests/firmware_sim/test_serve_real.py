@@ -19,7 +19,8 @@ from device_model.profile import READ_FUNCTION
 from device_model.system_clock import SystemClock, new_time_scale
 from firmware_sim.commands import read_recording
 from firmware_sim.modbus_device import Framing, frame
-from firmware_sim.scenario import Scenario, parse_scenario
+from firmware_sim.scenario import Scenario
+from firmware_sim.scenario_file import parse_scenario
 from firmware_sim.serve import SimRuntime
 from firmware_sim.world import SimWorld
 from tests.firmware_sim.sim_fixtures import PROFILES

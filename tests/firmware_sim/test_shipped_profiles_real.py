@@ -16,7 +16,8 @@ from device_model.profile import REGISTER_COUNT, DeviceProfile, ProfilePoint, Re
 from device_model.profile import WordOrder as Order
 from device_model.quantities import QUANTITIES
 from firmware_sim.noise import Noise
-from firmware_sim.scenario import LineKind, Scenario, SimDevice, SimLine
+from firmware_sim.scenario import Scenario, SimDevice
+from firmware_sim.scenario_lines import LineKind, SimLine
 from firmware_sim.serve import SimRuntime
 from firmware_sim.world import SimWorld
 from tests.firmware_sim.test_serve_real import mbpoll_values, output, running

@@ -32,7 +32,7 @@ from device_model.messages import GatewayAddress
 from device_model.reading import Value
 from device_model.site import Tenancy
 from device_model.system_clock import SCALE_VARIABLE, SystemClock, new_time_scale
-from firmware_sim.scenario import parse_scenario
+from firmware_sim.scenario_file import parse_scenario
 from firmware_sim.serve import SimRuntime
 from firmware_sim.world import SimWorld
 
