@@ -1,4 +1,4 @@
-"""Scenario: lines, devices, world, faults and what must come of it. scenario_file.py reads it; README.md shows how."""
+"""Scenario: lines, devices, world, faults and what must come of it. scenario_file.py reads it, README.md shows it."""
 
 from __future__ import annotations
 

@@ -170,4 +170,4 @@ def test_import_linter_knows_every_pure_file() -> None:
     contracts = project["tool"]["importlinter"]["contracts"]
     listed = next(c for c in contracts if c["name"].startswith("pure files"))["source_modules"]
     pure = [name[:-3].replace("/", ".") for name in PURE if not name.endswith("__init__.py")]
-    assert sorted(listed) == sorted(pure), "run `make golden`: it lists new pure files in the contract in pyproject.toml"
+    assert sorted(listed) == sorted(pure), "run `make golden`: it lists new pure files in pyproject.toml"

@@ -21,8 +21,8 @@ def with_pure_files(project: str) -> str:
     modules = sorted(name[:-3].replace("/", ".") for name in PURE if not name.endswith("__init__.py"))
     listed = textwrap.fill(", ".join(f'"{module}"' for module in modules) + ",", 116,
                            initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
-    return re.sub(r"(?s)(pure files never.*?source_modules = \[\n).*?(\n\]\n)", lambda m: m[1] + listed + m[2], project,
-                  count=1)
+    contract = re.compile(r"(pure files never.*?source_modules = \[\n).*?(\n\]\n)", re.S)
+    return contract.sub(lambda found: found[1] + listed + found[2], project, count=1)
 
 
 def main() -> None:
