@@ -43,6 +43,7 @@ class DeviceClass(StrEnum):
     UPS = "ups"
     IO_MODULE = "io_module"
     VALVE = "valve"
+    PUMP = "pump"  # a pump, fan or drive and its controller: watched, never driven
     SOUNDER = "sounder"
     DOOR = "door"
     CAMERA = "camera"

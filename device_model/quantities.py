@@ -70,6 +70,8 @@ _ALL = (
     # dB/m and optical density differ by a factor of ten (1 OD/m = 10 dB/m; thresholds.md section 1).
     _number("obscuration", "smoke obscuration", "烟雾减光率", Unit("dB/m"), Unit("1/m", 10.0)),
     _number("temperature", "temperature", "温度", *_CELSIUS),
+    # The raw output of a detector or sensor element, in the maker's own scale: only its change has a meaning.
+    _number("detector_signal", "raw detector signal", "探测器原始信号", _ONE),
     # gas
     _number("combustible_gas", "combustible gas", "可燃气体", Unit("%[LEL]")),
     _number("gas_volume_fraction", "gas volume fraction", "气体体积分数", Unit("%"), Unit("[ppm]", 1e-4)),
@@ -117,6 +119,7 @@ _ALL = (
     _number("charge", "electric charge", "电量", Unit("A.h")),
     _number("state_of_charge", "state of charge", "荷电状态", _PERCENT),
     _number("load", "load", "负载率", _PERCENT),
+    _number("vibration", "vibration", "振动", Unit("m/s2"), Unit("[g]", 9.80665)),
     _number("resistance", "resistance", "电阻", Unit("Ohm"), Unit("kOhm", 1e3)),
     # condition of the device and its surroundings
     _flag("fault", "device fault", "设备故障"),
