@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
     "device_model", "wire_codecs", "device_drivers", "rules_engine", "cloud_bridge", "edge_agent",
-    "community_os", "firmware_sim", "provisioning", "dashboards",
+    "community_os", "firmware_sim", "provisioning", "dashboards", "trial",
 )
 
 # The few files that touch the outside world. Everything else is values in, values out, `now` passed in.
@@ -34,6 +34,7 @@ IO_FILES = {
     "firmware_sim/serve.py", "firmware_sim/proxy.py", "firmware_sim/commands.py",
     "provisioning/authority.py", "provisioning/commands.py",
     "dashboards/server.py",
+    "trial/virtual_time.py", "trial/link_model.py", "trial/store_model.py",
 }
 IO_FOLDERS = ("community_os/migrations/",)
 IO_MODULES = {

@@ -31,9 +31,9 @@ from device_model.messages import (
 )
 from device_model.reading import Reading
 from device_model.site import Tenancy
-from tests.simulation.models.link_model import BrokerModel
-from tests.simulation.models.store_model import DiskMode, DiskModel, StoreModel
-from tests.simulation.virtual_time import VirtualClock, VirtualLoop, run_virtual
+from trial.link_model import BrokerModel
+from trial.store_model import DiskMode, DiskModel, StoreModel
+from trial.virtual_time import VirtualClock, VirtualLoop, run_virtual
 
 ADDRESS = GatewayAddress(Tenancy("c", "d", "s", "site"), "gw")
 

@@ -32,7 +32,7 @@ from device_model.messages import (
 from device_model.ports import Message, StaleRevision
 from device_model.ranges import RangeSet
 from tests.simulation.models.stream_model import StreamFault, StreamModel
-from tests.simulation.virtual_time import VirtualClock, VirtualLoop, run_virtual
+from trial.virtual_time import VirtualClock, VirtualLoop, run_virtual
 
 WALL_US = 1_700_000_000_000_000
 ONE = GatewayAddress.of_common_name("hz.yh.cq.riverside.gw-1")

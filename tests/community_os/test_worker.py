@@ -24,7 +24,7 @@ from device_model.site import Tenancy
 from tests.community_os.site_messages import PATH, act, heartbeat, reading, setup, up
 from tests.rules_engine.incident_house import INVENTORY, T0, T, step
 from tests.simulation.models.stream_model import StreamFault, StreamModel
-from tests.simulation.virtual_time import VirtualClock, VirtualLoop, run_virtual
+from trial.virtual_time import VirtualClock, VirtualLoop, run_virtual
 
 PART = partition_of(T)
 OTHER = next(t for n in range(99) if partition_of(t := Tenancy("hz", "yh", "cq", f"mill-{n}")) == PART)

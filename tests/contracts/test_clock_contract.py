@@ -9,7 +9,7 @@ import pytest
 
 from device_model.clock import Clock, TimeScale
 from device_model.system_clock import SystemClock
-from tests.simulation.virtual_time import VirtualClock, VirtualLoop, run_virtual
+from trial.virtual_time import VirtualClock, VirtualLoop, run_virtual
 
 WALL_US = 1_780_000_000_000_000
 Make = Callable[[], Clock]

@@ -18,7 +18,7 @@ from cloud_bridge.mqtt_link import GmqttLink
 from device_model.errors import PeerSilent
 from device_model.ports import Message, MessageLink
 from device_model.system_clock import SystemClock
-from tests.simulation.models.link_model import BrokerModel
+from trial.link_model import BrokerModel
 
 SOON_S = 15.0
 

@@ -14,7 +14,7 @@ from device_model.messages import HeartbeatRecord, Lane, Record
 from device_model.ports import JournalState, Store
 from device_model.system_clock import SystemClock
 from edge_agent.journal import SqliteJournal
-from tests.simulation.models.store_model import DiskMode, DiskModel, StoreModel
+from trial.store_model import DiskMode, DiskModel, StoreModel
 
 # What the real journal's file may grow to in this suite; a commit of FULL_BYTES cannot fit.
 QUOTA_BYTES = 256 * 1024

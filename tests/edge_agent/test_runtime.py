@@ -28,9 +28,9 @@ from device_model.ports import LineReply
 from edge_agent.runtime import GatewayRuntime
 from rules_engine import RuleSet, parse_pack
 from rules_engine.packs import shipped_packs
-from tests.simulation.models.link_model import BrokerModel
-from tests.simulation.models.store_model import DiskMode, DiskModel, StoreModel
-from tests.simulation.virtual_time import VirtualClock, VirtualLoop, run_virtual
+from trial.link_model import BrokerModel
+from trial.store_model import DiskMode, DiskModel, StoreModel
+from trial.virtual_time import VirtualClock, VirtualLoop, run_virtual
 
 SLOW_PACK = """
 pack: slow

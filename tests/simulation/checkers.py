@@ -21,8 +21,8 @@ from device_model.impairment import ImpairmentKind
 from device_model.messages import Lane, decode_record
 from device_model.read_models import IncidentView
 from tests.simulation.estate import DETECTORS, HEARTBEAT_S
-from tests.simulation.models.link_model import QUEUE_MAX
 from tests.simulation.witness import SECOND, Stimulus
+from trial.link_model import QUEUE_MAX
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

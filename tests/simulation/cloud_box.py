@@ -28,11 +28,11 @@ from device_model.read_models import GatewayView, IncidentAction
 from device_model.site import Tenancy
 from tests.simulation.estate import estate
 from tests.simulation.gateway_box import WORLD_WALL_US
-from tests.simulation.models.link_model import BrokerModel, LinkModel
 from tests.simulation.models.stream_model import GOOD, StreamFault, StreamModel
 from tests.simulation.trace import Trace
-from tests.simulation.virtual_time import VirtualClock, VirtualLoop
 from tests.simulation.witness import Witness
+from trial.link_model import BrokerModel, LinkModel
+from trial.virtual_time import VirtualClock, VirtualLoop
 
 T = TypeVar("T")
 PARTITIONS = 2

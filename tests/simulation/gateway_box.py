@@ -22,11 +22,11 @@ from firmware_sim.device import VirtualDevice
 from firmware_sim.mqtt_device import MqttDevice
 from tests.simulation.estate import FIELD, PLANT, RADIO, estate
 from tests.simulation.models.line_model import FieldBus, LineModel
-from tests.simulation.models.link_model import BrokerModel, LinkModel
-from tests.simulation.models.store_model import DiskMode, DiskModel, StoreModel
 from tests.simulation.trace import Trace
-from tests.simulation.virtual_time import VirtualClock, VirtualLoop
 from tests.simulation.witness import Life, Witness
+from trial.link_model import BrokerModel, LinkModel
+from trial.store_model import DiskMode, DiskModel, StoreModel
+from trial.virtual_time import VirtualClock, VirtualLoop
 
 WORLD_WALL_US = 1_780_000_000_000_000  # 2026-05-28 20:26:40 UTC at the start of every run
 ZONE = timezone(timedelta(hours=8))

@@ -27,10 +27,10 @@ from tests.simulation import checkers
 from tests.simulation.cloud_box import ProcessHandle
 from tests.simulation.gateway_box import GatewayBox
 from tests.simulation.models.line_model import LineModel
-from tests.simulation.models.link_model import LinkModel
-from tests.simulation.models.store_model import DiskModel, StoreModel
 from tests.simulation.schedule import Event, Fire, Plan
 from tests.simulation.world import Verdict, World, run_seed
+from trial.link_model import LinkModel
+from trial.store_model import DiskModel, StoreModel
 
 SMOKE_1, SMOKE_2, GAS = 0, 1, 3
 FOREVER = 1000.0

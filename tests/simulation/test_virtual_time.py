@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.simulation.virtual_time import Deadlock, VirtualClock, VirtualLoop, run_virtual
+from trial.virtual_time import Deadlock, VirtualClock, VirtualLoop, run_virtual
 
 
 def test_an_hour_passes_at_once_and_exactly() -> None:

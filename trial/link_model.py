@@ -206,9 +206,9 @@ class LinkModel:
 def matches(topic_filter: str, topic: str) -> bool:
     """MQTT topic filters with + and #."""
     wanted, parts = topic_filter.split("/"), topic.split("/")
-    for index, token in enumerate(wanted):
-        if token == "#":
+    for index, wish in enumerate(wanted):
+        if wish == "#":
             return True
-        if index >= len(parts) or token not in ("+", parts[index]):
+        if index >= len(parts) or wish not in ("+", parts[index]):
             return False
     return len(wanted) == len(parts)

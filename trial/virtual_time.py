@@ -60,7 +60,7 @@ class _StableTimer(asyncio.TimerHandle):
 
     def __lt__(self, other: object) -> bool:
         if isinstance(other, _StableTimer):
-            return (self._when, self.number) < (other._when, other.number)
+            return (self.when(), self.number) < (other.when(), other.number)
         return NotImplemented
 
 
@@ -97,7 +97,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual microseconds since the start."""
         return self._virtual_us
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+    def call_at(  # type: ignore[override]  # the stub's type variables say no more than Any here
+        self, when: float, callback: Any, *args: Any, context: Any = None,
+    ) -> asyncio.TimerHandle:
         timer = _StableTimer(round(when * 1e6) / 1e6, callback, args, self, context)
         heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]  # BaseEventLoop's own heap
         timer._scheduled = True  # type: ignore[attr-defined]
@@ -107,7 +109,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         scheduled, ready = self._scheduled, self._ready  # type: ignore[attr-defined]
         while scheduled and scheduled[0]._cancelled:
             heapq.heappop(scheduled)._scheduled = False
-            self._timer_cancelled_count = max(0, self._timer_cancelled_count - 1)
+            cancelled = self._timer_cancelled_count  # type: ignore[has-type]  # BaseEventLoop's own count
+            self._timer_cancelled_count = max(0, cancelled - 1)
         if not ready:
             if not scheduled:
                 if self._stopping:  # type: ignore[attr-defined]
@@ -124,7 +127,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             if not handle._cancelled:
                 handle._run()
 
-    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+    def call_soon_threadsafe(  # type: ignore[override]  # as call_at
+        self, callback: Any, *args: Any, context: Any = None,
+    ) -> asyncio.Handle:
         """There is one thread; asyncio itself asks this way when a generator is collected unclosed."""
         if threading.get_ident() != self._thread_id:  # type: ignore[attr-defined]
             raise RuntimeError("a thread tried to wake the virtual loop: threads have no place in the simulation")
@@ -141,7 +146,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _write_to_self(self) -> None:
         raise RuntimeError("a thread tried to wake the virtual loop: threads have no place in the simulation")
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]  # as call_at
         raise RuntimeError("threads have no place in the simulation; put the blocking thing behind a port")
 
 
