@@ -10,6 +10,7 @@ is taken with `take_changes()`: these are the true stimuli that a test of the wh
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from math import isfinite
 
@@ -77,6 +78,8 @@ class VirtualDevice:
         self.latching = _has_reset(profile) if latching is None else latching
         self.on = True
         self.testing = False
+        self.pressed: deque[str] = deque(maxlen=16)  # the last buttons, for devices that report being operated
+        self.presses = 0
         self.shown: dict[str, Value | None] = {}
         self.image = RegisterImage(holes_readable=profile.modbus.read_holes if profile.modbus else True)
         self._seed = seed
@@ -147,15 +150,18 @@ class VirtualDevice:
         return sensor is not None and sensor.alarm
 
     def press(self, button: str) -> None:
-        """A person at the device: "test", "silence" or "reset". Raises ValueError for another word."""
+        """A person at the device: "test", "silence", "reset", or "answer" (a duty check of the monitoring centre).
+        Raises ValueError for another word."""
         if button == "test":
             self._test_until_s = self._time_s + SELF_TEST_S
         elif button == "silence":
             self._hush_until_s = self._time_s + HUSH_S
         elif button == "reset":
             self._reset()
-        else:
-            raise ValueError(f"no button {button!r}; there are test, silence, reset")
+        elif button != "answer":
+            raise ValueError(f"no button {button!r}; there are test, silence, reset, answer")
+        self.pressed.append(button)
+        self.presses += 1
         self.advance(0.0)
 
     # ---- faults of the device -------------------------------------------------------------------------

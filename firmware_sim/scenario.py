@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -10,18 +11,19 @@ from firmware_sim.expectations import Expectations
 from firmware_sim.faults import Fault
 from firmware_sim.scenario_lines import SimLine
 
-BUTTONS = ("test", "silence", "reset")
+BUTTONS = ("test", "silence", "reset", "answer")
 
 
 class SimDevice(msgspec.Struct, frozen=True):
     """One device: profile id, line id, Modbus unit or MQTT address; first values by point (profile's units).
 
-    latching None: as the model suggests. cold: starts with its warm-up.
+    latching None: as the model suggests. cold: starts with its warm-up. profile and line may be left out where the
+    scenario names a site that has the device.
     """
 
     id: str
-    profile: str
-    line: str
+    profile: str = ""
+    line: str = ""
     unit: int = 1
     address: str = ""
     start: dict[str, bool | int | float | str] = {}
@@ -62,6 +64,22 @@ class Event(msgspec.Struct, frozen=True):
     fire: str = ""
 
 
+class Deed(msgspec.Struct, frozen=True):
+    """Something that a person does at the gateway or in the community OS; a verdict's run plays it (trial/).
+
+    does: what a person may do to an incident (acknowledge, confirm, resolve, false_alarm, close; `target` a hazard,
+        "" all open ones), reset (on site; alarms of the rule `target`, "" all), silence (an output, "" all),
+        test, isolate, restore (a device). minutes: how long a test or isolation lasts.
+    """
+
+    at_s: float
+    does: str
+    target: str = ""
+    who: str = "Li Na"
+    why: str = "as the scenario says"
+    minutes: float = 10.0
+
+
 class Proxy(msgspec.Struct, frozen=True):
     """A TCP link that can be cut: listens on `listen`, passes on to `to`, both host:port."""
 
@@ -94,8 +112,8 @@ class Scenario(msgspec.Struct, frozen=True):
     """A whole scenario; all times in shown seconds since its beginning."""
 
     scenario: str
-    lines: tuple[SimLine, ...]
-    devices: tuple[SimDevice, ...]
+    lines: tuple[SimLine, ...] = ()
+    devices: tuple[SimDevice, ...] = ()
     en: str = ""
     zh: str = ""
     seed: int = 1
@@ -105,6 +123,9 @@ class Scenario(msgspec.Struct, frozen=True):
     proxies: tuple[Proxy, ...] = ()
     cuts: tuple[Cut, ...] = ()
     expect: Expectations = Expectations()
+    # A site file beside the scenario, or its content: makes the scenario complete, so that a verdict can be had.
+    site: str | dict[str, Any] = ""
+    people: tuple[Deed, ...] = ()
 
     def device(self, device_id: str) -> SimDevice | None:
         """The device of that id, or None."""
