@@ -21,6 +21,7 @@ from device_drivers.fingerprint import (
     Identity,
     Match,
     Question,
+    identity_goes_on,
     identity_of,
     identity_request,
     matches,
@@ -40,6 +41,7 @@ Ask = Callable[[LineRequest, float], Awaitable[LineReply]]
 UNIT_FIRST, UNIT_LAST = 1, 247
 # A gateway's own words for "nobody there": path unavailable, target does not respond.
 _NOBODY = (10, 11)
+_IDENTITY_REPLIES = range(3)  # basic identification has three objects; a reply that holds none is not asked on
 _PARITIES = ("none", "even", "odd")
 _SPEEDS = (9600, 19200, 4800, 38400, 115200, 2400, 57600)
 TOPICS_MAX = 2000  # of one broker; a community has hundreds of devices, beyond that the scan says it stopped counting
@@ -141,10 +143,15 @@ async def _answers(ask: Ask, unit: int, timeout_s: float) -> str | None:
 
 async def _look_at(ask: Ask, unit: int, profiles: Mapping[str, DeviceProfile], timeout_s: float, *, said: str,
                    answer_ms: float) -> UnitFound:
-    identity = Identity()
-    reply = await _answer(ask, identity_request(unit), timeout_s)
-    if isinstance(reply, LineReply):
-        identity = identity_of(reply)
+    identity, first = Identity(), 0
+    for _ in _IDENTITY_REPLIES:  # names that do not fit into one reply come in several
+        reply = await _answer(ask, identity_request(unit, first), timeout_s)
+        if not isinstance(reply, LineReply):
+            break
+        identity = identity.joined(identity_of(reply))
+        first = identity_goes_on(reply.payload)
+        if not first:
+            break
     answers: dict[Question, Answer] = {}
     for question in questions(profiles.values()):
         got = await _answer(ask, request_of(unit, question), timeout_s)

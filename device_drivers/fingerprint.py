@@ -24,6 +24,7 @@ from device_model.site import Text
 READ_DEVICE_IDENTIFICATION, MEI = 43, 14
 MATCH_LEAST = 0.5  # below it a match would only distract
 MATCHES_SHOWN = 5
+_MORE_FOLLOWS = 0xFF
 _IDENTITY_NAMES = ("maker", "product", "revision")
 # Words that stand in the names of half of all devices say nothing.
 _COMMON_WORDS = frozenset({"modbus", "sensor", "module", "meter", "gateway", "technology", "generic", "device"})
@@ -44,6 +45,10 @@ class Identity(msgspec.Struct, frozen=True):
         """Whether it said anything."""
         return bool(self.maker or self.product or self.revision)
 
+    def joined(self, more: Identity) -> Identity:
+        """With what a further reply told."""
+        return Identity(more.maker or self.maker, more.product or self.product, more.revision or self.revision)
+
 
 class Match(msgspec.Struct, frozen=True):
     """A profile that fits. score: 0 to 1; why: for people."""
@@ -53,9 +58,20 @@ class Match(msgspec.Struct, frozen=True):
     why: Text
 
 
-def identity_request(unit: int) -> LineRequest:
-    """Read device identification, basic category. A read; nothing in the device changes."""
-    return LineRequest(unit, READ_DEVICE_IDENTIFICATION, 0, 0, (MEI, 1, 0))
+def identity_request(unit: int, first: int = 0) -> LineRequest:
+    """Read device identification, basic category, from object `first` on. A read; nothing in the device changes."""
+    return LineRequest(unit, READ_DEVICE_IDENTIFICATION, 0, 0, (MEI, 1, first))
+
+
+def identity_goes_on(payload: bytes) -> int:
+    """With which object the next request goes on, where one reply did not hold all; 0 when it did.
+
+    Never an object that was told already: a device that says "more follows" for ever is not asked for ever.
+    """
+    if len(payload) < 6 or payload[0] != MEI or payload[3] != _MORE_FOLLOWS:
+        return 0
+    told = payload[6] if payload[5] and len(payload) > 6 else -1
+    return payload[4] if told < payload[4] < len(_IDENTITY_NAMES) else 0
 
 
 def parse_identity(payload: bytes) -> Identity:
@@ -93,8 +109,7 @@ def questions(profiles: Iterable[DeviceProfile]) -> tuple[Question, ...]:
 def request_of(unit: int, question: Question) -> LineRequest:
     """The read that answers a question."""
     table, address, count = question
-    function = Block(table, address, count, 0, ()).function
-    return LineRequest(unit, function, address, count)
+    return Block(table, address, count, 0, ()).request(unit)
 
 
 def matches(profiles: Iterable[DeviceProfile], answers: Mapping[Question, Answer], identity: Identity

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from device_drivers.register_plan import Block
-from device_drivers.reply_check import reply_fault
+from device_drivers.reply_check import register_bytes, reply_fault
 from device_model.clock import Now
 from device_model.errors import LocalFault
 from device_model.ports import LineReply, LineRequest
@@ -304,8 +304,8 @@ class LineSchedule:
         interval = block.interval_us
         # Fixed phase, so that the period does not drift; periods that were missed are passed over.
         poll.due_us += interval if poll.due_us + interval > at else ((at - poll.due_us) // interval + 1) * interval
-        request = LineRequest(unit.traits.unit, block.function, block.address, block.count)
-        return Transaction(unit.traits.device, request, unit.traits.reply_timeout_us, at, block, paid=paid)
+        traits = unit.traits
+        return Transaction(traits.device, block.request(traits.unit), traits.reply_timeout_us, at, block, paid=paid)
 
     # ---- what came of it
 
@@ -360,7 +360,7 @@ class LineSchedule:
         if isinstance(outcome, LineReply):
             if poll is not None:
                 poll.misses = 0
-            events.append(BlockAnswered(unit.traits.device, block, outcome.payload))
+            events.append(BlockAnswered(unit.traits.device, block, register_bytes(transaction.request, outcome)))
             return
         if poll is not None:
             poll.misses += 1

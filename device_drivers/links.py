@@ -25,6 +25,7 @@ from pymodbus.pdu import DecodePDU, ModbusPDU
 
 from device_drivers.driver import LineUnreachable
 from device_drivers.mqtt_client import GmqttClientLink
+from device_drivers.reply_check import FILE_REFERENCE, file_write_payload
 from device_model.errors import PeerGarbled, PeerRefused, PeerSilent
 from device_model.ports import LineExchange, LineReply, LineRequest, MessageLink
 from device_model.site import Line, LineKind
@@ -80,6 +81,15 @@ def request_payload(request: LineRequest) -> bytes:
             return address + len(values).to_bytes(2, "big") + bytes((len(words),)) + words
         case 22:
             return address + values[0].to_bytes(2, "big") + values[1].to_bytes(2, "big")
+        case 20:  # values: the file
+            return (bytes((7, FILE_REFERENCE)) + values[0].to_bytes(2, "big") + address
+                    + request.count.to_bytes(2, "big"))
+        case 21:  # values: the file, then the registers
+            return file_write_payload(request)
+        case 23:  # values: where to write, then the registers; what is written is written before the read
+            words = b"".join(value.to_bytes(2, "big") for value in values[1:])
+            return (address + request.count.to_bytes(2, "big") + values[0].to_bytes(2, "big")
+                    + (len(values) - 1).to_bytes(2, "big") + bytes((len(words),)) + words)
         case 43:
             return bytes(values)
     raise ValueError(f"function {request.function} is not spoken here")

@@ -39,6 +39,9 @@ from device_model.reading import Reading, Reason
 from device_model.site import Line, LineKind
 
 CAPABILITIES = Capabilities(writes=True, scans=True)
+_PARTS = (RegisterType.U8_LOW, RegisterType.U8_HIGH, RegisterType.S8_LOW)
+_WRITABLE = (Table.COIL, Table.HOLDING, Table.FILE)
+_READS = (1, 2, 3, 4, 20, 43)  # all that a scan may use
 _STALE_CHECK_US = 250_000  # how finely silence is noticed; limits are seconds
 
 
@@ -53,8 +56,8 @@ class Step(msgspec.Struct, frozen=True):
 def check_profile(profile: DeviceProfile) -> tuple[str, ...]:
     """What of a profile this driver cannot do, for people."""
     problems = [f"{p.id}: a Modbus point needs a register" for p in profile.points if p.register is None]
-    problems += [f"{p.id}: only coils and holding registers can be written" for p in profile.points
-                 if p.writable and p.register and p.register.table not in (Table.COIL, Table.HOLDING)]
+    problems += [f"{p.id}: only coils, holding registers and files can be written" for p in profile.points
+                 if p.writable and p.register and p.register.table not in _WRITABLE]
     return tuple(problems)
 
 
@@ -123,7 +126,7 @@ class RegisterLine:
 
     def ask(self, request: LineRequest, timeout_s: float) -> int:
         """Queue a read for a scan or diagnosis, behind all else."""
-        if request.function in (5, 6, 15, 16, 22) or not 1 <= request.unit <= 255:
+        if request.function not in _READS or not 1 <= request.unit <= 255:
             raise LocalFault("a scan only reads and never broadcasts (law of safety 8)")
         return self._schedule.ask(request, round(timeout_s * 1e6))
 
@@ -254,17 +257,22 @@ def write_request(entry: LineDevice, point: str, value: bool | float) -> LineReq
     if spec is None or spec.register is None or not spec.writable:
         raise LocalFault(f"{entry.device.id}.{point} is not writable: profile {entry.profile.id} does not say so")
     source, unit = spec.register, entry.device.unit
+    by = entry.profile.modbus.write_function if entry.profile.modbus is not None else 0
     try:
         words = number_form(spec).words(value)
     except (ValueError, OverflowError) as problem:
         raise LocalFault(str(problem)) from problem
     if source.table is Table.COIL:
-        return LineRequest(unit, 5, source.address, 1, words)
-    if source.table is not Table.HOLDING:
+        return LineRequest(unit, 15 if by == 16 else 5, source.address, 1, words)
+    if source.table not in _WRITABLE:
         raise LocalFault(f"{entry.device.id}.{point}: a {source.table} cannot be written")
-    if source.bit is not None:
+    if source.bit is not None and source.table is Table.HOLDING:
         mask = 1 << source.bit
         return LineRequest(unit, 22, source.address, 1, (0xFFFF & ~mask, mask if words[0] else 0))
-    if source.mask is not None or source.type in (RegisterType.U8_LOW, RegisterType.U8_HIGH, RegisterType.S8_LOW):
+    if source.mask is not None or source.bit is not None or source.type in _PARTS:
         raise LocalFault(f"{entry.device.id}.{point}: part of a register cannot be written safely")
-    return LineRequest(unit, 6 if len(words) == 1 else 16, source.address, len(words), words)
+    if source.table is Table.FILE:
+        return LineRequest(unit, 21, source.address, len(words), (source.file, *words))
+    if by == 23:  # the values that it answers with are those that it holds after the write
+        return LineRequest(unit, 23, source.address, len(words), (source.address, *words))
+    return LineRequest(unit, 6 if len(words) == 1 and by != 16 else 16, source.address, len(words), words)

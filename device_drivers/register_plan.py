@@ -9,6 +9,8 @@ again and again, is optimal. Addresses that may not be read (learnt holes; every
 reading along) cut the address space into parts, none of which shares a block with another: optimal in each is
 optimal in all.
 
+Records of a file (FC 20) stand in one address space with their file: file << 16 | record.
+
 Faster points are planned first; a slower point that lies wholly in a faster block rides along for nothing.
 """
 
@@ -19,6 +21,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from device_model.ports import LineRequest
 from device_model.profile import (
     READ_FUNCTION,
     REGISTER_COUNT,
@@ -30,10 +33,14 @@ from device_model.profile import (
 )
 
 BIT_TABLES = (Table.COIL, Table.DISCRETE_INPUT)
+FILE_REGISTERS_MAX = 121  # of one FC 20 reply: 245 bytes, of which four are its own (V1.1b3, 6.14)
 
 
 class Block(msgspec.Struct, frozen=True):
-    """One read request: `count` registers or bits from `address`, and the ids of the points in it."""
+    """One read request: `count` registers or bits from `address`, and the ids of the points in it.
+
+    In the table of files, `address` is file << 16 | record.
+    """
 
     table: Table
     address: int
@@ -56,6 +63,11 @@ class Block(msgspec.Struct, frozen=True):
         """The first address after the block."""
         return self.address + self.count
 
+    def request(self, unit: int) -> LineRequest:
+        """The request that reads it."""
+        file = (self.address >> 16,) if self.table is Table.FILE else ()
+        return LineRequest(unit, self.function, self.address & 0xFFFF, self.count, file)
+
 
 class Learnt(msgspec.Struct):
     """What a device taught by refusing. Kept over restarts by whoever owns it; safe to lose.
@@ -76,7 +88,8 @@ class Learnt(msgspec.Struct):
 def register_span(source: RegisterSource) -> tuple[int, int]:
     """First address and first address after a point's registers (or its one bit)."""
     length = 1 if source.table in BIT_TABLES else REGISTER_COUNT[source.type]
-    return source.address, source.address + length
+    start = source.file << 16 | source.address
+    return start, start + length
 
 
 def plan_blocks(profile: DeviceProfile, learnt: Learnt | None = None) -> tuple[Block, ...]:
@@ -94,6 +107,8 @@ def _plan_table(
     table: Table, points: Sequence[ProfilePoint], traits: ModbusTraits, learnt: Learnt
 ) -> list[Block]:
     limit = traits.max_bits if table in BIT_TABLES else traits.max_registers
+    if table is Table.FILE:
+        limit = min(limit, FILE_REGISTERS_MAX)
     limit = max(1, min(limit, learnt.caps.get(table, limit)))
     by_interval: dict[int, list[ProfilePoint]] = {}
     for point in points:

@@ -56,15 +56,19 @@ FIRE_CLASSES: frozenset[DeviceClass] = frozenset(
 
 
 class Table(StrEnum):
-    """The four Modbus tables, with the function code that reads each."""
+    """The four Modbus tables and the files beside them, with the function code that reads each."""
 
     COIL = "coil"  # FC 1
     DISCRETE_INPUT = "discrete_input"  # FC 2
     HOLDING = "holding"  # FC 3
     INPUT = "input"  # FC 4
+    FILE = "file"  # FC 20, written by FC 21; `address` is the record, `file` names the file
 
 
-READ_FUNCTION: dict[Table, int] = {Table.COIL: 1, Table.DISCRETE_INPUT: 2, Table.HOLDING: 3, Table.INPUT: 4}
+READ_FUNCTION: dict[Table, int] = {
+    Table.COIL: 1, Table.DISCRETE_INPUT: 2, Table.HOLDING: 3, Table.INPUT: 4, Table.FILE: 20,
+}
+RECORD_MAX = 9999  # the highest record of a file (MODBUS Application Protocol V1.1b3, 6.14)
 
 
 class RegisterType(StrEnum):
@@ -103,7 +107,8 @@ class RegisterSource(msgspec.Struct, frozen=True):
 
     A number is raw * scale + offset. `unit_register` and `scale_register` name other points of the same
     profile whose value selects the unit (`unit_codes`) or the number of decimals (`decimals_codes`; empty:
-    the value itself is the number of decimals, value / 10**n).
+    the value itself is the number of decimals, value / 10**n). `file` is the file's number where the table is
+    `file` (1 and up), `address` then counts its records.
     """
 
     table: Table
@@ -121,6 +126,7 @@ class RegisterSource(msgspec.Struct, frozen=True):
     unit_codes: dict[int, str] = {}
     decimals_point: str = ""
     decimals_codes: dict[int, int] = {}
+    file: int = 0
 
 
 class PayloadSource(msgspec.Struct, frozen=True):
@@ -199,6 +205,9 @@ class ModbusTraits(msgspec.Struct, frozen=True):
     min_gap_s: pause between two requests to this unit.
     reply_timeout_s: how long a reply may take; late_reply_max_s: on RTU, how much later one may still come.
     read_holes: whether addresses between two points may be read along to merge requests.
+    write_function: 0 writes by the shortest that fits (FC 5, 6, 16); 16 always by the functions for several
+        (FC 15, 16), for devices that lack FC 5 and 6; 23 writes registers and reads them back in one transaction,
+        so that a value the device did not take is an error (coils then go by FC 5).
     """
 
     max_registers: int = 125
@@ -207,6 +216,7 @@ class ModbusTraits(msgspec.Struct, frozen=True):
     reply_timeout_s: float = 1.0
     late_reply_max_s: float = 1.0
     read_holes: bool = True
+    write_function: int = 0
 
 
 class MqttTraits(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from device_model.errors import Finding
 from device_model.messages import TOKEN
 from device_model.profile import (
+    RECORD_MAX,
     REGISTER_COUNT,
     Certainty,
     DeviceProfile,
@@ -37,7 +38,8 @@ ADDRESS_MAX = 0xFFFF
 SUPERVISE_MAX_S = 7200.0
 DECIMALS_MAX = 9
 BIT_TABLES = frozenset({Table.COIL, Table.DISCRETE_INPUT})
-WRITABLE_TABLES = frozenset({Table.COIL, Table.HOLDING})
+WRITABLE_TABLES = frozenset({Table.COIL, Table.HOLDING, Table.FILE})
+WRITE_FUNCTIONS = (0, 16, 23)
 _FLOATS = frozenset({RegisterType.F32, RegisterType.F64})
 # (bits, signed) of the whole-number types.
 WHOLE_TYPES: dict[RegisterType, tuple[int, bool]] = {
@@ -115,6 +117,9 @@ class _Checker:
                      f"the widest point needs {widest}; the standard allows 125")
         if not 1 <= traits.max_bits <= 2000:
             self.add(("modbus", "max_bits"), f"max_bits {traits.max_bits} is not within 1..2000", "leave it out")
+        if traits.write_function not in WRITE_FUNCTIONS:
+            self.add(("modbus", "write_function"), f"write_function {traits.write_function} is not 0, 16 or 23",
+                     "leave it out unless the device lacks FC 5 and 6 (16), or shall read back what it took (23)")
         if traits.min_gap_s < 0 or traits.late_reply_max_s < 0 or traits.reply_timeout_s <= 0:
             self.add(("modbus",), "times of a line must be positive", "see `reply_timeout_s` in the other profiles")
 
@@ -185,10 +190,15 @@ class _Checker:
         if register.address < 0 or last > ADDRESS_MAX:
             self.add((*path, "address"), f"address {register.address}..{last} is not within 0..{ADDRESS_MAX}",
                      "write the zero-based wire address (manuals often count from 1 or 40001)")
+        if (register.table is Table.FILE) != (1 <= register.file <= ADDRESS_MAX):
+            self.add((*path, "file"), f"file {register.file} does not go with table {register.table}",
+                     "`table: file` needs `file:` 1..65535, other tables have none")
+        elif register.table is Table.FILE and last > RECORD_MAX:
+            self.add((*path, "address"), f"record {last} is not within 0..{RECORD_MAX}", "a file has 10000 records")
         self._register_bits(register, quantity, path)
         if point.writable and register.table not in WRITABLE_TABLES:
             self.add((*path, "writable"), f"a point in table {register.table} cannot be written",
-                     "only coils and holding registers can")
+                     "only coils and holding registers can, and files")
         if register.scale == 0:
             self.add((*path, "scale"), "scale 0 makes every value the same", "write the factor from the manual")
         if register.type not in _FLOATS:

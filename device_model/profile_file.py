@@ -46,7 +46,7 @@ FALSE_WORDS = ("false",)
 
 _REGISTER_KEYS = (
     "table", "address", "type", "bit", "word_order", "byte_swap", "invert", "mask", "shift", "unit_point",
-    "unit_codes", "decimals_point", "decimals_codes",
+    "unit_codes", "decimals_point", "decimals_codes", "file",
 )
 _PAYLOAD_KEYS = ("topic", "path", "true_values", "false_values", "time_path", "time_unit")
 
@@ -72,6 +72,7 @@ class PointEntry(msgspec.Struct, frozen=True):
     unit_codes: dict[int, str] = {}
     decimals_point: str = ""
     decimals_codes: dict[int, int] = {}
+    file: int = 0
     topic: str | None = None
     path: str | None = None
     true_values: tuple[Scalar, ...] = ()
@@ -225,5 +226,5 @@ def _register(entry: PointEntry, address: int, profile: ProfileEntry) -> Registe
         table=table, address=address, type=kind, bit=entry.bit, scale=entry.scale, offset=entry.offset,
         word_order=entry.word_order or profile.word_order, byte_swap=entry.byte_swap, invert=entry.invert,
         mask=entry.mask, shift=entry.shift, unit_point=entry.unit_point, unit_codes=entry.unit_codes,
-        decimals_point=entry.decimals_point, decimals_codes=entry.decimals_codes,
+        decimals_point=entry.decimals_point, decimals_codes=entry.decimals_codes, file=entry.file,
     )
