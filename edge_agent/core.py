@@ -64,6 +64,7 @@ from edge_agent.health import DeviceHealth, HealthStep
 from edge_agent.image import ProcessImage
 from edge_agent.orders import AlarmEngine, OrderDesk, OrderStep
 from edge_agent.outputs import Drive, OutputBook, OutputStep
+from edge_agent.panel_isolation import PanelIsolation
 from edge_agent.proof_alarm import ProofAlarm
 from edge_agent.telemetry import TelemetryFilter
 
@@ -116,6 +117,7 @@ class AgentCore:
         self.image = ProcessImage(inventory, started)
         self.health = DeviceHealth(inventory, self.image, self._register)
         self.outputs = OutputBook(inventory, self._register)
+        self._panel_isolation = PanelIsolation(inventory, self._register)
         self._proof = ProofAlarm(site.tenancy.path, site.gateway.proof_hour, zone)
         self.orders = OrderDesk(inventory, engine, self.outputs, self._register, self._proof)
         self._telemetry = TelemetryFilter(inventory, site.gateway.telemetry_heartbeat_s)
@@ -160,6 +162,7 @@ class AgentCore:
             turn.log("info", "device back", device=event.device)
             turn.outputs(self.outputs.device_back(event.device, now))
         self._take_health(health, turn)
+        turn.impairments(self._panel_isolation.heard(readings))
         self._judge(readings, event.fresh, now, turn)
 
     def _on_failed(self, event: DeviceFailed, now: Now, turn: _Turn) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from cloud_bridge.lanes import Outbox
 from cloud_bridge.uplink import Uplink
-from device_drivers.driver import Driver, DriverEvent, Emit, devices_on_line
+from device_drivers.driver import Driver, DriverEvent, Emit, LineState, devices_on_line
 from device_drivers.poller import LinePoller
 from device_drivers.sensors import MqttSensors
 from device_model.clock import SECOND_US, Clock
@@ -100,7 +100,7 @@ class GatewayRuntime:
         self._drivers: dict[str, Driver] = {
             **{line: self._poller(line, exchange) for line, exchange in (lines or {}).items()},
             **{line: self._sensors(line, link) for line, link in (mqtt_lines or {}).items()},
-            **{line: make(self._emit) for line, make in (listening or {}).items()},
+            **{line: make(self._emit_taken) for line, make in (listening or {}).items()},
         }
         self._driver_of = {device.id: device.line for device in inventory.site.devices}
         self._core: AgentCore | None = None
@@ -234,6 +234,17 @@ class GatewayRuntime:
 
     def _emit(self, event: DriverEvent) -> None:
         self._take(event)
+
+    def _emit_taken(self, event: DriverEvent) -> None:
+        """For drivers that confirm to their device what was said: LocalFault where the step failed, so that nothing
+        is confirmed and the device says it again."""
+        before = self._steps_failed()
+        self._take(event)
+        if self._steps_failed() != before and not isinstance(event, LineState):
+            raise LocalFault(f"the core did not take a {type(event).__name__}")
+
+    def _steps_failed(self) -> int:
+        return self.failures.get("core", 0) + (self._core.counts["failed_steps"] if self._core is not None else 0)
 
     def _take(self, event: Event) -> tuple[Effect, ...]:
         """One step of the core and the start of everything that it asks for, in order."""
