@@ -202,7 +202,10 @@ class ModbusLink:
         if self._client is not None and self._client.connected:
             return self._client
         self._drop()
-        client = self._open()
+        try:
+            client = self._open()
+        except (OSError, ValueError) as problem:  # keys of a TLS line that do not load
+            raise LineUnreachable(f"{self._name()}: {problem}") from problem
         client.ctx.framer.decoder = _RawDecoder()
         client.ctx.comm_params.timeout_connect = max(timeout_s, CONNECT_TIMEOUT_S)
         self._client = client
@@ -237,6 +240,8 @@ class ModbusLink:
             # header out, so its TCP client is given the context instead.
             params = client.ctx.comm_params
             params.sslctx = ssl.create_default_context(cafile=line.ca_file or None)
+            if line.certificate_file:  # Modbus/TCP Security lets nobody in who does not say who he is
+                params.sslctx.load_cert_chain(line.certificate_file, line.key_file or None)
             client.ctx.init_setup_connect_listen(line.host, params.port)
         return client
 

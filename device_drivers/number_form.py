@@ -133,7 +133,10 @@ class NumberForm:
         source = self._source
         if self._quantity.boolean:
             return (int(bool(value) is not source.invert),)
-        number = ((float(value) - self._shift) / self._factor - source.offset) / source.scale
+        # A whole number that is sent as it is keeps all its digits; a double holds 53 bits.
+        number = float(value) if not self._exact else value
+        if not self._exact:
+            number = ((number - self._shift) / self._factor - source.offset) / source.scale
         if self._float:
             code, count = (">f", 2) if source.type is RegisterType.F32 else (">d", 4)
             return _ordered(unpack(f">{count}H", pack(code, number)), source)

@@ -116,7 +116,8 @@ def resolve_paths(site: Site, folder: Path) -> Site:
 
     def line(old: Line) -> Line:
         return msgspec.structs.replace(
-            old, password_file=absolute(old.password_file), ca_file=absolute(old.ca_file))
+            old, password_file=absolute(old.password_file), ca_file=absolute(old.ca_file),
+            certificate_file=absolute(old.certificate_file), key_file=absolute(old.key_file))
 
     def building(old: Building) -> Building:
         return msgspec.structs.replace(old, floors=tuple(

@@ -132,7 +132,8 @@ class LineKind(StrEnum):
 class Line(msgspec.Struct, frozen=True):
     """One field line: a TCP endpoint, a serial port, or a broker. One master per line.
 
-    host and port for TCP and MQTT; port_path, baud, parity, stop_bits for serial.
+    host and port for TCP and MQTT; port_path, baud, parity, stop_bits for serial. ca_file: who signs the other
+    end of a TLS line ("": whom this machine trusts); certificate_file and key_file: who this gateway is on it.
     """
 
     id: str
@@ -146,6 +147,8 @@ class Line(msgspec.Struct, frozen=True):
     username: str = ""
     password_file: str = ""
     ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
     reconnect_max_s: float = 30.0
 
 

@@ -193,3 +193,10 @@ def test_what_is_written_reads_back(kind: RegisterType, swap: bool, low: bool, d
     assert one(spec, *number_form(spec).words(value)).value == value
     with pytest.raises(ValueError, match="does not fit"):
         number_form(spec).words(float(large) * 4 + 5)
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_a_wide_whole_number_is_written_with_all_its_digits(number: int) -> None:
+    spec = point("a", type=RegisterType.U64, writable=True)
+    form = number_form(spec)
+    assert form.judge(form.words(number))[0] == number
