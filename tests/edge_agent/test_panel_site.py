@@ -1,4 +1,4 @@
-"""A fire panel's gateway: what the panel shields is an impairment, and nothing is confirmed that the core did not take."""
+"""A fire panel's gateway: what it shields is an impairment, and nothing is confirmed that the core did not take."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge_agent.runtime import GatewayRuntime
 from rules_engine.packs import rules_of_site
 from trial.store_model import DiskModel, StoreModel
 from trial.virtual_time import VirtualClock, VirtualLoop, run_virtual
-from wire_codecs.gbt26875 import Command, Frame, Stamp, decode_frame, encode_frame
+from wire_codecs.gbt26875 import Command, Frame, Stamp, decode_frame
 from wire_codecs.gbt26875_objects import COMPONENT_BITS, ComponentState, Part, System, encode_unit
 
 PROFILES = shipped_profiles()
