@@ -272,18 +272,42 @@ def devices_test(
 
 @sim_app.command("run")
 def sim_run(
-    scenario: Annotated[Path, typer.Argument(help="scenario file")],
+    scenario: Annotated[str, typer.Argument(help="scenario file, or the name of a shipped one")],
     truth: Annotated[Path | None, typer.Option(help="append what really happened to this JSONL file")] = None,
     for_s: Annotated[float | None, typer.Option("--for", help="stop after so many seconds of real time")] = None,
+    ports: Annotated[bool, typer.Option("--ports", help="serve real ports instead of judging")] = False,
+    seed: Annotated[int | None, typer.Option(help="another seed than the scenario's")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="disable this rule or output")] = None,
+    prove: Annotated[bool, typer.Option("--prove", help="pass, and fail without each protection")] = False,
+    report: Annotated[Path | None, typer.Option(help="write the acceptance report into this folder")] = None,
+    lang: Annotated[str, typer.Option(help="language of the report: zh | en")] = "zh",
+    tester: Annotated[str, typer.Option(help="the tester's name, for the report")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Run simulated devices of a scenario on real ports.
+    """Judge a scenario that names its site, in virtual time; serve one that does not on real ports.
 
-    Example: tocsin sim run examples/scenario/one_detector.yaml
+    Exit code 0: verdict pass; 1: fail, or the scenario is wrong.
+
+    Example: tocsin sim run flaming-room-fire --report out/
+             tocsin sim run flaming-room-fire --without fire.smoke
+             tocsin sim run examples/scenario/one_detector.yaml
     """
-    from firmware_sim.commands import run_simulation
+    from trial.commands import sim_run as judge_or_serve
 
-    run_simulation(scenario, truth=truth, duration_s=for_s, as_json=as_json)
+    raise typer.Exit(judge_or_serve(
+        scenario, truth=truth, for_s=for_s, ports=ports, seed=seed, disabled=without or (), proving=prove,
+        report=report, language=lang, tester=tester, as_json=as_json))
+
+
+@sim_app.command("list")
+def sim_list(as_json: AsJson = False) -> None:
+    """The shipped scenarios and what each shows.
+
+    Example: tocsin sim list
+    """
+    from trial.commands import sim_list as list_scenarios
+
+    list_scenarios(as_json=as_json)
 
 
 @sim_app.command("proxy")

@@ -35,7 +35,8 @@ IO_FILES = {
     "firmware_sim/serve.py", "firmware_sim/proxy.py", "firmware_sim/commands.py",
     "provisioning/authority.py", "provisioning/commands.py",
     "dashboards/server.py",
-    "trial/virtual_time.py", "trial/link_model.py", "trial/store_model.py",
+    "trial/virtual_time.py", "trial/link_model.py", "trial/store_model.py", "trial/radio_line.py", "trial/stage.py",
+    "trial/scenario_files.py", "trial/report.py", "trial/commands.py",
 }
 IO_FOLDERS = ("community_os/migrations/",)
 IO_MODULES = {
