@@ -75,6 +75,7 @@ _ALL = (
     # gas
     _number("combustible_gas", "combustible gas", "可燃气体", Unit("%[LEL]")),
     _number("gas_volume_fraction", "gas volume fraction", "气体体积分数", Unit("%"), Unit("[ppm]", 1e-4)),
+    _number("methane", "methane in air", "空气中甲烷", Unit("[ppm]"), Unit("[ppb]", 1e-3)),
     _number("co", "carbon monoxide", "一氧化碳", Unit("[ppm]"), Unit("[ppb]", 1e-3), Unit("%", 1e4)),
     _number("co_mass", "carbon monoxide (mass)", "一氧化碳（质量浓度）", *_CONCENTRATION),
     _number("co2", "carbon dioxide", "二氧化碳", Unit("[ppm]"), Unit("%", 1e4)),

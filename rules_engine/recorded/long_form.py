@@ -80,6 +80,7 @@ def _class_of(quantity: str) -> str:
     """The device that usually brings a quantity, where the points file names neither profile nor class."""
     usual = {"smoke_alarm": "smoke", "obscuration": "smoke", "detector_signal": "smoke", "temperature": "heat",
              "heat_alarm": "heat", "co": "co", "combustible_gas": "gas", "gas_volume_fraction": "gas",
+             "methane": "gas",
              "level": "level", "pressure": "pressure", "flow": "water_meter", "leak": "leak", "pm25": "air",
              "pm10": "air", "noise": "air"}
     return usual.get(quantity, "io_module")

@@ -48,7 +48,7 @@ def cms_methane(folder: Folder) -> Recording:
 def _site(folder: Folder, name: str) -> Experiment:
     table = folder.table(name)
     columns = [column for column in table.names if column.startswith("ch4_ppm_")]
-    points = [RecordedPoint(f"ch4-{slug(column.removeprefix('ch4_ppm_'))}.methane", "gas_volume_fraction", "[ppm]",
+    points = [RecordedPoint(f"ch4-{slug(column.removeprefix('ch4_ppm_'))}.methane", "methane", "[ppm]",
                             "plant", DeviceClass.GAS, zone_kind="outdoor", tags=("outdoor",), least=-50.0)
               for column in columns]
     times = table.times("time")
@@ -79,7 +79,7 @@ def _releases(table: Table) -> Iterator[Experiment]:
     for name, indexes in by_release.items():
         found = sorted({int(beams[index]) for index in indexes})
         place = {beam: number for number, beam in enumerate(found)}
-        points = [RecordedPoint(f"beam-{beam}.methane", "gas_volume_fraction", "[ppm]", "field", DeviceClass.GAS,
+        points = [RecordedPoint(f"beam-{beam}.methane", "methane", "[ppm]", "field", DeviceClass.GAS,
                                 zone_kind="outdoor", tags=("outdoor",)) for beam in found]
         zero = times[indexes[0]]
         rows: list[Row] = []

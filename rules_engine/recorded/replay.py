@@ -24,7 +24,7 @@ BOOT = "replay"
 
 
 class Episode(msgspec.Struct, frozen=True):
-    """One alarm from its raising until its condition was over. Seconds of the experiment's own time."""
+    """One alarm from its raising until it was over. Seconds of the experiment's own time."""
 
     experiment: str
     rule: str
@@ -108,6 +108,12 @@ class _Channel:
         return bool(value) if self._boolean else value * self._unit.factor + self._unit.offset
 
 
+def _is_over(step: AlarmTransition) -> bool:
+    """An alarm that keeps stands until it is cleared; one that latches waits for a person whom a record has not, so
+    its episode is over with its condition."""
+    return step.state in (AlarmState.CLEARED, AlarmState.INACTIVE) or (step.state is AlarmState.HELD and step.latched)
+
+
 class _Book:
     """Transitions into episodes."""
 
@@ -122,7 +128,7 @@ class _Book:
             at_s = (step.at_us - self._experiment.zero_us) / 1e6
             if step.state is AlarmState.RAISED and key not in self._open:
                 self._open[key] = (step, at_s)
-            elif step.state is not AlarmState.RAISED and key in self._open:
+            elif key in self._open and _is_over(step):
                 self._close(*self._open.pop(key), at_s)
 
     def _close(self, step: AlarmTransition, start_s: float, end_s: float) -> None:
