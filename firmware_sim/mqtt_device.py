@@ -68,6 +68,16 @@ class MqttDevice:
         topic = self._filled(self.traits.availability_topic)
         return topic, self.traits.available_values[0].encode(), b"offline"
 
+    @property
+    def behind_hub(self) -> bool:
+        """Whether such devices reach the broker through a hub that holds the session for them (Zigbee)."""
+        return self.traits.base_topic.startswith("zigbee2mqtt/")
+
+    @property
+    def commandable(self) -> bool:
+        """Whether it listens to commands at all."""
+        return any(point.writable for point in self.device.profile.points)
+
     def _filled(self, template: str) -> str:
         return template.replace("{device}", self.device.id).replace("{address}", self._address)
 

@@ -10,9 +10,10 @@ from device_model.profile import DeviceProfile
 from device_model.quantities import QUANTITIES
 from device_model.reading import Value
 from device_model.yaml_source import Path, Source
-from firmware_sim.faults import POINT_FAULTS, POWER_FAULTS, WHOLE_LINE_FAULTS, Fault
+from firmware_sim.faults import POINT_FAULTS, POWER_FAULTS, WHOLE_LINE_FAULTS, Fault, FaultKind
 from firmware_sim.scenario import BUTTONS, Event, Scenario
-from firmware_sim.scenario_lines import LineKind, broker_address
+from firmware_sim.scenario_lines import LINE_PROTOCOLS, address_finding, line_findings
+from firmware_sim.world_checks import WorldCheck
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 
@@ -25,11 +26,13 @@ class ScenarioCheck:
         self._it = scenario
         self._profiles = profiles
         self._out: list[Finding] = []
+        self._world = WorldCheck(scenario.world, self._say)
 
     def findings(self) -> list[Finding]:
         self._ids()
         self._lines()
         self._devices()
+        self._world.check(self._commands)
         for i, replay in enumerate(self._it.replays):
             for j, feed in enumerate(replay.feeds):
                 self._point(feed.point, ("replays", i, "feeds", j, "point"), fed=True)
@@ -70,14 +73,8 @@ class ScenarioCheck:
 
     def _lines(self) -> None:
         for i, line in enumerate(self._it.lines):
-            if line.kind is LineKind.PTY:
-                if not line.path:
-                    self._say(("lines", i), f"the pty line {line.id} has no path", "add `path: ./sim-rs485`")
-                self._positive(line.baud, ("lines", i, "baud"))
-            if line.kind is LineKind.MODBUS_TCP and not 0 <= line.port <= 65535:
-                self._say(("lines", i, "port"), f"{line.port} is no port", "write 0 (any free one) to 65535")
-            if line.kind is LineKind.MQTT and broker_address(line.url) is None:
-                self._say(("lines", i, "url"), f"{line.url!r} is no broker", "write mqtt://host:port")
+            for key, what, remedy in line_findings(line):
+                self._say(("lines", i, key), what, remedy)
 
     def _devices(self) -> None:
         lines = {line.id: line for line in self._it.lines}
@@ -89,15 +86,19 @@ class ScenarioCheck:
             line, profile = lines.get(device.line), self._profiles.get(device.profile)
             if line is None or profile is None:
                 continue
-            if (line.kind is LineKind.MQTT) != (profile.protocol == "mqtt"):
+            if profile.protocol != LINE_PROTOCOLS[line.kind]:
                 self._say((*at, "line"), f"{profile.id} speaks {profile.protocol}, the line is {line.kind}",
                           "put it on a line of its own protocol")
-            if line.kind is not LineKind.MQTT:
+            wrong = address_finding(line, device.address or device.id)
+            if wrong is not None:
+                self._say((*at, "address"), *wrong)
+            if LINE_PROTOCOLS[line.kind] == "modbus":
                 other = taken.setdefault((line.id, device.unit), device.id)
                 if other != device.id:
                     self._say((*at, "unit"), f"unit {device.unit} of {line.id} is {other}'s", "give another unit")
                 if not 1 <= device.unit <= 247:
                     self._say((*at, "unit"), f"{device.unit} is no unit id", "write 1 to 247")
+            self._world.senses(profile, device.place, device.senses, at)
             for point_id, value in device.start.items():
                 self._point(f"{device.id}.{point_id}", (*at, "start", point_id), value)
 
@@ -122,20 +123,33 @@ class ScenarioCheck:
             wanted = "true or false" if quantity.boolean else "a number"
             self._say(path, f"{name} takes {wanted}, not {value!r}", f"write {wanted}")
 
+    def _commands(self, name: str, path: Path) -> None:
+        """An actuator is commanded by this point."""
+        self._point(name, path, fed=True)
+        device = self._it.device(name.partition(".")[0])
+        profile = self._profiles.get(device.profile) if device is not None else None
+        point = profile.point(name.partition(".")[2]) if profile is not None else None
+        if point is not None and not QUANTITIES[point.quantity].boolean:
+            self._say(path, f"{name} is no switch", "name a point that is true or false")
+
     def _event(self, event: Event, i: int) -> None:
+        for name, turned in event.world.items():
+            self._world.knob(name, turned, ("events", i, "world", name))
         for name, value in event.set.items():
             self._point(name, ("events", i, "set", name), value)
         if event.press:
             self._known(event.press, BUTTONS, "button", ("events", i, "press"))
             self._known(event.device, {d.id for d in self._it.devices}, "device", ("events", i, "device"))
-        elif not event.set:
-            self._say(("events", i), "the event does nothing", "add `set:` or `press:`")
+        elif not event.set and not event.world:
+            self._say(("events", i), "the event does nothing", "add `set:`, `world:` or `press:`")
 
     def _fault(self, fault: Fault, i: int) -> None:
         at: Path = ("faults", i, "target")
         devices = {device.id for device in self._it.devices}
         if fault.kind in POINT_FAULTS:
             self._point(fault.target, at)
+        elif fault.kind is FaultKind.JAMMED:
+            self._known(fault.target, {actuator.id for actuator in self._it.world.actuators}, "actuator", at)
         elif fault.kind in POWER_FAULTS:
             self._known(fault.target, devices, "device", at)
         elif fault.kind in WHOLE_LINE_FAULTS:

@@ -32,10 +32,12 @@ IO_FILES = {
     "community_os/ingest.py", "community_os/worker.py", "community_os/store.py",
     "community_os/board_service.py", "community_os/accounts.py", "community_os/app.py",
     "community_os/commands.py",
-    "firmware_sim/serve.py", "firmware_sim/proxy.py", "firmware_sim/commands.py",
+    "firmware_sim/serve.py", "firmware_sim/proxy.py", "firmware_sim/commands.py", "firmware_sim/modbus_ports.py",
+    "firmware_sim/mqtt_clients.py", "firmware_sim/session_line.py", "firmware_sim/recorder.py",
     "provisioning/authority.py", "provisioning/commands.py",
     "dashboards/server.py",
     "trial/virtual_time.py", "trial/link_model.py", "trial/store_model.py", "trial/radio_line.py", "trial/stage.py",
+    "trial/joined_line.py",
     "trial/scenario_files.py", "trial/report.py", "trial/commands.py",
 }
 IO_FOLDERS = ("community_os/migrations/",)
