@@ -23,7 +23,9 @@ from rules_engine.rule import RuleSet
 
 UPLINK = "uplink"
 _KINDS = {"modbus_tcp": "modbus_tcp", "modbus_rtu_tcp": "modbus_tcp", "modbus_tls": "modbus_tcp",
-          "modbus_rtu": "pty", "mqtt": "mqtt"}
+          "modbus_rtu": "pty", "mqtt": "mqtt",
+          "gbt26875_tcp_server": "gbt26875", "gbt26875_tcp_client": "gbt26875", "gbt26875_udp": "gbt26875",
+          "hj212_tcp_server": "hj212"}
 
 
 class Hashes(msgspec.Struct, frozen=True):
@@ -54,12 +56,14 @@ class TrialSetup(msgspec.Struct, frozen=True):
 
 
 def completed(scenario: Scenario, site: Site) -> Scenario:
-    """The scenario with the site's lines and devices, where it does not write its own; "uplink" may be cut."""
+    """The scenario with the site's lines and devices, where it does not write its own; "uplink" may be cut.
+    A device stands in the room of the world that is called as its zone, unless it says where."""
     lines = {line.id: line for line in scenario.lines}
     for line in site.lines:
         if line.id not in lines and (kind := _kind(line)) is not None:
             lines[line.id] = SimLine(line.id, kind, path=f"./{line.id}", baud=line.baud)
     written = {device.id: device for device in scenario.devices}
+    rooms = {room.id for room in scenario.world.rooms}
     devices = []
     for device in site.devices:
         entry = written.pop(device.id, SimDevice(device.id))
@@ -67,7 +71,8 @@ def completed(scenario: Scenario, site: Site) -> Scenario:
             continue
         if not entry.profile:
             entry = msgspec.structs.replace(entry, profile=device.profile, unit=device.unit, address=device.address)
-        devices.append(msgspec.structs.replace(entry, line=entry.line or device.line))
+        place = entry.place or (device.zone if device.zone in rooms and not entry.senses else "")
+        devices.append(msgspec.structs.replace(entry, line=entry.line or device.line, place=place))
     proxies = scenario.proxies
     if any(cut.proxy == UPLINK for cut in scenario.cuts) and all(proxy.id != UPLINK for proxy in proxies):
         proxies = (*proxies, Proxy(UPLINK, "127.0.0.1:0", "127.0.0.1:1"))
@@ -129,7 +134,9 @@ def moments_of(scenario: Scenario) -> dict[str, float]:
     }
     for kind, entries in timed.items():
         moments.update({f"{kind}:{i}": at_s for i, at_s in enumerate(entries)})
+    moments.update({source.id: source.start_s for source in scenario.world.sources})
     fires = [(event.fire, event.at_s) for event in scenario.events]
+    fires += [(source.fire, source.start_s) for source in scenario.world.sources]
     for name, at_s in [*fires, *((replay.fire, replay.start_s) for replay in scenario.replays)]:
         if name:
             moments[name] = min(at_s, moments.get(name, at_s))

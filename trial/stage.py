@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
-from device_drivers.driver import devices_on_line
+from device_drivers.driver import Driver, Emit, devices_on_line
+from device_drivers.listeners import listens
 from device_drivers.payload_map import PayloadMap
 from device_model.clock import SECOND_US
 from device_model.command import Command, CommandKind
@@ -24,8 +26,10 @@ from edge_agent.events import Log
 from edge_agent.runtime import GatewayRuntime
 from firmware_sim.scenario import CutKind, Deed
 from firmware_sim.scenario_lines import LineKind
+from firmware_sim.sessions import line_sessions
 from firmware_sim.world import STEP_S, SimWorld, Truth
 from trial.field_line import FieldLine
+from trial.joined_line import joined_line
 from trial.link_model import BrokerModel
 from trial.quiet_log import quiet_log
 from trial.radio_line import RadioLine
@@ -99,7 +103,8 @@ class Stage:
         inventory = self._setup.inventory
         lines: dict[str, LineExchange] = {}
         radios: dict[str, MessageLink] = {}
-        of_site = {line.id for line in inventory.site.lines}
+        listening: dict[str, Callable[[Emit], Driver]] = {}
+        of_site = {line.id: line for line in inventory.site.lines}
         for line in self._setup.scenario.lines:
             if line.id not in of_site:
                 continue
@@ -108,10 +113,15 @@ class Stage:
                 radios[line.id] = self._radios[line.id].gateway_link(topics)
             elif line.kind in (LineKind.MODBUS_TCP, LineKind.PTY):
                 lines[line.id] = FieldLine(line, self.world, self.clock, self._at_s, self._note)
+            elif listens(of_site[line.id]):
+                listening[line.id] = partial(
+                    joined_line, of_site[line.id], inventory, self.clock,
+                    sessions=line_sessions(line, self._setup.scenario, self.world.devices),
+                    faults=self.world.faults[line.id], at_s=self._at_s, note=self._note)
         return GatewayRuntime(
             inventory, self._setup.rules, clock=self.clock, store=self._store, zone=self._setup.zone,
-            uplink_link=self._uplink, lines=lines, mqtt_lines=radios, jitter=self._chance().random, log=self._on_log,
-            version="trial")
+            uplink_link=self._uplink, lines=lines, mqtt_lines=radios, listening=listening,
+            jitter=self._chance().random, log=self._on_log, version="trial")
 
     def _on_log(self, line: Log) -> None:
         if line.level == "error" and line.what in _MISTAKES:
@@ -176,11 +186,13 @@ class Stage:
                 self.witness.quantity(name, value)
 
     def _quantity(self, name: str) -> float | None:
-        of_world = getattr(self.world, "quantity", None)
-        value = of_world(name) if of_world is not None else None
-        if value is None:
-            value = self._shown.get(name)
-        return float(value) if isinstance(value, bool | int | float) else None
+        if name in self._shown:
+            value = self._shown[name]
+            return float(value) if isinstance(value, bool | int | float) else None
+        try:
+            return self.world.surroundings.read(name)
+        except KeyError:
+            return None  # said in the verdict: no such quantity
 
     def _bend_uplink(self, at_s: float) -> None:
         cut = self.world.cut_of(UPLINK, at_s)
