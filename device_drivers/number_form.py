@@ -23,6 +23,7 @@ _BITS = {
     RegisterType.S64: 64, RegisterType.S8_LOW: 8, RegisterType.U8_LOW: 8, RegisterType.U8_HIGH: 8,
 }
 _SIGNED = (RegisterType.S16, RegisterType.S32, RegisterType.S64, RegisterType.S8_LOW)
+_WHOLE_MAX = (1 << 63) - 1  # beyond it whole numbers do not fit where values are stored
 _DECIMALS_MAX = 12  # more digits than any device has: beyond it the register is garbage
 
 
@@ -38,6 +39,8 @@ class NumberForm:
         self.unit_codes = source.unit_codes
         self.decimals_point = source.decimals_point
         self._decimals_codes = source.decimals_codes
+        self.counter_max = source.counter_max
+        self.counter_rate_max = source.counter_rate_max
         self._errors = frozenset(spec.error_values)
         self._over = frozenset(spec.over_range_values)
         self._number = _raw_reader(source, quantity.boolean)
@@ -74,8 +77,9 @@ class NumberForm:
         number = self._decimals_codes.get(code) if self._decimals_codes else code
         return number if number is not None and 0 <= number <= _DECIMALS_MAX else None
 
-    def judge(self, raw: Raw, decimals: int | None = None, unit: str | None = None) -> Verdict:
-        """The verdict for raw words; `decimals` and `unit` as the device's own registers say, if they do."""
+    def judge(self, raw: Raw, decimals: int | None = None, unit: str | None = None, turns: int = 0) -> Verdict:
+        """The verdict for raw words; `decimals` and `unit` as the device's own registers say, if they do; `turns`:
+        how often a counter has rolled over."""
         number = self._number(raw)
         if isinstance(number, float) and not isfinite(number):
             return None, Quality.BAD, Reason.ERROR_VALUE
@@ -87,6 +91,12 @@ class NumberForm:
             return self._flag(number)
         if self._quantity.text:
             return str(number), Quality.GOOD, Reason.NONE
+        if self.counter_max:
+            if number > self.counter_max:
+                return None, Quality.BAD, Reason.OUT_OF_LIMITS
+            number += turns * (self.counter_max + 1)
+            if number > _WHOLE_MAX:
+                number = float(number)
         if self._exact:
             return self._within(number) if self._bounded else (number, Quality.GOOD, Reason.NONE)
         source = self._source

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from device_drivers.driver import DriverEvent, Emit, LineDevice, LineUnreachable
+from device_drivers.line_memory import DeviceMemory, from_bytes, to_bytes
 from device_drivers.line_schedule import Failed, OrderDone, Outcome, Transaction, Wait
 from device_drivers.register_driver import RegisterLine
-from device_drivers.register_plan import Learnt
 from device_model.clock import Clock
 from device_model.errors import LocalFault, PeerGarbled, PeerRefused, PeerSilent
 from device_model.ports import LineExchange, LineReply, LineRequest
@@ -26,13 +26,15 @@ class LinePoller:
     """One master of one line: polls, writes and scans go through one schedule, one transaction at a time."""
 
     def __init__(self, line: Line, devices: Sequence[LineDevice], exchange: LineExchange, clock: Clock, emit: Emit,
-                 *, jitter: Callable[[], float] | None = None, learnt: Mapping[str, Learnt] | None = None) -> None:
-        """`jitter` gives numbers in [0, 1); by default a sequence that depends on the line's name only."""
+                 *, jitter: Callable[[], float] | None = None, learnt: bytes = b"") -> None:
+        """`jitter` gives numbers in [0, 1); by default a sequence that depends on the line's name only.
+        learnt: what `learnt()` gave before a restart; bytes that are none of ours are logged and left."""
         self._line = line
         self._exchange = exchange
         self._clock = clock
         self._emit = emit
-        self._core = RegisterLine(line, devices, clock.now(), jitter or _spread(line.id), learnt)
+        self._core = RegisterLine(line, devices, clock.now(), jitter or _spread(line.id),
+                                _memory(line.id, learnt))
         self._wake = asyncio.Event()
         self._ended = False
         self._orders: dict[int, asyncio.Future[LineReply]] = {}
@@ -41,6 +43,10 @@ class LinePoller:
     def core(self) -> RegisterLine:
         """The pure part, for diagnosis and hot change."""
         return self._core
+
+    def learnt(self) -> bytes:
+        """What the devices of this line taught and counted so far, to be kept over a restart. Safe to lose."""
+        return to_bytes(self._core.memory())
 
     async def run(self) -> None:
         """Poll until cancelled. No misbehaviour of a device or line ends it."""
@@ -141,6 +147,14 @@ class LinePoller:
             future.set_result(order.reply)
         elif order.fault is not None:
             future.set_exception(_as_error(order.fault))
+
+
+def _memory(line: str, octets: bytes) -> dict[str, DeviceMemory]:
+    try:
+        return from_bytes(octets)
+    except ValueError as problem:
+        _log.warning("line_memory_left", line=line, problem=str(problem))
+        return {}
 
 
 def _as_error(fault: Failed) -> Exception:

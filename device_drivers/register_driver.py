@@ -13,7 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from device_drivers.driver import Capabilities, DeviceFailed, DeviceRead, DriverEvent, LineDevice, LineState
+from device_drivers.counters import Counter
+from device_drivers.driver import (
+    Capabilities,
+    DeviceFailed,
+    DeviceNotice,
+    DeviceRead,
+    DriverEvent,
+    LineDevice,
+    LineState,
+)
+from device_drivers.line_memory import DeviceMemory, fits, memory_of
 from device_drivers.line_schedule import (
     BlockAnswered,
     BlockRefused,
@@ -36,7 +46,7 @@ from device_model.errors import LocalFault
 from device_model.ports import LineRequest
 from device_model.profile import FIRE_CLASSES, DeviceProfile, RegisterType, Table
 from device_model.reading import Reading, Reason
-from device_model.site import Line, LineKind
+from device_model.site import Line, LineKind, Text
 
 CAPABILITIES = Capabilities(writes=True, scans=True)
 _PARTS = (RegisterType.U8_LOW, RegisterType.U8_HIGH, RegisterType.S8_LOW)
@@ -75,7 +85,8 @@ class RegisterLine:
     """All devices of one Modbus line. Pure: `now` in, events out."""
 
     def __init__(self, line: Line, devices: Sequence[LineDevice], now: Now, jitter: Callable[[], float],
-                 learnt: Mapping[str, Learnt] | None = None) -> None:
+                 memory: Mapping[str, DeviceMemory] | None = None) -> None:
+        """memory: what `memory()` gave before a restart; what does not fit the device now is left out."""
         self._line = line
         self._serial = line.kind in (LineKind.MODBUS_RTU, LineKind.MODBUS_RTU_TCP)
         self._devices: dict[str, _DeviceState] = {}
@@ -85,15 +96,22 @@ class RegisterLine:
             line_retry_max_us=round(line.reconnect_max_s * 1e6),
         )
         for entry in devices:
-            self.put_device(entry, now, (learnt or {}).get(entry.device.id))
+            self.put_device(entry, now, (memory or {}).get(entry.device.id))
 
-    def put_device(self, entry: LineDevice, now: Now, learnt: Learnt | None = None) -> None:
-        """Add a device or replace its description; no other device is touched."""
+    def put_device(self, entry: LineDevice, now: Now, memory: DeviceMemory | None = None) -> None:
+        """Add a device or replace its description; no other device is touched. The same device with the same
+        profile keeps what its counters have counted."""
         name = entry.device.id
-        known = learnt or Learnt()
+        if memory is not None and not fits(memory, entry.device, entry.profile):
+            memory = None
+        counters: Mapping[str, Counter] = memory.counters if memory is not None else {}
+        before = self._devices.get(name)
+        if memory is None and before is not None and before.entry.profile == entry.profile:
+            counters = before.values.counters()
+        known = memory.learnt() if memory is not None else Learnt()
         blocks = plan_blocks(entry.profile, known)
         points = {point for block in blocks for point in block.points}
-        self._devices[name] = _DeviceState(entry, DeviceValues(name, entry.profile), known, blocks,
+        self._devices[name] = _DeviceState(entry, DeviceValues(name, entry.profile, counters), known, blocks,
                                            dict.fromkeys(points, now.mono_us), set())
         self._schedule.put_unit(unit_traits(entry), blocks, now.mono_us)
 
@@ -102,9 +120,10 @@ class RegisterLine:
         self._devices.pop(device, None)
         self._schedule.drop_unit(device)
 
-    def learnt(self) -> dict[str, Learnt]:
-        """What the devices taught so far, to be handed in again after a restart."""
-        return {name: state.learnt.copy() for name, state in self._devices.items()}
+    def memory(self) -> dict[str, DeviceMemory]:
+        """What the devices taught and counted so far, to be handed in again after a restart."""
+        return {name: memory_of(state.entry.device, state.entry.profile, state.learnt, state.values.counters())
+                for name, state in self._devices.items()}
 
     def blocks(self, device: str) -> tuple[Block, ...]:
         """The present plan of one device."""
@@ -213,6 +232,10 @@ class RegisterLine:
         if events and isinstance(events[-1], DeviceRead) and events[-1].device == name:
             events.pop()  # the bare "back" just said; this one carries values
         events.append(DeviceRead(name, readings, fresh, now))
+        for point in state.values.take_resets():
+            events.append(DeviceNotice(self._line.id, name, "counter_reset", Text(
+                f"counter {point} began anew: the meter was exchanged, or lost what it had counted",
+                f"计数器 {point} 重新开始计数：表计已更换或计数丢失"), now))
         if self._stands_refused(state, block):
             forget_refusal(block, state.learnt)
             self._plan_again(state, now)

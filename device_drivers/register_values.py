@@ -12,9 +12,11 @@ such a reference changes, the points that lean on it are judged anew from their 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from struct import Struct
 from sys import intern
 
+from device_drivers.counters import Counter, Turn
 from device_drivers.number_form import NumberForm, number_form
 from device_drivers.register_plan import BIT_TABLES, Block, register_span
 from device_model.clock import Now
@@ -63,6 +65,7 @@ class ProfileLayout:
         self.units: dict[str, str] = {}
         self.leaning: dict[str, set[str]] = {}
         self.states: dict[str, dict[int, StateCode]] = {}
+        self.counting: set[str] = set()  # counters that roll over
         self._decoders: dict[Block, BlockDecoder] = {}
         for spec in profile.points:
             if spec.register is not None:
@@ -75,6 +78,8 @@ class ProfileLayout:
         form = number_form(spec)
         self.forms[spec.id] = form
         self.units[spec.id] = QUANTITIES[spec.quantity].canonical
+        if form.counter_max:
+            self.counting.add(spec.id)
         for reference in (form.unit_point, form.decimals_point):
             if reference:
                 self.leaning.setdefault(reference, set()).add(spec.id)
@@ -111,7 +116,8 @@ def layout_of(profile: DeviceProfile) -> ProfileLayout:
 class DeviceValues:
     """The values of one device as last read. Owned by one driver; pure: `now` and bytes in, Readings out."""
 
-    def __init__(self, device: str, profile: DeviceProfile) -> None:
+    def __init__(self, device: str, profile: DeviceProfile, counters: Mapping[str, Counter] | None = None) -> None:
+        """counters: as they stood when they were kept, see `counters`."""
         self.device = device
         self._profile = profile
         self._layout = layout = layout_of(profile)
@@ -123,11 +129,14 @@ class DeviceValues:
         self._raws: dict[str, tuple[int, ...] | int] = {}
         self._numbers: dict[str, int | None] = {}  # references only: the value that others lean on
         self._said: dict[str, Verdict] = {}
+        self._counters = {name: (counters or {}).get(name) or Counter() for name in sorted(layout.counting)}
+        self._resets: list[str] = []
         self._warm_until_us = 0
         self._appeared = False
 
     def forget(self) -> None:
-        """The device is lost: whatever it says next is said in full, and warming up begins again."""
+        """The device is lost: whatever it says next is said in full, and warming up begins again. What its counters
+        have counted is kept."""
         self._payloads.clear()
         self._raws.clear()
         self._numbers.clear()
@@ -146,7 +155,7 @@ class DeviceValues:
         if payload == self._payloads.get(block) and not warmed:
             return (), fresh
         self._payloads[block] = payload
-        changed = self._changed_points(block, payload)
+        changed = self._changed_points(block, payload, now)
         if warmed:
             self._warm_until_us = 0
             changed |= self._raws.keys()
@@ -174,13 +183,34 @@ class DeviceValues:
         readings += [r for point in sorted(changed) if (r := self._judge(point, now)) is not None]
         return tuple(readings)
 
-    def _changed_points(self, block: Block, payload: bytes) -> set[str]:
+    def counters(self) -> dict[str, Counter]:
+        """What is known of the counters that were read, to be handed in again after a restart."""
+        return {name: counter for name, counter in self._counters.items() if counter.last >= 0}
+
+    def take_resets(self) -> tuple[str, ...]:
+        """The counters that began anew since the last call."""
+        if not self._resets:
+            return ()
+        resets, self._resets = tuple(self._resets), []
+        return resets
+
+    def _count(self, point: str, now: Now) -> None:
+        form = self._forms[point]
+        number = form.whole(self._raws[point])
+        if number is None or not 0 <= number <= form.counter_max:
+            return
+        if self._counters[point].take(number, form.counter_max, form.counter_rate_max, now) is Turn.RESET:
+            self._resets.append(point)
+
+    def _changed_points(self, block: Block, payload: bytes, now: Now) -> set[str]:
         changed: set[str] = set()
         raws = self._raws
         for point, raw in self._layout.decoder(block).raws(payload):
             if raws.get(point) != raw:
                 raws[point] = raw
                 changed.add(point)
+        for point in sorted(changed & self._layout.counting):
+            self._count(point, now)
         for point in tuple(changed):
             if point in self._leaning:
                 self._numbers[point] = self._forms[point].whole(self._raws[point])
@@ -204,7 +234,8 @@ class DeviceValues:
             if unit is None:
                 verdict = (None, Quality.BAD, Reason.NOT_YET_READ if code is None else Reason.GARBLED)
         if verdict is None:
-            verdict = form.judge(self._raws[point], decimals, unit)
+            counter = self._counters.get(point)
+            verdict = form.judge(self._raws[point], decimals, unit, counter.turns if counter is not None else 0)
         return self._say(point, self._with_state(point, verdict), now)
 
     def _with_state(self, point: str, verdict: Verdict) -> Verdict:

@@ -109,6 +109,10 @@ class RegisterSource(msgspec.Struct, frozen=True):
     profile whose value selects the unit (`unit_codes`) or the number of decimals (`decimals_codes`; empty:
     the value itself is the number of decimals, value / 10**n). `file` is the file's number where the table is
     `file` (1 and up), `address` then counts its records.
+
+    counter_max: the largest raw number of a counter that starts again at 0 after it (4294967295; 99999999 of a meter
+    with eight digits; 0: no counter): the value goes on growing, a reset is told apart and said. counter_rate_max:
+    the most raw counts a second that can be; it makes the difference sharper (0: not known).
     """
 
     table: Table
@@ -127,6 +131,8 @@ class RegisterSource(msgspec.Struct, frozen=True):
     decimals_point: str = ""
     decimals_codes: dict[int, int] = {}
     file: int = 0
+    counter_max: int = 0
+    counter_rate_max: float = 0.0
 
 
 class PayloadSource(msgspec.Struct, frozen=True):

@@ -37,6 +37,7 @@ PAYLOAD_PATH = re.compile(rf"{_NAME}(?:\[\d{{1,4}}\])*(?:\.{_NAME}(?:\[\d{{1,4}}
 ADDRESS_MAX = 0xFFFF
 SUPERVISE_MAX_S = 7200.0
 DECIMALS_MAX = 9
+COUNTER_MAX_LEAST = 99  # with fewer a step could not be told from a reset
 BIT_TABLES = frozenset({Table.COIL, Table.DISCRETE_INPUT})
 WRITABLE_TABLES = frozenset({Table.COIL, Table.HOLDING, Table.FILE})
 WRITE_FUNCTIONS = (0, 16, 23)
@@ -208,7 +209,24 @@ class _Checker:
                     if not low <= value <= high:
                         self.add((*path, key, index), f"{value} cannot stand in a {register.type} ({low}..{high})",
                                  _signed_hint(value, low, high))
+        self._counter(point, register, path)
         self._selectors(point, register, quantity, path)
+
+    def _counter(self, point: ProfilePoint, register: RegisterSource, path: Path) -> None:
+        if register.counter_max == 0:
+            if register.counter_rate_max:
+                self.add((*path, "counter_rate_max"), "counter_rate_max without counter_max", "add `counter_max:`")
+            return
+        signed = register.type in WHOLE_TYPES and WHOLE_TYPES[register.type][1]
+        if register.type not in WHOLE_TYPES or signed or register.type is RegisterType.BIT:
+            self.add((*path, "counter_max"), f"a {register.type} is no counter", "counters are u16, u32 or u64")
+        elif not COUNTER_MAX_LEAST <= register.counter_max <= raw_range(register.type)[1]:
+            self.add((*path, "counter_max"), f"{register.counter_max} cannot be the last number of a {register.type}",
+                     f"write {raw_range(register.type)[1]}, or what the meter shows before it starts again at 0")
+        if register.counter_rate_max < 0:
+            self.add((*path, "counter_rate_max"), "counter_rate_max is negative", "leave it out")
+        if point.writable:
+            self.add((*path, "writable"), "a counter cannot be written", "leave out `writable:` or `counter_max:`")
 
     def _register_bits(self, register: RegisterSource, quantity: Quantity | None, path: Path) -> None:
         bit_table = register.table in BIT_TABLES

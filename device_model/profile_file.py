@@ -47,6 +47,7 @@ FALSE_WORDS = ("false",)
 _REGISTER_KEYS = (
     "table", "address", "type", "bit", "word_order", "byte_swap", "invert", "mask", "shift", "unit_point",
     "unit_codes", "decimals_point", "decimals_codes", "file",
+    "counter_max", "counter_rate_max",
 )
 _PAYLOAD_KEYS = ("topic", "path", "true_values", "false_values", "time_path", "time_unit")
 
@@ -73,6 +74,8 @@ class PointEntry(msgspec.Struct, frozen=True):
     decimals_point: str = ""
     decimals_codes: dict[int, int] = {}
     file: int = 0
+    counter_max: int = 0
+    counter_rate_max: float = 0.0
     topic: str | None = None
     path: str | None = None
     true_values: tuple[Scalar, ...] = ()
@@ -227,4 +230,5 @@ def _register(entry: PointEntry, address: int, profile: ProfileEntry) -> Registe
         word_order=entry.word_order or profile.word_order, byte_swap=entry.byte_swap, invert=entry.invert,
         mask=entry.mask, shift=entry.shift, unit_point=entry.unit_point, unit_codes=entry.unit_codes,
         decimals_point=entry.decimals_point, decimals_codes=entry.decimals_codes, file=entry.file,
+        counter_max=entry.counter_max, counter_rate_max=entry.counter_rate_max,
     )

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from device_drivers.driver import DeviceFailed, DeviceRead, DriverEvent, LineState
+from device_drivers.line_memory import DeviceMemory
 from device_drivers.line_schedule import Failed, Outcome, Transaction
 from device_drivers.poller import LinePoller
 from device_drivers.register_driver import RegisterLine, write_request
-from device_drivers.register_plan import Learnt
 from device_drivers.registry import DRIVERS, driver_for
 from device_model.clock import Now
 from device_model.errors import LocalFault, PeerRefused, PeerSilent
@@ -28,9 +28,9 @@ Answer = Callable[[LineRequest], Outcome]
 class Line:
     """A RegisterLine in virtual time."""
 
-    def __init__(self, of: DeviceProfile, devices: int = 1, learnt: dict[str, Learnt] | None = None) -> None:
+    def __init__(self, of: DeviceProfile, devices: int = 1, memory: dict[str, DeviceMemory] | None = None) -> None:
         self.now = START
-        self.core = RegisterLine(TCP, [entry(f"d{i}", of, i + 1) for i in range(devices)], START, lambda: 0.5, learnt)
+        self.core = RegisterLine(TCP, [entry(f"d{i}", of, i + 1) for i in range(devices)], START, lambda: 0.5, memory)
         self.events: list[DriverEvent] = []
         self.asked: list[LineRequest] = []
 
@@ -80,7 +80,7 @@ def test_only_the_refused_point_turns_bad_and_its_neighbours_are_read_together()
     last = {r.point: r for e in events if isinstance(e, DeviceRead) for r in e.readings}
     assert {name: r.reason for name, r in last.items() if r.quality is not Quality.GOOD} == {"d0.p3": Reason.REFUSED}
     assert len(last) == 8 and [(b.address, b.count) for b in line.core.blocks("d0")] == [(0, 3), (3, 1), (4, 4)]
-    again = Line(of, learnt=line.core.learnt())
+    again = Line(of, memory=line.core.memory())
     again.run(0.5, image({a: a for a in range(8) if a != 3}))
     assert len(again.asked) == 3, "what was learnt is not learnt twice"
 
