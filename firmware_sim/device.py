@@ -106,20 +106,27 @@ class VirtualDevice:
 
     # ---- the world and people -------------------------------------------------------------------------
 
-    def feed(self, point_id: str, value: float, traits: SensorTraits | None = None) -> None:
+    def feed(
+        self, point_id: str, value: float, traits: SensorTraits | None = None, *, lag_s: float | None = None,
+        deviation: float | None = None,
+    ) -> None:
         """Tell the sensor behind a point what the world is now (in `traits.unit`, or the point's unit).
 
-        Raises KeyError for a point that the profile does not have.
+        lag_s: its lag in this air, where that is not the one of its traits. deviation: of its noise, None: as the
+        profile says. Raises KeyError for a point that the profile does not have.
         """
         sensor = self._sensors.get(point_id)
         if sensor is None:
             point = self._point(point_id)
             traits = traits or DEFAULT_TRAITS.get(point.quantity, NO_LAG)
-            deviation = 0.0 if QUANTITIES[point.quantity].boolean else point.natural_noise
+            if deviation is None:
+                deviation = 0.0 if QUANTITIES[point.quantity].boolean else point.natural_noise
             noise = Noise(self._seed, self.id, point_id)
-            self._sensors[point_id] = Sensor(traits, noise, deviation, value)
+            sensor = self._sensors[point_id] = Sensor(traits, noise, deviation, value)
         else:
             sensor.target = value
+        if lag_s is not None:
+            sensor.lag_s = lag_s
 
     def set(self, point_id: str, value: Value) -> None:
         """The point has this value from now on (profile's unit), whatever fed it before. Ends `set_bad`."""

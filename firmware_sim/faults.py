@@ -40,12 +40,14 @@ class FaultKind(StrEnum):
     BAD = "bad"  # the point fails for `reason`
     REBOOT = "reboot"
     OFF = "off"  # no power while it lasts
+    # in the world
+    JAMMED = "jammed"  # the actuator does not move
 
 
 POINT_FAULTS = frozenset({FaultKind.STUCK, FaultKind.JUMP, FaultKind.DRIFT, FaultKind.BAD})
 POWER_FAULTS = frozenset({FaultKind.REBOOT, FaultKind.OFF})
 WHOLE_LINE_FAULTS = frozenset({FaultKind.BABBLE, FaultKind.HALF_OPEN})
-LINE_FAULTS = frozenset(FaultKind) - POINT_FAULTS - POWER_FAULTS
+LINE_FAULTS = frozenset(FaultKind) - POINT_FAULTS - POWER_FAULTS - {FaultKind.JAMMED}
 _OPEN_END_S = 1e12
 
 

@@ -63,17 +63,18 @@ class Sensor:
     def __init__(self, traits: SensorTraits, noise: Noise, noise_deviation: float, first: float) -> None:
         self.traits = traits
         self.target = first
+        self.lag_s = traits.lag_s
+        self.deviation = noise_deviation
         self.alarm = False
         self._value = first
         self._noise = noise
-        self._deviation = noise_deviation
 
     def advance(self, elapsed_s: float, hush_factor: float = 1.0) -> float:
         """Let time pass; returns the value that the sensor sees now, noise included."""
-        lag_s = self.traits.lag_s
+        lag_s = self.lag_s
         share = 1.0 if lag_s <= 0.0 else 1.0 - math.exp(-elapsed_s / lag_s)
         self._value += (self.target - self._value) * share
-        seen = self._value + (self._noise.gauss(self._deviation) if self._deviation else 0.0)
+        seen = self._value + (self._noise.gauss(self.deviation) if self.deviation else 0.0)
         threshold = self.traits.threshold * hush_factor
         if threshold:
             self.alarm = seen >= (threshold * self.traits.clear_share if self.alarm else threshold)

@@ -10,6 +10,8 @@ import msgspec
 from firmware_sim.expectations import Expectations
 from firmware_sim.faults import Fault
 from firmware_sim.scenario_lines import SimLine
+from firmware_sim.sense import Sense
+from firmware_sim.world_plan import WorldPlan
 
 BUTTONS = ("test", "silence", "reset", "answer")
 
@@ -29,6 +31,12 @@ class SimDevice(msgspec.Struct, frozen=True):
     start: dict[str, bool | int | float | str] = {}
     latching: bool | None = None
     cold: bool = False
+    # Where it is in `world:` (a room, tank, pipe …); its points read what is there. Height over the floor and
+    # distance from what burns, None: as is usual. senses: by point, where the usual is not meant.
+    place: str = ""
+    mounted_m: float | None = None
+    distance_m: float | None = None
+    senses: dict[str, Sense] = {}
 
 
 class Feed(msgspec.Struct, frozen=True):
@@ -55,13 +63,15 @@ class Replay(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Something done at a time: `set` points to values, or `press` a button of `device`."""
+    """Something done at a time: `set` points to values, `world` turns knobs of the world (`door.open: false`),
+    or `press` a button of `device`."""
 
     at_s: float
     set: dict[str, bool | int | float | str] = {}
     press: str = ""
     device: str = ""
     fire: str = ""
+    world: dict[str, bool | int | float] = {}
 
 
 class Deed(msgspec.Struct, frozen=True):
@@ -126,6 +136,7 @@ class Scenario(msgspec.Struct, frozen=True):
     # A site file beside the scenario, or its content: makes the scenario complete, so that a verdict can be had.
     site: str | dict[str, Any] = ""
     people: tuple[Deed, ...] = ()
+    world: WorldPlan = WorldPlan()
 
     def device(self, device_id: str) -> SimDevice | None:
         """The device of that id, or None."""

@@ -27,6 +27,8 @@ from firmware_sim.physics import DEFAULT_TRAITS, NO_LAG, SensorTraits
 from firmware_sim.recording import Recording
 from firmware_sim.scenario import Cut, Feed, Replay, Scenario
 from firmware_sim.scenario_lines import LineKind
+from firmware_sim.sense import BoundSense, wanted_senses
+from firmware_sim.surroundings import Surroundings
 
 STEP_S = 0.25
 _HOUR_S = 3600.0
@@ -36,7 +38,8 @@ class Truth(msgspec.Struct, frozen=True):
     """Something that really happened.
 
     what: "start" (`device` names the scenario), "stimulus" (a point shows another value), "fault" or "cut"
-        (`value` true begins, false ends; a cut's `device` is the proxy).
+        (`value` true begins, false ends; a cut's `device` is the proxy), "world" (`device` is a thing of the world,
+        `point` what turned: a source's on and stage, a door's open, a valve's open and closed, a tank's spill).
     at_s: shown seconds since the scenario began.
     fire: id of the fire that caused it, "" for none.
     kind: of the fault or cut; of a number whether it is "over" its threshold or "under"; "test" while the device
@@ -73,6 +76,10 @@ class SimWorld:
                 self.publishers[line.id] = {e.id: MqttDevice(self.devices[e.id], e.address) for e in members}
             else:
                 self.units[line.id] = ModbusUnits({e.unit: self.devices[e.id] for e in members})
+        self.surroundings = Surroundings(
+            scenario.world, scenario.seed, {a.id: self._commanded(a.point) for a in scenario.world.actuators})
+        self._nouns = len(self.surroundings.ids()) - 1  # the weather alone does not move
+        self._senses = self._bind()
         self._played = [_Played(replay, recordings, self.devices) for replay in scenario.replays]
         self._events = sorted(scenario.events, key=lambda event: event.at_s)
         self._fires: dict[tuple[str, str], str] = {}
@@ -86,9 +93,42 @@ class SimWorld:
             for feed in played.replay.feeds:
                 device_id, _, point_id = feed.point.partition(".")
                 self._fires[device_id, point_id] = played.replay.fire
+        for sense in self._senses.values():
+            sense.feed()
         for device in self.devices.values():
             device.advance(0.0)
             device.take_changes()
+
+    def _bind(self) -> dict[tuple[str, str], BoundSense]:
+        bound = {}
+        for entry in self.scenario.devices:
+            device = self.devices[entry.id]
+            noun = self.surroundings.noun(entry.place) if entry.place else None
+            for wanted in wanted_senses(device.profile, entry.place, noun, entry.senses):
+                bound[entry.id, wanted.point] = BoundSense(device, wanted, self.surroundings, entry.mounted_m,
+                                                           entry.distance_m)
+        return bound
+
+    def _commanded(self, name: str) -> bool | None:
+        """What the point that commands an actuator says; None where there is none or its device has no power."""
+        device_id, _, point_id = name.partition(".")
+        device = self.devices.get(device_id)
+        shown = device.shown.get(point_id) if device is not None and device.on else None
+        return shown if isinstance(shown, bool) else None
+
+    def turn(self, name: str, value: float | bool) -> None:
+        """Turn a knob of the world (an event, a slider). Raises KeyError for a name that it does not have."""
+        self.surroundings.turn(name, value)
+
+    def _move_world(self, at_s: float) -> Iterator[Truth]:
+        for actuator in self.surroundings.actuators.values():
+            if actuator.plan.point:
+                actuator.command(self._commanded(actuator.plan.point))
+        self.surroundings.step(at_s, STEP_S)
+        for sense in self._senses.values():
+            sense.feed()
+        for it in self.surroundings.take_happenings():
+            yield Truth("world", at_s, it.id, it.what, it.value, kind=it.fire)
 
     def advance(self, to_s: float) -> list[Truth]:
         """Let the world run to a time; what happened on the way, in order."""
@@ -99,6 +139,8 @@ class SimWorld:
             self._do_events(at_s)
             truths.extend(self._do_faults(at_s))
             truths.extend(self._do_cuts(at_s))
+            if self._nouns:
+                truths.extend(self._move_world(at_s))
             for played in self._played:
                 played.feed(at_s)
             for device in self.devices.values():
@@ -144,10 +186,16 @@ class SimWorld:
                 continue
             self._over[key] = over
             # A tested detector shows an alarm, but there is no fire.
-            fire = "" if device.testing else self._fires.get(key, "")
+            fire = "" if device.testing else self._fires.get(key, "") or self._fire_seen(key)
             kind = "test" if device.testing else ("over" if over else "under") if number else ""
             yield Truth("stimulus", at_s, change.device, change.point, change.value, fire, kind)
         self._set_now -= {key for key in self._set_now if key[0] == device.id}
+
+    def _fire_seen(self, key: tuple[str, str]) -> str:
+        sense = self._senses.get(key)
+        if sense is None:
+            return ""
+        return sense.sense.fire or (self.surroundings.fires_near(sense.room) if sense.room else "")
 
     def _do_events(self, at_s: float) -> None:
         while self._events and self._events[0].at_s <= at_s:
@@ -159,7 +207,10 @@ class SimWorld:
                 self._set_now.add((device, point))
                 for played in self._played:
                     played.release(name)
+                self._senses.pop((device, point), None)
                 self.devices[device].set(point, value)
+            for name, turned in event.world.items():
+                self.surroundings.turn(name, turned)
             if event.press:
                 self.devices[event.device].press(event.press)
 
@@ -175,7 +226,9 @@ class SimWorld:
 
     def _bend(self, fault: Fault, at_s: float, lasts: bool, turned: bool) -> None:
         device_id, _, point = fault.target.partition(".")
-        if fault.kind in POWER_FAULTS and turned:
+        if fault.kind is FaultKind.JAMMED:
+            self.surroundings.turn(f"{fault.target}.jammed", lasts)
+        elif fault.kind in POWER_FAULTS and turned:
             device = self.devices[device_id]
             device.power(on=not lasts)
             if fault.kind is FaultKind.REBOOT:
