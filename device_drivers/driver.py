@@ -1,4 +1,4 @@
-"""Driver: what every way of reaching devices has in common, and the four things that a driver may say.
+"""Driver: what every way of reaching devices has in common, and the things that a driver may say.
 
     LineExchange / MessageLink          (ports: bytes)
             │
@@ -6,6 +6,7 @@
                                     DeviceFailed a device is lost (said once; the next DeviceRead says it is back)
                                     LineState    the line itself went or came (said once per change)
                       DeviceNotice what a person should know and is no value
+                      DutyAsked    somebody wants to know whether a person is there; DutySettled: told, or not
 
 A driver never raises for a device's misbehaviour: what a device does wrong is an event, not an error.
 """
@@ -13,7 +14,7 @@ A driver never raises for a device's misbehaviour: what a device does wrong is a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -71,7 +72,31 @@ class DeviceNotice(msgspec.Struct, frozen=True):
     at: Now
 
 
-DriverEvent = DeviceRead | DeviceFailed | LineState | DeviceNotice
+class DutyAsked(msgspec.Struct, frozen=True):
+    """A monitoring centre asks over a line whether a person is on duty (查岗). Only a person answers.
+
+    check: its id; asker: the centre's address; due_us: until when, wall time, µs since 1970 UTC."""
+
+    line: str
+    device: str
+    check: str
+    asker: str
+    due_us: int
+    at: Now
+
+
+class DutySettled(msgspec.Struct, frozen=True):
+    """A person's answer reached the asker (`delivered`), or did not, for `detail`."""
+
+    line: str
+    device: str
+    check: str
+    delivered: bool
+    detail: str
+    at: Now
+
+
+DriverEvent = DeviceRead | DeviceFailed | LineState | DeviceNotice | DutyAsked | DutySettled
 Emit = Callable[[DriverEvent], None]
 
 
@@ -93,6 +118,15 @@ class PureDriver(msgspec.Struct, frozen=True):
     name: str
     capabilities: Capabilities
     check: Callable[[DeviceProfile], tuple[str, ...]]  # what of a profile this driver cannot do, for people
+
+
+@runtime_checkable
+class AnswersDuty(Protocol):
+    """A driver over whose line somebody may ask whether a person is on duty."""
+
+    def answer_duty(self, check: str) -> str:
+        """A person answered that check: "" when the answer is on its way, else why it cannot be sent."""
+        ...
 
 
 class Driver(Protocol):

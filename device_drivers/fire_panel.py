@@ -24,15 +24,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from device_drivers.driver import DeviceNotice, DriverEvent, LineDevice
+from device_drivers.driver import DriverEvent, LineDevice
 from device_drivers.heard_devices import HeardDevices
+from device_drivers.panel_duty import ANSWER_TYPE, PanelDuty
+from device_drivers.panel_notices import PanelNotices, name_of
 from device_model.clock import Now
 from device_model.errors import PeerGarbled
 from device_model.profile import DeviceProfile, PanelTraits
 from device_model.reading import Reason
-from device_model.site import Text
 from wire_codecs.gbt26875 import Command, Frame, RefusedFrame, Stamp
-from wire_codecs.gbt26875_exchange import Exchange, Finished
+from wire_codecs.gbt26875_exchange import WAITING_MAX, Exchange, Finished
 from wire_codecs.gbt26875_objects import (
     ANALOG,
     COMPONENT_BITS,
@@ -66,7 +67,6 @@ ANYONE = "*"
 PROVE_EVERY_US = 5_000_000  # a UITD with 500 components that chatters must not make 500 events a frame
 CLOCK_KNOWN_US = 2_000_000  # worse than this our own clock is not given to a panel
 CLOCK_OFF_US = 60_000_000
-TOLD_MAX = 1000  # notices about strangers are said once each; past so many kinds they are only counted
 UNLISTED_MAX = 4096  # raised components that the site does not list, a UITD; past it, none of them clears any more
 GATHERED = ("fire", "fault")  # what unlisted components raise on a listed device
 _PATHS = frozenset({*SYSTEM_BITS, *COMPONENT_BITS, *UITD_BITS, "note", *(f"analog_{kind}" for kind in range(256))})
@@ -123,9 +123,9 @@ class FirePanels:
         self._uitds: dict[str, _Uitd] = {}
         self._at: dict[tuple[str, System | Part], str] = {}
         self._gathered: dict[str, _Gathered] = {}
-        self._told: set[tuple[str, ...]] = set()
+        self._notices = PanelNotices(line)
+        self._duty = PanelDuty(line)
         self.refused = 0  # frames that were none
-        self.untold = 0  # notices that were not said because there were too many
         for entry in devices:
             self._gathered[entry.device.id] = _Gathered({}, {name: set() for name in GATHERED})
             uitd, _, behind = entry.device.address.partition("/")
@@ -154,8 +154,8 @@ class FirePanels:
             denial = frame.denial(self._stamp(None, now))
             if denial is not None:
                 turn.frames.append((peer, denial))
-            self._tell(turn, now, "", "frame_refused", (frame.reason,), f"frame refused: {frame.reason}",
-                       f"数据帧被拒收：{frame.reason}")
+            self._notices.tell(turn.events, now, "", "frame_refused", (frame.reason,),
+                               f"frame refused: {frame.reason}", f"数据帧被拒收：{frame.reason}")
             return turn
         uitd = self._uitd_of(frame.source)
         stamp = self._stamp(uitd, now)
@@ -165,9 +165,12 @@ class FirePanels:
             if uitd is not None:  # an answer is never answered, or two sides would deny each other for ever
                 self._greet(turn, peer, uitd, frame, now)
                 self._answered(turn, peer, uitd, frame, now)
+        elif uitd is not None and self._asked_duty(turn, uitd, frame, now):
+            turn.frames.append((peer, frame.answer(Command.CONFIRM, stamp)))
+            self._greet(turn, peer, uitd, frame, now)
         else:
             turn.frames.append((peer, frame.answer(Command.DENY, stamp)))
-            self._tell(turn, now, uitd.device if uitd else "", "frame_refused", (str(frame.command),),
+            self._notices.tell(turn.events, now, uitd.device if uitd else "", "frame_refused", (str(frame.command),),
                        f"frame refused: command {frame.command} is not for a centre",
                        f"数据帧被拒收：命令 {frame.command} 不应发往监控中心")
         return turn
@@ -183,6 +186,7 @@ class FirePanels:
     def look(self, now: Now) -> Turn:
         """Time passes: answers that did not come, silence, supervision."""
         turn = Turn(list(self._heard.look_for_silence(now)), [])
+        turn.events += self._duty.look(now)
         for uitd in self._uitds.values():
             if uitd.peer is None:
                 continue
@@ -198,6 +202,18 @@ class FirePanels:
             if uitd.device == device and uitd.peer is not None:
                 return uitd.exchange.ask(Command.CONTROL, encode_unit([DutyCheck(answer_within_min)]), first=True)
         return False
+
+    def answer_duty(self, check: str, now: Now) -> str:
+        """A person answered a duty check that somebody asked of us: "" when it is on its way, else why not."""
+        device = self._duty.waits(check, now)
+        uitd = next((uitd for uitd in self._uitds.values() if uitd.device == device), None)
+        if uitd is None:
+            return "no such duty check waits for an answer"
+        if uitd.peer is None or len(uitd.exchange) >= WAITING_MAX:
+            return "its asker is not connected"
+        unit = self._duty.answer(check, self._stamp(uitd, now), now)
+        uitd.exchange.ask(Command.SEND, unit, first=True)
+        return ""
 
     def forget(self) -> None:
         """What was said last did not arrive: say everything anew when it is told again."""
@@ -215,7 +231,7 @@ class FirePanels:
             objects = decode_unit(frame.unit)
         except PeerGarbled as problem:
             turn.frames.append((peer, frame.answer(Command.DENY, stamp)))
-            self._tell(turn, now, uitd.device if uitd else "", "frame_refused", (str(problem),),
+            self._notices.tell(turn.events, now, uitd.device if uitd else "", "frame_refused", (str(problem),),
                        f"data unit refused: {problem}", f"数据单元被拒收：{problem}")
             if uitd is not None:
                 self._greet(turn, peer, uitd, frame, now)
@@ -230,6 +246,18 @@ class FirePanels:
         turn.frames.append((peer, frame.answer(Command.CONFIRM, stamp, echo)))
         self._greet(turn, peer, uitd, frame, now)
 
+    def _asked_duty(self, turn: Turn, uitd: _Uitd, frame: Frame, now: Now) -> bool:
+        """Whether that is a duty check that a person will see. It is never answered here."""
+        try:
+            objects = decode_unit(frame.unit) if frame.command == Command.CONTROL else ()
+        except PeerGarbled:
+            return False
+        if len(objects) != 1 or not isinstance(objects[0], DutyCheck):
+            return False
+        event = self._duty.asked(uitd.device, frame, objects[0].answer_within_min, now)
+        turn.events += (event,) if event is not None else ()
+        return event is not None
+
     def _answered(self, turn: Turn, peer: int, uitd: _Uitd, frame: Frame, now: Now) -> None:
         result = uitd.exchange.answered(frame, now.mono_us, self._stamp(uitd, now))
         if isinstance(result, Frame):
@@ -241,7 +269,7 @@ class FirePanels:
                 for item in decode_unit(frame.unit):
                     self._object(turn, uitd, frame.source, item, now)
             except PeerGarbled as problem:
-                self._tell(turn, now, uitd.device, "frame_refused", (str(problem),),
+                self._notices.tell(turn.events, now, uitd.device, "frame_refused", (str(problem),),
                            f"reply refused: {problem}", f"应答被拒收：{problem}")
         self._pump(turn, uitd, now)
 
@@ -283,11 +311,13 @@ class FirePanels:
 
     def _finished(self, turn: Turn, uitd: _Uitd, result: Finished, now: Now) -> None:
         kind = result.unit[0] if result.unit else 0
+        if kind == ANSWER_TYPE:
+            turn.events += self._duty.settled(uitd.device, result.reason, now)
         if kind == 81:
             uitd.mute = result.reply is None
         if result.reply is None:
             what = f"no answer to type {kind}: {result.reason}"
-            self._tell(turn, now, uitd.device, "exchange_failed", (str(kind),) if kind != 91 else (),
+            self._notices.tell(turn.events, now, uitd.device, "exchange_failed", (str(kind),) if kind != 91 else (),
                        what, f"类型 {kind} 的命令未得到应答：{result.reason}")
 
     # -- one object --------------------------------------------------------------------------------------------
@@ -315,15 +345,16 @@ class FirePanels:
                 if device is not None:
                     turn.events += self._heard.take(device, "", document, now)
                 else:
-                    self._tell_unlisted(turn, uitd, part, "", now)
+                    self._notices.unlisted(turn.events, uitd.device, part, "", now)
             case Operation(system=system, flags=flags, operator=operator):
-                self._operated(turn, uitd, f"{system.kind}.{system.number}", flags, OPERATION_BITS, operator, now)
+                self._notices.operated(turn.events, uitd.device, name_of(system), flags, OPERATION_BITS, operator,
+                                       now)
             case UitdOperation(flags=flags, operator=operator):
-                self._operated(turn, uitd, "", flags, UITD_OPERATION_BITS, operator, now)
+                self._notices.operated(turn.events, uitd.device, "", flags, UITD_OPERATION_BITS, operator, now)
             case UitdTime(at=at):
                 self._clock_told(turn, uitd, at, now)
             case Unread(type=kind, octets=octets, reason=reason):
-                self._tell(turn, now, uitd.device, "not_understood", (uitd.device, str(kind), reason),
+                self._notices.tell(turn.events, now, uitd.device, "not_understood", (uitd.device, str(kind), reason),
                            f"type {kind}, {len(octets)} bytes not understood: {reason}: {octets[:32].hex(' ')}",
                            f"类型 {kind} 有 {len(octets)} 字节无法解析：{reason}：{octets[:32].hex(' ')}")
             case _:
@@ -351,9 +382,9 @@ class FirePanels:
         for name in GATHERED:
             self._raise(turn, self._nearest(uitd, where, name), name, (source, where), on=flags[name], now=now)
         if flags["fire"] and not known:  # every new fire is told, however many strangers there were
-            self._tell_unlisted(turn, uitd, where, note, now, fire=True)
+            self._notices.unlisted(turn.events, uitd.device, where, note, now, fire=True)
         elif flags["fault"]:
-            self._tell_unlisted(turn, uitd, where, note, now)
+            self._notices.unlisted(turn.events, uitd.device, where, note, now)
 
     def _raise(self, turn: Turn, device: str, name: str, key: tuple[int, Part | System], *, on: bool,
                now: Now) -> None:
@@ -390,7 +421,7 @@ class FirePanels:
     def _stranger(self, turn: Turn, frame: Frame, objects: Sequence[Content], now: Now) -> None:
         """A UITD that the site file does not list: denied and told, but its fire raises the line's first UITD."""
         first = next(iter(self._uitds.values()), None)
-        self._tell(turn, now, "", "unlisted_device", (str(frame.source),),
+        self._notices.tell(turn.events, now, "", "unlisted_device", (str(frame.source),),
                    f"transmission device {frame.source} is not in the site file",
                    f"用户信息传输装置 {frame.source} 未登记")
         if first is None:
@@ -407,43 +438,14 @@ class FirePanels:
             # Bit 1 is fire in all three.
             self._raise(turn, first.device, "fire", (frame.source, where), on=bool(item.state & 2), now=now)
 
-    # -- notices -----------------------------------------------------------------------------------------------
-
-    def _operated(self, turn: Turn, uitd: _Uitd, system: str, flags: int, names: tuple[str, ...], operator: int,
-                  now: Now) -> None:
-        done = ", ".join(name for name, on in flags_of(flags, names).items() if on) or f"{flags:02x}"
-        duty = "duty_answer" in done
-        where, where_zh = (f" at {system}", f"于系统 {system}") if system else ("", "")
-        turn.events.append(DeviceNotice(
-            self._line, uitd.device, "duty_answered" if duty else "panel_operated",
-            Text(f"operator {operator}{where}: {done}", f"操作员 {operator}{where_zh}：{done}"), now))
-
     def _clock_told(self, turn: Turn, uitd: _Uitd, at: Stamp, now: Now) -> None:
         told_us = at.wall_us(uitd.traits.utc_offset_h)
         wrong = told_us is None or abs(told_us - now.wall_us) > CLOCK_OFF_US
         if wrong and 0 <= now.wall_error_us <= CLOCK_KNOWN_US:
-            self._tell(turn, now, uitd.device, "clock_wrong", (uitd.device,), "its clock is wrong", "其时钟不准")
+            self._notices.tell(turn.events, now, uitd.device, "clock_wrong", (uitd.device,),
+                               "its clock is wrong", "其时钟不准")
             if uitd.traits.set_clock:
                 uitd.exchange.ask(Command.CONTROL, encode_unit([SetClock(self._stamp(uitd, now))]))
-
-    def _tell_unlisted(self, turn: Turn, uitd: _Uitd, where: Part | System, note: str, now: Now, *,
-                       fire: bool = False) -> None:
-        name = f"{_name(where)} ({note})" if note else _name(where)
-        en, zh = ("fire at ", " 火警，该部件") if fire else ("", " ")
-        self._tell(turn, now, uitd.device, "unlisted_component", () if fire else (_name(where),),
-                   f"{en}{name}, which is not in the site file", f"{name}{zh}未登记")
-
-    def _tell(self, turn: Turn, now: Now, device: str, kind: str, once: tuple[str, ...], en: str, zh: str) -> None:
-        """A notice; said once for each `once` (always, where that is empty)."""
-        key = (kind, device, *once)
-        if once and key in self._told:
-            return
-        if once and len(self._told) >= TOLD_MAX:
-            self.untold += 1
-            return
-        if once:
-            self._told.add(key)
-        turn.events.append(DeviceNotice(self._line, device, kind, Text(en, zh), now))
 
     # -- who is who --------------------------------------------------------------------------------------------
 
@@ -469,10 +471,3 @@ def _behind(address: str) -> System | Part:
     kind, _, number = system_text.partition(".")
     system = System(int(kind), int(number))
     return Part(system, int.from_bytes(bytes.fromhex(octets), "little")) if octets else system
-
-
-def _name(where: System | Part) -> str:
-    if isinstance(where, System):
-        return f"{where.kind}.{where.number}"
-    return f"{where.system.kind}.{where.system.number}/{where.wire_hex}"
-

@@ -321,6 +321,10 @@ class PanelListener(_Listener[Frame | RefusedFrame]):
         """A person asks whether somebody is at that transmission device. False: not connected."""
         return self.panels.ask_duty(device, answer_within_min, self._clock.now())
 
+    def answer_duty(self, check: str) -> str:
+        """A person answered a duty check: "" when the answer is on its way to its asker, else why not."""
+        return self.panels.answer_duty(check, self._clock.now())
+
     def _new_reader(self) -> object:
         return FrameReader()
 

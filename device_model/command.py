@@ -17,6 +17,7 @@ class CommandKind(StrEnum):
     RESTORE = "restore"
     TEST_MODE = "test_mode"  # per device, at most 30 minutes, self-ending (law 6)
     PROOF_ALARM = "proof_alarm"  # raise the synthetic alarm now
+    ANSWER_DUTY = "answer_duty"  # a person on duty answers the duty check `target`
     WRITE_OUTPUT = "write_output"  # manual, rate limited, expiring
 
 
@@ -27,7 +28,7 @@ ON_SITE_ONLY: frozenset[CommandKind] = frozenset({CommandKind.SILENCE_SOUNDER, C
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """A wish with an owner and an end. Applied at most once per `id`; refused after `expires_us`.
 
-    target: alarm id, device id or output id, as the kind needs.
+    target: alarm id, device id, output id or duty check id, as the kind needs.
     value: for WRITE_OUTPUT the wanted state; for TEST_MODE and ISOLATE the duration in seconds.
     """
 

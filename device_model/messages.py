@@ -22,6 +22,7 @@ import msgspec
 
 from device_model.alarm import AlarmTransition
 from device_model.command import Command, CommandResult
+from device_model.duty import DutyCheck
 from device_model.impairment import ImpairmentChange
 from device_model.ranges import Range
 from device_model.reading import Reading
@@ -108,9 +109,15 @@ class LossRecord(msgspec.Struct, frozen=True, tag="loss"):
     at_us: int
 
 
+class DutyCheckRecord(msgspec.Struct, frozen=True, tag="duty_check"):
+    """A duty check came, was answered by a person, reached its asker, or went unanswered."""
+
+    check: DutyCheck
+
+
 Body = (
     ReadingsRecord | AlarmRecord | ImpairmentRecord | CommandResultRecord | OutputRecord | HeartbeatRecord
-    | LossRecord
+    | LossRecord | DutyCheckRecord
 )
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from device_model.clock import Now
 from device_model.impairment import Impairment
+from edge_agent.duty_book import OpenDuty
 from edge_agent.health import HealthMemory
 from edge_agent.orders import OrdersMemory
 from edge_agent.outputs import OutputMemory
@@ -30,6 +31,7 @@ class AgentCheckpoint(msgspec.Struct, frozen=True):
     orders: OrdersMemory
     impairments: tuple[Impairment, ...]
     proof_dates: tuple[str, ...]
+    duties: tuple[OpenDuty, ...] = ()
 
     def away_us(self, now: Now) -> int | None:
         """How long the gateway was away; None where the clocks cannot tell."""

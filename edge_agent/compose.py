@@ -40,6 +40,7 @@ from device_model.site import Line, LineKind, Site
 from device_model.system_clock import clock_from_environment
 from edge_agent.events import Log
 from edge_agent.journal import SqliteJournal
+from edge_agent.learnt_file import KEEP_EVERY_S, LearntFile
 from edge_agent.local_control import (
     Answer,
     GatewayState,
@@ -55,6 +56,8 @@ from rules_engine.packs import rules_of_site
 
 WATCHDOG_EVERY_S = 3.0  # of the machine's time: systemd's WatchdogSec is real, and at least 10 s
 log = structlog.get_logger("gateway")
+
+_LEARNT_WITHIN_S = 1.0  # a slow disk does not keep a gateway from stopping
 
 
 class Composition:
@@ -72,18 +75,30 @@ class Composition:
         control = LocalControl(socket_paths(site.gateway.journal_path), self._act)
         control.claim()
         lines, mqtt_lines = self._open_lines()
+        learnt = LearntFile(site.gateway.journal_path)
         self.runtime = runtime = GatewayRuntime(
             self._inventory, self._rules, clock=self._clock, store=SqliteJournal(site.gateway.journal_path),
             zone=self._zone, uplink_link=self._open_uplink(), lines=lines, mqtt_lines=mqtt_lines,
             listening=self._listening(),
             jitter=random.Random().random, log=write_log, version=_version(),  # noqa: S311  spreads retries
-            speed=self._clock.speed)
+            speed=self._clock.speed, learnt=learnt.read())
         log.info("gateway starts", site=site.tenancy.path, gateway=site.gateway.id, devices=len(site.devices),
                  lines=len(site.lines), rules=len(self._rules.rules), outputs=len(site.outputs))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(runtime.run(), name="gateway")
             tasks.create_task(self._serve(control), name="local control")
             tasks.create_task(self._watchdog(runtime), name="watchdog")
+            tasks.create_task(self._keep_learnt(runtime, learnt), name="learnt")
+
+    async def _keep_learnt(self, runtime: GatewayRuntime, learnt: LearntFile) -> None:
+        """What the lines learn, on the disk now and then; once more at the end, if the disk is quick."""
+        try:
+            while True:
+                await self._clock.sleep(KEEP_EVERY_S)
+                learnt.keep(runtime.learnt())
+        finally:
+            learnt.keep(runtime.learnt())
+            learnt.wait(_LEARNT_WITHIN_S)
 
     def _open_lines(self) -> tuple[dict[str, LineExchange], dict[str, MessageLink]]:
         lines: dict[str, LineExchange] = {}

@@ -20,16 +20,18 @@ from datetime import tzinfo
 import msgspec
 
 from cloud_bridge.lanes import Outbox
-from device_drivers.driver import DeviceFailed, DeviceNotice, DeviceRead, LineState
+from device_drivers.driver import DeviceFailed, DeviceNotice, DeviceRead, DutyAsked, DutySettled, LineState
 from device_model.alarm import NEVER_INCIDENT, AlarmState, AlarmTransition, Hazard
 from device_model.clock import SECOND_US, Now
 from device_model.command import Command
+from device_model.duty import DutyCheck
 from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister
 from device_model.inventory import Inventory
 from device_model.messages import (
     AlarmRecord,
     Body,
     CommandResultRecord,
+    DutyCheckRecord,
     HeartbeatRecord,
     ImpairmentRecord,
     Lane,
@@ -39,7 +41,9 @@ from device_model.messages import (
 from device_model.ports import JournalState
 from device_model.reading import Reading
 from edge_agent.agent_checkpoint import VERSION, AgentCheckpoint, decode_checkpoint, encode_checkpoint
+from edge_agent.duty_book import DutyBook
 from edge_agent.events import (
+    AnswerDuty,
     CommandReceived,
     Commit,
     CommitFailed,
@@ -84,8 +88,8 @@ class _Turn:
     def __init__(self) -> None:
         self.drives: list[Drive] = []
         self.alarms: list[AlarmRecord] = []
-        self.facts: list[ImpairmentRecord | OutputRecord | CommandResultRecord] = []
-        self.notes: list[NotifyLocal | Log] = []
+        self.facts: list[ImpairmentRecord | OutputRecord | CommandResultRecord | DutyCheckRecord] = []
+        self.notes: list[NotifyLocal | Log | AnswerDuty] = []
         self.timers = False  # a timer began or ended without an alarm being told
 
     def log(self, level: str, what: str, **fields: str | int | float | bool) -> None:
@@ -119,7 +123,8 @@ class AgentCore:
         self.outputs = OutputBook(inventory, self._register)
         self._panel_isolation = PanelIsolation(inventory, self._register)
         self._proof = ProofAlarm(site.tenancy.path, site.gateway.proof_hour, zone)
-        self.orders = OrderDesk(inventory, engine, self.outputs, self._register, self._proof)
+        self.duties = DutyBook(inventory)
+        self.orders = OrderDesk(inventory, engine, self.outputs, self._register, self._proof, self.duties)
         self._telemetry = TelemetryFilter(inventory, site.gateway.telemetry_heartbeat_s)
         self._dirty_since: int | None = None
         self._timers_dirty = False
@@ -182,9 +187,25 @@ class AgentCore:
                  text=event.text.en)
         turn.notes.append(NotifyLocal(event.kind, event.device or event.line, detail=event.text.zh))
 
+    def _on_duty_asked(self, event: DutyAsked, now: Now, turn: _Turn) -> None:
+        self._duty(self.duties.asked(event, now), turn)
+
+    def _on_duty_settled(self, event: DutySettled, now: Now, turn: _Turn) -> None:
+        self._duty(self.duties.settled(event), turn)
+
+    @staticmethod
+    def _duty(check: DutyCheck | None, turn: _Turn) -> None:
+        if check is not None:
+            turn.facts.append(DutyCheckRecord(check))
+            turn.log("warning", f"duty check {check.state.value}", check=check.id, asker=check.asker, who=check.who,
+                     detail=check.detail)
+            turn.notes.append(NotifyLocal(f"duty_{check.state.value}", check.device, check.who, check.detail))
+
     def _on_tick(self, event: Tick, now: Now, turn: _Turn) -> None:
         health = self.health.check(now)
         self._take_health(health, turn)
+        for check in self.duties.check(now):
+            self._duty(check, turn)
         self._take_order(self.orders.check(now), now, turn)
         if not self.outbox.journal_ok:
             self._not_journaled("the disk takes longer than an alarm may wait", now, turn)
@@ -257,6 +278,9 @@ class AgentCore:
         turn.outputs(step.outputs)
         self._tell(step.transitions, now, turn)
         turn.impairments(step.changes)
+        if step.duty is not None:
+            self._duty(step.duty.check, turn)
+            turn.notes.append(AnswerDuty(step.duty.line, step.duty.check.device, step.duty.check.id))
 
     def _on_written(self, event: OutputWritten, now: Now, turn: _Turn) -> None:
         turn.outputs(self.outputs.written(event.output, event.on, now))
@@ -299,6 +323,8 @@ class AgentCore:
         self._resume_engine(memory, now, turn)
         self._proof.resume(memory.proof_dates)
         self.orders.resume(memory.orders, now)
+        for check in self.duties.resume(memory.duties, now):
+            self._duty(check, turn)
         turn.outputs(self.outputs.resume(memory.outputs, memory.away_us(now), now))
         open_alarms = self._engine.open_alarms()
         self._say_open(now, turn)
@@ -353,7 +379,8 @@ class AgentCore:
         """The state that goes into the transaction of the records assigned so far."""
         return encode_checkpoint(AgentCheckpoint(
             VERSION, now.wall_us, now.mono_us, now.boot, self._engine.checkpoint(), self.outputs.memory(),
-            self.health.memory(), self.orders.memory(), self._register.present(), self._proof.done))
+            self.health.memory(), self.orders.memory(), self._register.present(), self._proof.done,
+            self.duties.memory()))
 
     # -- link and parts ----------------------------------------------------------------------------------------
 
@@ -436,6 +463,7 @@ class AgentCore:
 
     _HANDLERS: dict[type, Callable[..., None]] = {
         DeviceRead: _on_read, DeviceFailed: _on_failed, LineState: _on_line, DeviceNotice: _on_notice,
+        DutyAsked: _on_duty_asked, DutySettled: _on_duty_settled,
         Tick: _on_tick,
         CommandReceived: _on_command, OnSiteAction: _on_site, OutputWritten: _on_written,
         OutputWriteFailed: _on_write_failed, PowerOn: _on_power, JournalOpened: _on_journal,

@@ -113,6 +113,14 @@ class Commit(msgspec.Struct, frozen=True):
     urgent: bool
 
 
+class AnswerDuty(msgspec.Struct, frozen=True):
+    """A person answered a duty check: tell its asker over that line."""
+
+    line: str
+    device: str
+    check: str
+
+
 class NotifyLocal(msgspec.Struct, frozen=True):
     """Tell the people at the gateway (local page, indicator)."""
 
@@ -130,7 +138,7 @@ class Log(msgspec.Struct, frozen=True):
     fields: dict[str, str | int | float | bool] = {}
 
 
-Effect = DriveOutput | Commit | NotifyLocal | Log
+Effect = DriveOutput | Commit | AnswerDuty | NotifyLocal | Log
 
 
 class OpenAlarm(msgspec.Struct, frozen=True):

@@ -24,6 +24,7 @@ from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind
 from device_model.inventory import Inventory
 from device_model.profile import DeviceClass
 from device_model.reading import Reading
+from edge_agent.duty_book import DutyBook, OpenDuty
 from edge_agent.outputs import OutputBook, OutputStep
 from edge_agent.proof_alarm import ProofAlarm
 
@@ -74,6 +75,7 @@ class OrderStep(msgspec.Struct, frozen=True):
     transitions: tuple[AlarmTransition, ...] = ()
     outputs: OutputStep = OutputStep()
     changes: tuple[ImpairmentChange, ...] = ()
+    duty: OpenDuty | None = None
 
 
 class OrderDesk:
@@ -81,13 +83,14 @@ class OrderDesk:
 
     def __init__(
         self, inventory: Inventory, engine: AlarmEngine, outputs: OutputBook, register: ImpairmentRegister,
-        proof: ProofAlarm,
+        proof: ProofAlarm, duties: DutyBook,
     ) -> None:
         self._inventory = inventory
         self._engine = engine
         self._outputs = outputs
         self._register = register
         self._proof = proof
+        self._duties = duties
         self._applied: OrderedDict[str, tuple[CommandOutcome, int]] = OrderedDict()
         self._answered: dict[str, int] = {}
         self._absences: dict[tuple[ImpairmentKind, str], tuple[Absence, int]] = {}  # with its end on the mono clock
@@ -140,6 +143,8 @@ class OrderDesk:
                 return self._restore(command.target, now)
             case CommandKind.PROOF_ALARM:
                 return OrderStep(transitions=(self._proof.ordered(command.issued_us, command.who, now),))
+            case CommandKind.ANSWER_DUTY:
+                return OrderStep(duty=self._duties.answer(command.target, command.who, now))
             case CommandKind.WRITE_OUTPUT:
                 return OrderStep(outputs=self._outputs.manual(
                     command.target, _switch(command), command.who, command.expires_us, now))
@@ -215,7 +220,7 @@ class OrderDesk:
             self._answered.pop(self._applied.popitem(last=False)[0], None)
         self._answered[command.id] = now.mono_us
         result = CommandResult(command.id, command.kind, command.target, outcome, now.wall_us, command.who, detail)
-        return OrderStep(result, step.transitions, step.outputs, step.changes)
+        return OrderStep(result, step.transitions, step.outputs, step.changes, step.duty)
 
     def _repeat(self, command: Command, applied_us: int, now: Now) -> OrderStep:
         last = self._answered.get(command.id)

@@ -20,7 +20,7 @@ from typing import Any
 
 from cloud_bridge.lanes import Outbox
 from cloud_bridge.uplink import Uplink
-from device_drivers.driver import Driver, DriverEvent, Emit, LineState, devices_on_line
+from device_drivers.driver import AnswersDuty, Driver, DriverEvent, DutySettled, Emit, LineState, devices_on_line
 from device_drivers.poller import LinePoller
 from device_drivers.sensors import MqttSensors
 from device_model.clock import SECOND_US, Clock
@@ -32,6 +32,7 @@ from device_model.ports import JournalState, LineExchange, MessageLink, Store
 from device_model.site import LineKind
 from edge_agent.core import AgentCore
 from edge_agent.events import (
+    AnswerDuty,
     CommandReceived,
     Commit,
     CommitFailed,
@@ -79,10 +80,13 @@ class GatewayRuntime:
         notify: Callable[[NotifyLocal], None] | None = None,
         version: str = "",
         speed: float = 1.0,
+        learnt: Mapping[str, bytes] | None = None,
     ) -> None:
         """lines, mqtt_lines: line id → its open port; a line of the site file without one is left out, logged.
 
         listening: line id → what makes the driver of a line whose devices connect to us (panels, stations).
+
+        learnt: line id → what `learnt()` gave before a restart.
 
         speed: how fast the clock's time runs against the machine's; disks and devices are given real time.
         """
@@ -97,6 +101,7 @@ class GatewayRuntime:
         self._notify_to = notify
         self._version = version
         self._speed = speed
+        self._learnt = dict(learnt or {})
         self._drivers: dict[str, Driver] = {
             **{line: self._poller(line, exchange) for line, exchange in (lines or {}).items()},
             **{line: self._sensors(line, link) for line, link in (mqtt_lines or {}).items()},
@@ -263,6 +268,8 @@ class GatewayRuntime:
                     self._drive(effect.drive)
                 case Commit():
                     self._want_commit(effect)
+                case AnswerDuty():
+                    self._answer_duty(effect)
                 case Log():
                     self._log(effect)
                 case NotifyLocal():
@@ -331,6 +338,13 @@ class GatewayRuntime:
             write.cancel()
             limit.cancel()
         return None
+
+    def _answer_duty(self, wish: AnswerDuty) -> None:
+        """A person's answer goes to the line that asked; what cannot be sent is told."""
+        driver = self._drivers.get(wish.line)
+        why = driver.answer_duty(wish.check) if isinstance(driver, AnswersDuty) else "its line has no port"
+        if why:
+            self._take(DutySettled(wish.line, wish.device, wish.check, False, why, self._clock.now()))
 
     # -- journal -----------------------------------------------------------------------------------------------
 
@@ -449,9 +463,14 @@ class GatewayRuntime:
 
     # -- lines and words ---------------------------------------------------------------------------------------
 
+    def learnt(self) -> dict[str, bytes]:
+        """Line id → what its devices taught and counted so far, to be kept over a restart; safe to lose."""
+        return {line: driver.learnt() for line, driver in self._drivers.items() if isinstance(driver, LinePoller)}
+
     def _poller(self, line: str, exchange: LineExchange) -> LinePoller:
         of_site = next(known for known in self._inventory.site.lines if known.id == line)
-        return LinePoller(of_site, devices_on_line(self._inventory, line), exchange, self._clock, self._emit)
+        return LinePoller(of_site, devices_on_line(self._inventory, line), exchange, self._clock, self._emit,
+                          learnt=self._learnt.get(line, b""))
 
     def _sensors(self, line: str, link: MessageLink) -> MqttSensors:
         of_site = next(known for known in self._inventory.site.lines if known.id == line)

@@ -200,7 +200,7 @@ def test_a_stranger_is_told_once_and_the_memory_of_it_is_bounded() -> None:
     for number in range(1200):
         rig.send(ComponentState(Part(PANEL, number), 40, 4, "", AT))
     rig.send(ComponentState(Part(PANEL, 0), 40, 4, "", AT))
-    assert len(rig.notices("unlisted_component")) == 1000 and rig.panels.untold == 200
+    assert len(rig.notices("unlisted_component")) == 1000 and rig.panels._notices.untold == 200
     assert rig.says("uitd.fault", True)
     rig.send(ComponentState(Part(PANEL, 5000), 40, 2, "", AT))  # a fire is told however many there were
     assert len(rig.notices("unlisted_component")) == 1001 and rig.says("uitd.fire", True)

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from datetime import timedelta, timezone
 from random import Random
 
-from device_drivers.driver import devices_on_line
+from device_drivers.driver import DutyAsked, devices_on_line
 from device_drivers.listeners import PanelListener
+from device_model.command import Command as Command_
+from device_model.command import CommandKind, CommandOutcome
+from device_model.duty import DutyState
 from device_model.impairment import ImpairmentKind
 from device_model.inventory import Inventory
 from device_model.library import shipped_profiles
+from device_model.messages import DutyCheckRecord
 from device_model.site_file import parse_site
+from edge_agent.duty_book import DutyBook
+from edge_agent.events import CommandReceived, Commit
 from edge_agent.runtime import GatewayRuntime
 from rules_engine.packs import rules_of_site
 from trial.store_model import DiskModel, StoreModel
 from trial.virtual_time import VirtualClock, VirtualLoop, run_virtual
 from wire_codecs.gbt26875 import Command, Frame, Stamp, decode_frame
-from wire_codecs.gbt26875_objects import COMPONENT_BITS, ComponentState, Part, System, encode_unit
+from wire_codecs.gbt26875_objects import (
+    COMPONENT_BITS,
+    ComponentState,
+    DutyCheck,
+    Part,
+    System,
+    decode_unit,
+    encode_unit,
+)
 
 PROFILES = shipped_profiles()
 SITE_FILE = """
@@ -37,6 +52,8 @@ devices:
   - {id: uitd, profile: gbt26875-uitd, line: panels, zone: hall, address: "889"}
   - {id: smoke, profile: gbt26875-component, line: panels, zone: hall, address: "889/1.1/0A000200"}
 """
+AT = Stamp(0, 0, 0, 1, 1, 26)
+NUMBERS = itertools.count()
 SMOKE = Part(System(1, 1), 0x0002000A)
 SHIELDED, FIRE = (1 << COMPONENT_BITS.index(name) for name in ("shielded", "fire"))
 
@@ -52,11 +69,12 @@ class House:
     def __init__(self, clock: VirtualClock) -> None:
         self.inventory = Inventory(parse_site(SITE_FILE, "site.yaml", PROFILES), PROFILES)
         self.sent: list[Frame] = []
+        self.records = []
         line = self.inventory.site.lines[0]
 
         def make(emit):
             self.listener = PanelListener(line, devices_on_line(self.inventory, "panels"), clock, emit)
-            self.listener.run = self._idle
+            self.listener.run = self.listener._watch  # no socket; time passes
             self.peer = self.listener._enter("panel", lambda octets: self.sent.append(decode_frame(octets)))
             return self.listener
 
@@ -65,8 +83,15 @@ class House:
             store=StoreModel(DiskModel(Random(1)), clock), zone=timezone(timedelta(hours=8)),
             listening={"panels": make})
 
-    async def _idle(self) -> None:
-        await asyncio.Event().wait()
+    def record(self, step):
+        """Keep every record that a step of the core makes."""
+        def stepped(event, now):
+            effects = step(event, now)
+            self.records += [record for effect in effects if isinstance(effect, Commit)
+                             for _, record in effect.records]
+            return effects
+
+        return stepped
 
     def says(self, state: int, serial: int) -> list[Frame]:
         """The panel sends one state; what it is answered with."""
@@ -84,6 +109,7 @@ def in_house(script) -> None:
         house = House(clock)
         task = asyncio.ensure_future(house.runtime.run())
         await house.runtime.started.wait()
+        house.runtime.core.step = house.record(house.runtime.core.step)
         try:
             await script(house, clock)
         finally:
@@ -123,3 +149,86 @@ def test_a_frame_is_confirmed_only_when_the_core_took_it(monkeypatch) -> None:
         assert [alarm.subject for alarm in house.runtime.core.open_alarms()]
 
     in_house(script)
+
+
+def asks(house: House, serial: int = 9, minutes: int = 10) -> list[Frame]:
+    """The centre behind address 889 asks whether somebody is on duty; what it is answered with at once."""
+    house.sent.clear()
+    house.listener._take(house.peer, Frame(serial, Stamp(0, 0, 0, 1, 1, 26), 889, 1, int(Command.CONTROL),
+                                           encode_unit([DutyCheck(minutes)])))
+    return [answer for answer in house.sent if answer.serial == serial]
+
+
+def duty_records(house: House) -> list[str]:
+    return [record.body.check.state.value for record in house.records
+            if isinstance(record.body, DutyCheckRecord)]
+
+
+def answers(frames: list[Frame]) -> list[Frame]:
+    return [frame for frame in frames if frame.command == Command.SEND and frame.unit[0] == 24]
+
+
+def click(house: House, clock: VirtualClock, check: str, who: str = "Li Wei") -> CommandOutcome:
+    now_us = clock.now().wall_us
+    command = Command_(f"c-{next(NUMBERS)}", CommandKind.ANSWER_DUTY, check, who, "", now_us, now_us + 60_000_000)
+    result = house.runtime._result_in(house.runtime._take(CommandReceived(command)))
+    assert result is not None
+    return result.outcome
+
+
+def test_a_duty_check_is_answered_by_a_person_and_by_nobody_else() -> None:
+    async def script(house: House, clock: VirtualClock) -> None:
+        assert [a.command for a in asks(house)] == [Command.CONFIRM]  # received; that is no answer
+        asks(house)  # its repeat is the same check
+        (check,) = house.runtime.core.duties.present()
+        assert (check.device, check.asker, check.zone) == ("uitd", "889", "hall")
+        assert check.due_us - check.asked_us == 600_000_000
+        await clock.sleep(300.0)
+        assert not answers(house.sent)
+        assert click(house, clock, check.id, who=" ") is CommandOutcome.REFUSED
+        assert click(house, clock, "another") is CommandOutcome.REFUSED
+        house.sent.clear()
+        assert click(house, clock, check.id) is CommandOutcome.APPLIED
+        await clock.sleep(60.0 - 25.0)
+        (first, *again) = answers(house.sent)
+        assert decode_unit(first.unit)[0].flags == 0x20 and len(again) == 3  # the standard's three repeats
+        house.listener._take(house.peer, Frame(first.serial, AT, 889, 1, int(Command.CONFIRM)))
+        assert duty_records(house) == ["asked", "answered", "delivered"]
+        assert house.runtime.core.duties.present() == ()
+        assert click(house, clock, check.id) is CommandOutcome.REFUSED
+
+    in_house(script)
+
+
+def test_a_duty_check_that_nobody_answers_is_told_as_unanswered() -> None:
+    async def script(house: House, clock: VirtualClock) -> None:
+        asks(house, minutes=2)
+        (check,) = house.runtime.core.duties.present()
+        await clock.sleep(125.0)
+        assert duty_records(house) == ["asked", "unanswered"] and not answers(house.sent)
+        assert click(house, clock, check.id) is CommandOutcome.REFUSED
+
+    in_house(script)
+
+
+def test_an_answer_that_cannot_reach_its_asker_is_told_as_failed() -> None:
+    async def script(house: House, clock: VirtualClock) -> None:
+        asks(house)
+        (check,) = house.runtime.core.duties.present()
+        house.listener._gone(house.peer.number, clock.now())
+        assert click(house, clock, check.id) is CommandOutcome.APPLIED
+        assert duty_records(house) == ["asked", "answered", "failed"]
+
+    in_house(script)
+
+
+def test_a_duty_check_survives_a_restart_and_its_answer_says_that_nobody_is_connected(kit) -> None:
+    site = Inventory(parse_site(SITE_FILE, "site.yaml", PROFILES), PROFILES)
+    book = DutyBook(site)
+    book.asked(DutyAsked("panels", "uitd", "c1", "889", kit.at(600).wall_us, kit.at(0)), kit.at(0))
+    book.asked(DutyAsked("panels", "uitd", "c2", "889", kit.at(600).wall_us, kit.at(0)), kit.at(0))
+    book.answer("c2", "Li", kit.at(1))
+    again = DutyBook(site)
+    (failed,) = again.resume(book.memory(), kit.at(5))
+    assert (failed.id, failed.state) == ("c2", DutyState.FAILED)
+    assert [check.id for check in again.present()] == ["c1"]
