@@ -55,9 +55,8 @@ from rules_engine import RuleSet
 from rules_engine.packs import rules_of_site
 
 WATCHDOG_EVERY_S = 3.0  # of the machine's time: systemd's WatchdogSec is real, and at least 10 s
+LEARNT_WITHIN_S = 1.0  # a slow disk does not keep a gateway from stopping
 log = structlog.get_logger("gateway")
-
-_LEARNT_WITHIN_S = 1.0  # a slow disk does not keep a gateway from stopping
 
 
 class Composition:
@@ -95,10 +94,13 @@ class Composition:
         try:
             while True:
                 await self._clock.sleep(KEEP_EVERY_S)
-                learnt.keep(runtime.learnt())
+                try:
+                    learnt.keep(runtime.learnt())
+                except Exception as error:  # noqa: BLE001  what is safe to lose must not end the gateway
+                    log.error("what the lines have learnt is not kept", reason=f"{type(error).__name__}: {error}")
         finally:
             learnt.keep(runtime.learnt())
-            learnt.wait(_LEARNT_WITHIN_S)
+            learnt.wait(LEARNT_WITHIN_S)
 
     def _open_lines(self) -> tuple[dict[str, LineExchange], dict[str, MessageLink]]:
         lines: dict[str, LineExchange] = {}
