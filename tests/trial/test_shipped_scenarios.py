@@ -1,0 +1,32 @@
+"""Every shipped scenario passes, and fails with each of its protections disabled."""
+
+from __future__ import annotations
+
+import pytest
+
+from trial.commands import run_trial
+from trial.scenario_files import read_trial, shipped_scenarios, titles_of
+
+SHIPPED = shipped_scenarios()
+PROTECTIONS = [(name, protection) for name, path in SHIPPED.items()
+               for protection in read_trial(path).scenario.expect.protected_by]
+
+
+def test_there_are_some() -> None:
+    assert len(SHIPPED) >= 3
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_it_passes(name: str) -> None:
+    verdict, _, setup = run_trial(name)
+    assert verdict.passed, [check for check in verdict.expected if not check.ok] + list(verdict.unexpected)
+    assert setup.scenario.scenario == name
+    assert setup.scenario.expect.protected_by, "name what protects"
+    assert all(titles_of(SHIPPED[name]))
+
+
+@pytest.mark.parametrize(("name", "protection"), PROTECTIONS)
+def test_it_fails_without_its_protection(name: str, protection: str) -> None:
+    verdict, _, _ = run_trial(name, disabled=(protection,))
+    assert not verdict.passed, f"{name} passes without {protection}: it protects nothing there"
+    assert verdict.without == (protection,)
