@@ -17,16 +17,18 @@ from collections.abc import AsyncIterator
 import msgspec
 import structlog
 
-from community_os.envelopes import PARTITIONS, ActEnvelope, encode_envelope, subject_of
+from community_os.envelopes import PARTITIONS, ActEnvelope, AnswerDutyEnvelope, encode_envelope, subject_of
 from community_os.store import ChangeRow, IncidentStore, StoreCalls
 from community_os.store_changes import row_id
 from device_model.clock import SECOND_US, Clock
 from device_model.errors import LocalFault, PeerError
 from device_model.ports import MessageLink, Stream
 from device_model.read_models import ActionOutcome, BoardEvent, BoardSnapshot, IncidentAction, IncidentView
+from device_model.site import Tenancy
 
 NUDGE_TOPIC = "tocsin-board"
-SIDE_LISTS = ("impairments", "gateways", "gaps", "proofs")
+SIDE_LISTS = ("impairments", "gateways", "gaps", "proofs", "duties")
+AT_ONCE = ("impairments", "duties")  # lists that do not wait for the next round
 # All in real seconds; the constructor's `speed` turns them into the clock's.
 POLL_S = 0.5
 HEARTBEAT_S = 1.0
@@ -218,8 +220,9 @@ class BoardService:
             self._send(event, path)
         kinds = {change.kind for change in changes}
         self._dirty |= kinds & set(SIDE_LISTS)
-        if "impairments" in kinds:
-            await self._flush_lists(only="impairments")
+        for kind in AT_ONCE:
+            if kind in kinds:
+                await self._flush_lists(only=kind)
         return len(changes) == CHANGES_MAX
 
     async def _flush_lists(self, only: str = "") -> None:
@@ -271,11 +274,27 @@ class BoardService:
         if known is not None:
             return known
         envelope = ActEnvelope(view.tenancy.path, incident, action, who, why, click, self._clock.now().wall_us)
-        subject = subject_of(view.tenancy, "act", self._partitions)
+        return await self._carry(view.tenancy, envelope, click)
+
+    async def answer_duty(self, check: str, *, who: str, request: str, scope: str) -> ActionOutcome:
+        """Carry a person's answer to the worker, as `act` does."""
+        found = await self._calls(lambda: self._store.snapshot(scope, 0).duties)
+        view = next((view for view in found if view.check.id == check), None)
+        if view is None:
+            return ActionOutcome(False, "there is no such duty check")
+        click = row_id(check, "answer_duty", who, request)
+        known = await self._outcome(click)
+        if known is not None:
+            return known
+        envelope = AnswerDutyEnvelope(view.tenancy.path, check, who, click, self._clock.now().wall_us)
+        return await self._carry(view.tenancy, envelope, click)
+
+    async def _carry(self, tenancy: Tenancy, envelope: ActEnvelope | AnswerDutyEnvelope, click: str) -> ActionOutcome:
+        subject = subject_of(tenancy, "act", self._partitions)
         try:
             await self._stream.publish(subject, encode_envelope(envelope), message_id=f"act-{click}")
         except PeerError as error:
-            _log.warning("a click could not be stored", incident=incident, reason=str(error))
+            _log.warning("a click could not be stored", click=click, reason=str(error))
             return ActionOutcome(False, "not known whether it was stored: try again")
         for _ in range(round(OUTCOME_WITHIN_S / OUTCOME_POLL_S)):
             await self._clock.sleep(OUTCOME_POLL_S * self._speed)

@@ -40,7 +40,17 @@ class ActEnvelope(msgspec.Struct, frozen=True, tag="act", omit_defaults=True):
     at_us: int
 
 
-Envelope = UpEnvelope | ActEnvelope
+class AnswerDutyEnvelope(msgspec.Struct, frozen=True, tag="answer_duty"):
+    """A signed-in person's answer to a duty check."""
+
+    path: str
+    check: str
+    who: str
+    request: str
+    at_us: int
+
+
+Envelope = UpEnvelope | ActEnvelope | AnswerDutyEnvelope
 _decoder: msgspec.json.Decoder[Envelope] = msgspec.json.Decoder(Envelope)
 
 

@@ -19,7 +19,8 @@ from typing import Protocol
 import msgspec
 
 from community_os.bounds import bounded
-from community_os.envelopes import ActEnvelope, UpEnvelope
+from community_os.duty_desk import DutyDesk, DutyTold
+from community_os.envelopes import ActEnvelope, AnswerDutyEnvelope, Envelope, UpEnvelope
 from community_os.gap_rows import GapRows
 from community_os.gateway_watch import GatewayWatch, WatchState
 from community_os.ledger import Ledger
@@ -43,6 +44,7 @@ from device_model.inventory import Inventory
 from device_model.messages import (
     AlarmRecord,
     CommandResultRecord,
+    DutyCheckRecord,
     GatewayAddress,
     HeartbeatRecord,
     ImpairmentRecord,
@@ -131,6 +133,7 @@ class SiteState(msgspec.Struct):
     pending: dict[str, PendingCommand]
     samples: dict[str, list[Sample]]
     seen_us: dict[str, int]
+    duties: dict[str, DutyTold] = {}
 
 
 _decoder = msgspec.json.Decoder(SiteState)
@@ -152,6 +155,7 @@ class SiteWorker:
         self._watches = {self._site.gateway.id: GatewayWatch(self._site, self._site.gateway.id, now_us)}
         self._lacks = SiteLacks(inventory, titles)
         self._plots = PlotBuffers(inventory)
+        self._duties = DutyDesk(inventory)
         self._pending: dict[str, PendingCommand] = {}
         self._seen_us: dict[str, int] = {}
         self._bad: set[str] = set()
@@ -161,12 +165,15 @@ class SiteWorker:
 
     # --- steps --------------------------------------------------------------------------------------------
 
-    def step(self, envelope: UpEnvelope | ActEnvelope) -> Effects:
+    def step(self, envelope: Envelope) -> Effects:
         """Take one message of the stream."""
         effects = Effects([], [], [])
         if isinstance(envelope, ActEnvelope):
             self._now_us = max(self._now_us, envelope.at_us)
             self._act(envelope, effects)
+        elif isinstance(envelope, AnswerDutyEnvelope):
+            self._now_us = max(self._now_us, envelope.at_us)
+            effects.changes += self._duties.act(envelope, self._now_us)
         else:
             self._now_us = max(self._now_us, envelope.arrived_us)
             self._up(envelope, effects)
@@ -196,7 +203,7 @@ class SiteWorker:
         """When `tick` will next have something to do (µs since 1970)."""
         dues = [watch.due_us() for watch in self._watches.values()]
         dues += [pending.next_us for pending in self._pending.values()]
-        dues += [due for due in (self._book.due_us(), self._lacks.due_us()) if due is not None]
+        dues += [due for due in (self._book.due_us(), self._lacks.due_us(), self._duties.due_us()) if due is not None]
         if self._engine and (due := self._engine.due_us()) is not None:
             dues.append(due)
         if self._redraw:
@@ -256,6 +263,8 @@ class SiteWorker:
             state = f"{body.output} {'on' if body.on else 'off'} ({body.proof})"
             effects.changes.append(AuditRow(self._path, body.at_us, "output", "", "", f"{state} by {body.cause}"))
             self._incidents(self._book.remark(body.cause, "output", body.at_us, state), effects)
+        elif isinstance(body, DutyCheckRecord):
+            effects.changes += self._duties.record(body.check)
         elif isinstance(body, HeartbeatRecord):
             self._heartbeat(body, gateway, effects)
         elif isinstance(body, LossRecord):
@@ -351,6 +360,8 @@ class SiteWorker:
     def _answered(self, result: CommandResult, effects: Effects) -> None:
         detail = f"{result.kind.value} {result.target}: {result.outcome.value} {result.detail}".strip()
         effects.changes.append(AuditRow(self._path, result.at_us, "command_result", result.who, "", detail))
+        if result.kind is CommandKind.ANSWER_DUTY:
+            effects.changes += self._duties.answered(result)
         if result.kind is not CommandKind.ALARM_ACKNOWLEDGED:
             return
         done = result.outcome in (CommandOutcome.APPLIED, CommandOutcome.ALREADY_APPLIED)
@@ -372,11 +383,14 @@ class SiteWorker:
         address = GatewayAddress(self._site.tenancy, self._site.gateway.id)
         for pending in wanted.values():
             if self._now_us > pending.command.expires_us:
-                changes = self._book.gateway_told(pending.command.target, self._now_us, refused="no answer for a day")
-                self._incidents(changes, effects)
+                self._incidents(self._book.gateway_told(pending.command.target, self._now_us,
+                                                        refused="no answer for a day"), effects)
             elif self._now_us >= pending.next_us:
                 pending.next_us = self._now_us + TELL_EVERY_US
                 effects.commands.append(SendCommand(address, pending.command))
+        changes, commands = self._duties.due(self._now_us)
+        effects.changes += changes
+        effects.commands += [SendCommand(address, command) for command in commands]
 
     # --- effects ------------------------------------------------------------------------------------------
 
@@ -416,7 +430,7 @@ class SiteWorker:
             ledger=msgspec.Raw(self._gap_rows.ledger.checkpoint()),
             engine=self._engine.checkpoint() if self._engine else b"",
             watches={name: watch.state for name, watch in self._watches.items()}, lacks=self._lacks.state(),
-            pending=self._pending, samples=self._plots.kept(zones), seen_us=self._seen_us,
+            pending=self._pending, samples=self._plots.kept(zones), seen_us=self._seen_us, duties=self._duties.told,
         ))
 
     def resume(self, checkpoint: bytes) -> None:
@@ -431,7 +445,7 @@ class SiteWorker:
             if name in self._watches:
                 self._watches[name].state = watched
         self._lacks.resume(state.lacks)
-        self._pending, self._seen_us = state.pending, state.seen_us
+        self._pending, self._seen_us, self._duties.told = state.pending, state.seen_us, state.duties
         self._bad = {point for point in self._seen_us if self._book.trust.has_bad_reading(point)}
         self._plots.resume(state.samples)
 

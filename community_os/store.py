@@ -30,6 +30,7 @@ from community_os import schema
 from community_os.store_changes import (
     AuditRow,
     DeadLetter,
+    DutyRow,
     GapGone,
     GapRow,
     GatewayRow,
@@ -44,6 +45,7 @@ from device_model.errors import LocalFault
 from device_model.read_models import (
     ActionOutcome,
     BoardSnapshot,
+    DutyView,
     GapView,
     GatewayView,
     ImpairmentView,
@@ -65,6 +67,7 @@ _Row = dict[str, Any]
 _LISTS: dict[str, tuple[sa.Table, Any]] = {
     "impairments": (schema.impairment, ImpairmentView), "gateways": (schema.gateway, GatewayView),
     "gaps": (schema.gap, GapView), "proofs": (schema.proof, ProofView),
+    "duties": (schema.duty, DutyView),
 }
 
 
@@ -231,6 +234,7 @@ class IncidentStore:
                 gateways=tuple(self._views(connection, schema.gateway, GatewayView, scope)),
                 gaps=tuple(self._views(connection, schema.gap, GapView, scope)),
                 proofs=_latest(self._views(connection, schema.proof, ProofView, scope)),
+                duties=tuple(self._views(connection, schema.duty, DutyView, scope)),
             )
 
     def incident(self, incident: str, scope: str = "") -> IncidentView | None:
@@ -311,7 +315,8 @@ class IncidentStore:
     def _views(self, connection: sa.Connection, table: sa.Table, kind: type[T], scope: str) -> Iterator[T]:
         decoder = msgspec.json.Decoder(kind)
         query = sa.select(table.c.view).where(table.c.shown.is_(True), *_within(table, scope))
-        query = query.order_by(table.c.at_us.desc()).limit(PROOFS_SHOWN) if table is schema.proof else (
+        latest = table in (schema.proof, schema.duty)
+        query = query.order_by(table.c.at_us.desc()).limit(PROOFS_SHOWN) if latest else (
             query.order_by(table.c.at_us, table.c.id))
         return (decoder.decode(encoded) for encoded in connection.scalars(query))
 
@@ -380,7 +385,8 @@ def _within(table: sa.Table, scope: str) -> list[sa.ColumnElement[bool]]:
 def _kind(change: StoreChange) -> str:
     """What boards call a change of this row."""
     return {IncidentRow: "incident", ImpairmentRow: "impairments", GatewayRow: "gateways", GapRow: "gaps",
-            GapGone: "gaps", ProofRow: "proofs", OutcomeRow: "act", AuditRow: "audit"}[type(change)]
+            GapGone: "gaps", ProofRow: "proofs", DutyRow: "duties", OutcomeRow: "act",
+            AuditRow: "audit"}[type(change)]
 
 
 def _tenancy(change: StoreChange) -> Tenancy:
@@ -408,6 +414,8 @@ def _row(change: StoreChange) -> tuple[sa.Table, _Row] | None:
         at_us, table = change.view.impairment.since_us, schema.impairment
     elif isinstance(change, GapRow):
         at_us, shown, table = change.view.since_us, change.view.closed_us == 0, schema.gap
+    elif isinstance(change, DutyRow):
+        at_us, shown, table = change.view.check.asked_us, change.shown, schema.duty
     elif isinstance(change, ProofRow):
         at_us, table = change.view.raised_us, schema.proof
     return table, {"id": change.id, "shown": shown, "at_us": at_us, "view": msgspec.json.encode(change.view), **place}

@@ -12,6 +12,7 @@ import msgspec
 from device_model.impairment import ImpairmentKind
 from device_model.read_models import (
     ActionOutcome,
+    DutyView,
     GapView,
     GatewayView,
     ImpairmentView,
@@ -90,6 +91,18 @@ class ProofRow(msgspec.Struct, frozen=True):
         return row_id(self.view.tenancy.path, self.view.gateway, str(self.view.raised_us))
 
 
+class DutyRow(msgspec.Struct, frozen=True):
+    """A duty check as it is now. shown: whether the board lists it."""
+
+    view: DutyView
+    shown: bool = True
+
+    @property
+    def id(self) -> str:
+        """One row per check."""
+        return row_id(self.view.tenancy.path, self.view.check.id)
+
+
 class AuditRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of the append-only audit log: who did what to which incident. who "" is the system."""
 
@@ -120,7 +133,9 @@ class OutcomeRow(msgspec.Struct, frozen=True):
         return self.request
 
 
-StoreChange = IncidentRow | ImpairmentRow | GatewayRow | GapRow | GapGone | ProofRow | AuditRow | OutcomeRow
+StoreChange = (
+    IncidentRow | ImpairmentRow | GatewayRow | GapRow | GapGone | ProofRow | DutyRow | AuditRow | OutcomeRow
+)
 
 
 class SiteCommit(msgspec.Struct, frozen=True):

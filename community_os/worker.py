@@ -22,7 +22,7 @@ import msgspec
 import structlog
 
 from community_os.board_service import NUDGE_TOPIC, Nudge
-from community_os.envelopes import PARTITIONS, ActEnvelope, UpEnvelope, decode_envelope, partition_of
+from community_os.envelopes import PARTITIONS, Envelope, decode_envelope, partition_of
 from community_os.site_setup import SiteSetup
 from community_os.site_worker import Effects, SendCommand, SiteWorker
 from community_os.store import IncidentStore, StoreCalls
@@ -83,7 +83,7 @@ class _Site:
         self.isolated = ""
         # A write whose answer did not come is repeated as it was, so that its own success is recognised.
         self.in_flight: tuple[bytes, _SiteCheckpoint] | None = None
-        self.since: deque[tuple[int, UpEnvelope | ActEnvelope]] = deque()
+        self.since: deque[tuple[int, Envelope]] = deque()
 
     @property
     def key(self) -> str:

@@ -4,6 +4,7 @@
             ──GET /api/board──────► snapshot, with the server's time and speed
             ──GET /api/board/events► SSE: each change encoded once for all clients; heartbeat ≤ 2 s
             ──POST /api/incidents/{id}/actions► Board.act, durable before the answer
+            ──POST /api/duties/{id}/answer► Board.answer_duty: a signed-in person is on duty
 
 Every route passes `_person`; nothing is open without sign-in unless the program passes no SignIn (the demo on
 loopback). A page holds no data, so a cached page can never show an old alarm.
@@ -57,6 +58,12 @@ class ActionBody(msgspec.Struct, frozen=True):
     who: str = ""
 
 
+class AnswerBody(msgspec.Struct, frozen=True):
+    """A person's click on a duty check."""
+
+    request: str
+
+
 class _NotSignedIn(Exception):
     """Nobody is signed in."""
 
@@ -75,6 +82,7 @@ def create_app(board: Board, *, clock: Clock, sign_in: SignIn | None, speed: flo
     _add_pages(app, door)
     _add_board_api(app, board, door, clock, speed)
     _add_actions(app, board, door)
+    _add_duties(app, board, door)
     _add_sign_in(app, door)
     return app
 
@@ -226,6 +234,26 @@ def _add_actions(app: FastAPI, board: Board, door: _Door) -> None:
             return JSONResponse({"refusal": "request id or reason is not acceptable"}, 400)
         outcome = await board.act(incident, body.action, who=who, why=body.why.strip(), request=body.request,
                                   scope=person.scope)
+        return _json(msgspec.json.encode(outcome), 200 if outcome.done else 409)
+
+
+def _add_duties(app: FastAPI, board: Board, door: _Door) -> None:
+    """Duty checks: answered by a signed-in person and by nobody else."""
+
+    @app.post("/api/duties/{check}/answer")
+    async def answer(check: str, request: Request) -> Response:
+        person = door.person(request)
+        if request.headers.get("x-tocsin") != "board":
+            return JSONResponse({"refusal": "this request did not come from the board"}, 403)
+        if door.sign_in is None:
+            return JSONResponse({"refusal": "only a signed-in person answers a duty check: sign-in is off here"}, 403)
+        try:
+            body = msgspec.json.decode(await _body(request), type=AnswerBody)
+        except ValueError as error:
+            return JSONResponse({"refusal": f"not an answer: {error}"}, 400)
+        if not _REQUEST_ID.fullmatch(body.request):
+            return JSONResponse({"refusal": "request id is not acceptable"}, 400)
+        outcome = await board.answer_duty(check[:64], who=person.name, request=body.request, scope=person.scope)
         return _json(msgspec.json.encode(outcome), 200 if outcome.done else 409)
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from device_model.alarm import Hazard, Severity
+from device_model.duty import DutyCheck
 from device_model.impairment import Impairment
 from device_model.site import Contact, Position, Tenancy, Text
 
@@ -176,6 +177,20 @@ class ImpairmentView(msgspec.Struct, frozen=True):
     impairment: Impairment
 
 
+class DutyView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A duty check with its place. must_answer: who of the site file; answering: whose click is on its way to the
+    gateway; refused: why the gateway did not take the last one."""
+
+    tenancy: Tenancy
+    site_name: Text
+    zone_name: Text
+    device_name: Text
+    check: DutyCheck
+    must_answer: tuple[Contact, ...] = ()
+    answering: str = ""
+    refused: str = ""
+
+
 class BoardSnapshot(msgspec.Struct, frozen=True):
     """Everything the board shows. `revision` grows with every change; events carry the next ones."""
 
@@ -186,12 +201,13 @@ class BoardSnapshot(msgspec.Struct, frozen=True):
     gateways: tuple[GatewayView, ...]
     gaps: tuple[GapView, ...]
     proofs: tuple[ProofView, ...]
+    duties: tuple[DutyView, ...] = ()
 
 
 class BoardEvent(msgspec.Struct, frozen=True):
     """One change, already encoded once for all clients.
 
-    kind: incident, impairments, gateways, gaps, proofs, heartbeat. payload: JSON bytes.
+    kind: incident, impairments, gateways, gaps, proofs, duties, heartbeat. payload: JSON bytes.
     """
 
     revision: int
@@ -227,4 +243,8 @@ class Board(Protocol):
         self, incident: str, action: IncidentAction, *, who: str, why: str, request: str, scope: str
     ) -> ActionOutcome:
         """Do it, durably, before returning. `request` is the page's id of this click: repeating it is safe."""
+        ...
+
+    async def answer_duty(self, check: str, *, who: str, request: str, scope: str) -> ActionOutcome:
+        """A signed-in person answers a duty check: stored before returning, then carried to the gateway."""
         ...

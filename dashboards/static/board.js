@@ -3,15 +3,16 @@ import { anchor, clockTime, duration, shownUs } from "./shown_time.js";
 import { alarmSound, soundOn, switchSound } from "./sound.js";
 import { detail } from "./incident.js";
 import { setPhrases } from "./words.js";
-import { impairedCount, rowsOf } from "./side.js";
+import { dutiesOpen, impairedCount, rowsOf } from "./side.js";
 
 const STALE_AFTER_MS = 4000; // heartbeats come every 2 s; a cut is said within 5 s
 const LIFE_SAFETY = new Set(["fire", "call_point", "gas_high", "co"]);
 const RANK = { critical: 3, alarm: 2, warning: 1, notice: 0 };
+const LISTS = ["impairments", "gateways", "gaps", "proofs", "duties"];
 const OPEN = (i) => !["closed", "false"].includes(i.state);
 const $ = (id) => document.getElementById(id);
 const language = document.documentElement.lang.startsWith("zh") ? "zh" : "en";
-const state = { t: {}, incidents: new Map(), impairments: [], gateways: [], gaps: [], proofs: [], chosen: "",
+const state = { t: {}, incidents: new Map(), impairments: [], gateways: [], gaps: [], proofs: [], duties: [], chosen: "",
   revision: 0, source: null, heard: 0, asked: 0, link: "", lostAt: 0 };
 
 const name = (text) => (text ? text[language] || text.en || text.zh || "" : "");
@@ -47,7 +48,7 @@ function take({ at_us, speed, board }) {
   anchor(at_us, speed);
   state.revision = board.revision;
   state.incidents = new Map(board.incidents.map((i) => [i.id, i]));
-  for (const kind of ["impairments", "gateways", "gaps", "proofs"]) state[kind] = board[kind];
+  for (const kind of LISTS) state[kind] = board[kind] ?? [];
   state.asked = performance.now();
   drawAll();
 }
@@ -62,8 +63,8 @@ function listen() {
     const h = JSON.parse(e.data); anchor(h.at_us, h.speed); state.heard = performance.now();
   });
   source.addEventListener("incident", (e) => { reached(e); incident(JSON.parse(e.data)); });
-  for (const kind of ["impairments", "gateways", "gaps", "proofs"]) {
-    source.addEventListener(kind, (e) => { reached(e); state[kind] = JSON.parse(e.data); drawSide(); });
+  for (const kind of LISTS) {
+    source.addEventListener(kind, (e) => { reached(e); newDuties(kind, JSON.parse(e.data)); drawSide(); });
   }
   source.addEventListener("resync", () => { source.close(); connect(); });
   // EventSource retries a broken stream by itself, but not one that was refused.
@@ -100,6 +101,11 @@ function tick() {
     const text = `${duration(shownUs() - Number(node.dataset.since), state.t)}`;
     const whole = node.dataset.say ? say(node.dataset.say, { age: text }) : text;
     if (node.textContent !== whole) node.textContent = whole;
+  }
+  for (const node of document.querySelectorAll("[data-until]")) {
+    const left = Number(node.dataset.until) - shownUs();
+    const text = left > 0 ? say("duty.left", { left: duration(left, state.t) }) : say("duty.over");
+    if (node.textContent !== text) node.textContent = text;
   }
 }
 
@@ -220,10 +226,43 @@ function askReason(title) {
 // --- the rest -----------------------------------------------------------------------------------------------
 
 function drawSide() {
-  for (const kind of ["impairments", "gateways", "gaps", "proofs"]) {
-    $(kind).replaceChildren(...rowsOf(kind, state[kind], { say, name, t: state.t }));
+  const focused = document.activeElement?.dataset?.duty;
+  for (const kind of LISTS) {
+    $(kind).replaceChildren(...rowsOf(kind, state[kind], { say, name, t: state.t, answerDuty }));
   }
+  if (focused) document.querySelector(`[data-duty="${CSS.escape(focused)}"]`)?.focus();
+  const waiting = dutiesOpen(state.duties);
+  $("duty-count").textContent = waiting ? `(${waiting})` : "";
   $("impairment-count").textContent = state.impairments.length ? `(${impairedCount(state.impairments)})` : "";
+}
+
+function newDuties(kind, list) {
+  if (kind === "duties" && dutiesOpen(list) > dutiesOpen(state.duties)) announce(say("duty.came"));
+  state[kind] = list;
+}
+
+async function answerDuty(view) {
+  const key = `duty/${view.check.id}`, request = pending.get(key) ?? crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+  pending.set(key, request);
+  try {
+    const answer = await fetch(`/api/duties/${encodeURIComponent(view.check.id)}/answer`, {
+      method: "POST", headers: { "Content-Type": "application/json", "X-Tocsin": "board" },
+      body: JSON.stringify({ request }), signal: AbortSignal.timeout(10000),
+    });
+    if (answer.status === 401) { location.href = "/sign-in"; return; }
+    const result = await answer.json();
+    if (answer.status < 500) pending.delete(key);
+    sayDuty(view, result.done ? say("act.done") : say("act.refused", { why: result.refusal ?? "" }));
+  } catch (error) {
+    console.warn("board: duty check unanswered", error);
+    sayDuty(view, say("act.unknown"));
+  }
+}
+
+function sayDuty(view, text) {
+  announce(text);
+  const known = state.duties.find((d) => d.check.id === view.check.id);
+  if (known && text !== say("act.done")) { known.refused = text.replace(/^.*?[:：] ?/, ""); drawSide(); }
 }
 
 function drawAll() { drawIncidents(); drawDetail(); drawSide(); }

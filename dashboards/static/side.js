@@ -1,5 +1,6 @@
 // What does not protect now, who is heard, what is missing, and the daily proof.
 import { duration, shownUs } from "./shown_time.js";
+import { words } from "./words.js";
 
 const make = (kind, className = "", text = "") => {
   const node = document.createElement(kind);
@@ -7,7 +8,9 @@ const make = (kind, className = "", text = "") => {
   if (text) node.textContent = text;
   return node;
 };
-const ROWS = { impairments: impairment, gateways: gateway, gaps: gap, proofs: proof };
+const ROWS = { impairments: impairment, gateways: gateway, gaps: gap, proofs: proof, duties: duty };
+const ANSWERABLE = (d) => d.check.state === undefined || d.check.state === "asked";
+export const dutiesOpen = (views) => views.filter(ANSWERABLE).length;
 
 export function rowsOf(kind, entries, tools) {
   if (!entries?.length) return [make("li", "none", tools.say(`${kind}.none`))];
@@ -48,6 +51,29 @@ function impairment({ device, views }, { say, name, t }) {
     const i = v.impairment;
     if (i.who || i.compensation) row.append(make("span", "", [i.who, i.why, i.compensation].filter(Boolean).join(" · ")));
   }
+  return row;
+}
+
+// Who must answer, by when, and how long is left; only a click of a signed-in person answers.
+function duty(d, { say, name, t, answerDuty }) {
+  const row = make("li"), c = d.check, open = ANSWERABLE(d), kind = c.state ?? "asked";
+  row.className = "duty";
+  row.append(make("span", open || ["failed", "unanswered"].includes(kind) ? "bad" : "", say(`duty.${d.answering && open ? "answering" : kind}`,
+    { who: c.who || d.answering || "" })));
+  row.append(make("span", "", [name(d.site_name), name(d.device_name), say("duty.asker", { asker: c.asker })].filter(Boolean).join(" · ")));
+  const until = new Date(c.due_us / 1000).toLocaleTimeString(document.documentElement.lang, { hour12: false });
+  if (open) {
+    const who = (d.must_answer ?? []).map((p) => `${p.name} ${p.phone ?? ""}`.trim()).join(", ") || say("duty.anyone");
+    row.append(make("span", "", say("duty.must", { who, time: until })));
+    const left = make("time", "bad left", say("duty.left", { left: duration(Math.max(0, c.due_us - shownUs()), t) }));
+    left.dataset.until = c.due_us;
+    row.append(left);
+    if (d.refused) row.append(make("span", "bad", say("act.refused", { why: words(d.refused) })));
+    const button = make("button", "primary", say("duty.answer"));
+    button.type = "button"; button.dataset.duty = c.id; button.disabled = Boolean(d.answering);
+    button.onclick = () => answerDuty(d);
+    row.append(button);
+  } else row.append(make("span", "", words(c.detail ?? "")));
   return row;
 }
 

@@ -84,7 +84,7 @@ def test_a_page_sees_the_snapshot_and_then_each_change_once() -> None:
         shown = await board.snapshot("")
         page = Page(board, after=shown.revision)
         await bench.clock.sleep(0.1)
-        assert page.kinds() == ["impairments", "gateways", "gaps", "proofs"]
+        assert page.kinds() == ["impairments", "gateways", "gaps", "proofs", "duties"]
         commit(bench, IncidentRow(view("i1", state=IncidentState.CONFIRMED)))
         commit(bench, IncidentRow(view("i2")))
         await bench.clock.sleep(1)

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from memory_board import FixedClock, MemoryBoard, fire
 
+from dashboards.people import Person, SignIn
 from dashboards.server import create_app
 
 CHROMIUM_FLAGS = [
@@ -26,9 +27,9 @@ CHROMIUM_FLAGS = [
 class Served:
     """A board served on loopback."""
 
-    def __init__(self) -> None:
+    def __init__(self, sign_in: SignIn | None = None) -> None:
         self.board = MemoryBoard(fire())
-        app = create_app(self.board, clock=FixedClock(), sign_in=None)
+        app = create_app(self.board, clock=FixedClock(), sign_in=sign_in)
         config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
@@ -43,6 +44,26 @@ class Served:
         self._server.should_exit = True
         self._server.force_exit = True
         self._thread.join(5)
+
+
+class OneOfficer:
+    """A sign-in that knows one person."""
+
+    def enter(self, name: str, secret: str) -> str | None:
+        return "cookie" if secret == "right" else None
+
+    def person(self, cookie: str) -> Person | None:
+        return Person("Chen Jing", "brigade", "") if cookie == "cookie" else None
+
+    def leave(self, cookie: str) -> None:
+        pass
+
+
+@pytest.fixture
+def signed_served() -> Iterator[Served]:
+    board = Served(OneOfficer())
+    yield board
+    board.stop()
 
 
 @pytest.fixture

@@ -9,12 +9,14 @@ import msgspec
 
 from device_model.alarm import Hazard, Severity
 from device_model.clock import Now
+from device_model.duty import DutyCheck, DutyState
 from device_model.impairment import Impairment, ImpairmentKind
 from device_model.read_models import (
     ActionOutcome,
     AlarmView,
     BoardEvent,
     BoardSnapshot,
+    DutyView,
     GatewayView,
     ImpairmentView,
     IncidentAction,
@@ -51,6 +53,14 @@ def fire(incident: str = "i-1", opened_us: int = T0 - 75_000_000) -> IncidentVie
     )
 
 
+def duty(left_s: float = 540.0) -> DutyView:
+    """A centre asks whether somebody is on duty; `left_s` of ten minutes are left."""
+    due_us = T0 + round(left_s * 1e6)
+    return DutyView(SITE, NAME, Text("Gate house", "门卫室"), Text("fire panel", "火灾报警主机"),
+                    DutyCheck("d-1", "uitd", "gate", "889", due_us - 600_000_000, due_us),
+                    (Contact("Chen Jing", "duty", "+86 571 5550 0101"),))
+
+
 class MemoryBoard:
     """Implements read_models.Board."""
 
@@ -59,6 +69,8 @@ class MemoryBoard:
         self.revision = 1
         self.actions: list[tuple[str, IncidentAction, str, str, str]] = []
         self.refuse_close = True
+        self.duties: list[DutyView] = []
+        self.answers: list[tuple[str, str]] = []
         self.cut = False
         self._changed = asyncio.Event()
         self._events: list[BoardEvent] = []
@@ -72,6 +84,7 @@ class MemoryBoard:
             self.revision, T0, tuple(self.incidents.values()), (impairment,),
             (GatewayView(SITE, "gw-1", NAME, T0 - 3_000_000, False, 8, 7),), (),
             (ProofView(SITE, "gw-1", T0 - 9_000_000_000, T0 - 8_999_600_000),),
+            tuple(self.duties),
         )
 
     async def incident(self, incident: str, scope: str) -> IncidentView | None:
@@ -99,6 +112,19 @@ class MemoryBoard:
                 await asyncio.wait_for(self._changed.wait(), 0.5)
             except TimeoutError:
                 continue
+
+    def put_duties(self, *duties: DutyView) -> None:
+        """Show these duty checks to all open pages."""
+        self.duties = list(duties)
+        self.revision += 1
+        self._events.append(BoardEvent(self.revision, "duties", msgspec.json.encode(self.duties)))
+        self._changed.set()
+
+    async def answer_duty(self, check: str, *, who: str, request: str, scope: str) -> ActionOutcome:
+        self.answers.append((check, who))
+        self.put_duties(*(msgspec.structs.replace(view, check=msgspec.structs.replace(
+            view.check, state=DutyState.DELIVERED, who=who)) for view in self.duties))
+        return ActionOutcome(True)
 
     async def act(
         self, incident: str, action: IncidentAction, *, who: str, why: str, request: str, scope: str
