@@ -28,6 +28,7 @@ from device_model.profile import (
 )
 from device_model.quantities import QUANTITIES, to_canonical
 from device_model.reading import Reason, Value
+from firmware_sim.device_bugs import DeviceBug, bent_number, bent_source
 from firmware_sim.image import NoSuchAddress, RegisterImage, raw_limits, raw_of_value, raw_of_words
 from firmware_sim.noise import Noise
 from firmware_sim.physics import DEFAULT_TRAITS, HUSH_FACTOR, HUSH_S, NO_LAG, Sensor, SensorTraits
@@ -71,11 +72,13 @@ class VirtualDevice:
 
     def __init__(
         self, device_id: str, profile: DeviceProfile, *, seed: int = 0, start: Mapping[str, Value] | None = None,
-        latching: bool | None = None, cold: bool = False,
+        latching: bool | None = None, cold: bool = False, bugs: frozenset[DeviceBug] = frozenset(),
     ) -> None:
         self.id = device_id
         self.profile = profile
         self.latching = _has_reset(profile) if latching is None else latching
+        self.bugs = bugs
+        self.boots = 0
         self.on = True
         self.testing = False
         self.pressed: deque[str] = deque(maxlen=16)  # the last buttons, for devices that report being operated
@@ -87,6 +90,7 @@ class VirtualDevice:
         self._bad: dict[str, Reason] = {}
         self._sensors: dict[str, Sensor] = {}
         self._offsets: dict[str, float] = {}
+        self._aged: dict[str, float] = {}
         self._frozen: set[str] = set()
         self._changes: list[Change] = []
         self._time_s = 0.0
@@ -186,13 +190,24 @@ class VirtualDevice:
         self._offsets[point_id] = offset
         self._show_all()
 
+    def age(self, point_id: str, offset: float) -> None:
+        """Its sensor has drifted by so much (profile's unit) over the years; comes on top of `shift`."""
+        self._aged[point_id] = offset
+        self._show_all()
+
     def power(self, on: bool) -> None:
         """Cut or give power. Power starts a boot: silent, then warming up, latches and writes forgotten."""
         if on and not self.on:
             self._boots_until_s = self._time_s + BOOT_S
             self._warm_at_s = self._boots_until_s + self.profile.warm_up_s
             self._reset()
+            self.boots += 1
         self.on = on
+
+    @property
+    def since_boot_s(self) -> float:
+        """Shown seconds since the firmware came up."""
+        return self._time_s - self._boots_until_s
 
     @property
     def answers(self) -> bool:
@@ -204,8 +219,8 @@ class VirtualDevice:
     def advance(self, elapsed_s: float) -> None:
         """Let shown time pass."""
         self._time_s += elapsed_s
-        if not (self._sensors or self._keeps_time or self.testing or self._time_s < self._test_until_s
-                or self._time_s - elapsed_s <= self._warm_at_s):
+        if not (self._sensors or self._keeps_time or DeviceBug.ZERO_AFTER_BOOT in self.bugs or self.testing
+                or self._time_s < self._test_until_s or self._time_s - elapsed_s <= self._warm_at_s):
             return  # nothing moves in it: fleets are mostly of such devices
         hush = HUSH_FACTOR if self._time_s < self._hush_until_s else 1.0
         testing = self._time_s < self._test_until_s
@@ -316,8 +331,10 @@ class VirtualDevice:
                 value = True
             elif warming and point.quantity in ALARM_QUANTITIES:
                 value = False
-            elif isinstance(value, float) and point.id in self._offsets:
-                value += self._offsets[point.id]
+            elif isinstance(value, float):
+                value += self._offsets.get(point.id, 0.0) + self._aged.get(point.id, 0.0)
+                if self.bugs:
+                    value = bent_number(self.bugs, value, self.since_boot_s)
             if point.id in self._bad:
                 value = None
             self._put(point, value)
@@ -337,6 +354,8 @@ class VirtualDevice:
         source = point.register
         if source is None or isinstance(value, str):
             return
+        if self.bugs:
+            source = bent_source(self.bugs, source)
         if value is None:
             over = self._bad[point.id] is Reason.OVER_RANGE and point.over_range_values
             marks = point.over_range_values if over else point.error_values

@@ -33,6 +33,9 @@ class FaultKind(StrEnum):
     BABBLE = "babble"  # bytes nobody asked for, `amount` a second
     HALF_OPEN = "half_open"  # connections open at its beginning stay open and dead; a new one works (serve.py)
     SILENT = "silent"  # nothing at all
+    LINE_SHORT = "line_short"  # the wires touch: nobody is heard
+    BROKER_LOSS = "broker_loss"  # the broker of an MQTT line is away: nothing is published
+    CERTIFICATE_EXPIRED = "certificate_expired"  # the line's peers refuse each other: nothing passes
     # in the device
     STUCK = "stuck"
     JUMP = "jump"  # shows `amount` more
@@ -40,14 +43,27 @@ class FaultKind(StrEnum):
     BAD = "bad"  # the point fails for `reason`
     REBOOT = "reboot"
     OFF = "off"  # no power while it lasts
+    BROWN_OUT = "brown_out"  # power dips every `delay_s` (at least a boot and a second): it never comes up for long
+    CLOCK_WRONG = "clock_wrong"  # its clock is `amount` seconds wrong
+    CAMERA_FROZEN = "camera_frozen"  # the picture stands
+    CAMERA_BLIND = "camera_blind"  # covered or sprayed
+    CAMERA_MOVED = "camera_moved"  # turned away
+    CAMERA_DARK = "camera_dark"  # no light and no infrared
     # in the world
     JAMMED = "jammed"  # the actuator does not move
 
 
 POINT_FAULTS = frozenset({FaultKind.STUCK, FaultKind.JUMP, FaultKind.DRIFT, FaultKind.BAD})
-POWER_FAULTS = frozenset({FaultKind.REBOOT, FaultKind.OFF})
-WHOLE_LINE_FAULTS = frozenset({FaultKind.BABBLE, FaultKind.HALF_OPEN})
-LINE_FAULTS = frozenset(FaultKind) - POINT_FAULTS - POWER_FAULTS - {FaultKind.JAMMED}
+POWER_FAULTS = frozenset({FaultKind.REBOOT, FaultKind.OFF, FaultKind.BROWN_OUT})
+CAMERA_FAULTS: dict[FaultKind, str] = {
+    FaultKind.CAMERA_FROZEN: "frozen", FaultKind.CAMERA_BLIND: "blind", FaultKind.CAMERA_MOVED: "moved",
+    FaultKind.CAMERA_DARK: "dark",
+}
+DEVICE_FAULTS = POWER_FAULTS | {FaultKind.CLOCK_WRONG} | CAMERA_FAULTS.keys()
+_DEAD_LINE = frozenset({FaultKind.LINE_SHORT, FaultKind.BROKER_LOSS, FaultKind.CERTIFICATE_EXPIRED})
+WHOLE_LINE_FAULTS = frozenset({FaultKind.BABBLE, FaultKind.HALF_OPEN}) | _DEAD_LINE
+LINE_FAULTS = frozenset(FaultKind) - POINT_FAULTS - DEVICE_FAULTS - {FaultKind.JAMMED}
+_SILENCING = frozenset({FaultKind.DROP, FaultKind.SILENT}) | _DEAD_LINE
 _OPEN_END_S = 1e12
 
 
@@ -105,7 +121,7 @@ class LineFaults:
     def send(self, device: str, request: Request, pdu: bytes, framing: Framing, at_s: float) -> list[Outgoing]:
         """What really goes onto the wire instead of the reply."""
         hit = self._hit(device, at_s)
-        if FaultKind.DROP in hit or FaultKind.SILENT in hit:
+        if _SILENCING & hit.keys():
             return []
         unit = request.unit
         if FaultKind.EXCEPTION in hit:
@@ -127,7 +143,7 @@ class LineFaults:
     def publish(self, device: str, payload: bytes, at_s: float) -> list[Outgoing]:
         """What is really published instead of the payload."""
         hit = self._hit(device, at_s)
-        if FaultKind.DROP in hit or FaultKind.SILENT in hit:
+        if _SILENCING & hit.keys():
             return []
         if FaultKind.SHORT in hit:
             payload = payload[:-2]

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from firmware_sim.ageing import Ageing
+from firmware_sim.device_bugs import DeviceBug
 from firmware_sim.expectations import Expectations
 from firmware_sim.faults import Fault
 from firmware_sim.scenario_lines import SimLine
@@ -37,6 +39,8 @@ class SimDevice(msgspec.Struct, frozen=True):
     mounted_m: float | None = None
     distance_m: float | None = None
     senses: dict[str, Sense] = {}
+    ageing: Ageing = Ageing()
+    bugs: tuple[DeviceBug, ...] = ()
 
 
 class Feed(msgspec.Struct, frozen=True):

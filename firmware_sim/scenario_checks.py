@@ -10,7 +10,8 @@ from device_model.profile import DeviceProfile
 from device_model.quantities import QUANTITIES
 from device_model.reading import Value
 from device_model.yaml_source import Path, Source
-from firmware_sim.faults import POINT_FAULTS, POWER_FAULTS, WHOLE_LINE_FAULTS, Fault, FaultKind
+from firmware_sim.device_bugs import MODBUS_ONLY
+from firmware_sim.faults import CAMERA_FAULTS, DEVICE_FAULTS, POINT_FAULTS, WHOLE_LINE_FAULTS, Fault, FaultKind
 from firmware_sim.scenario import BUTTONS, Event, Scenario
 from firmware_sim.scenario_lines import LINE_PROTOCOLS, address_finding, line_findings
 from firmware_sim.world_checks import WorldCheck
@@ -99,6 +100,11 @@ class ScenarioCheck:
                 if not 1 <= device.unit <= 247:
                     self._say((*at, "unit"), f"{device.unit} is no unit id", "write 1 to 247")
             self._world.senses(profile, device.place, device.senses, at)
+            for j, bug in enumerate(device.bugs):
+                if bug in MODBUS_ONLY and profile.protocol != "modbus":
+                    self._say((*at, "bugs", j), f"{bug} is a bug of Modbus devices", f"{profile.id} is none")
+            for point_id in device.ageing.drift_per_year:
+                self._point(f"{device.id}.{point_id}", (*at, "ageing", "drift_per_year", point_id), fed=True)
             for point_id, value in device.start.items():
                 self._point(f"{device.id}.{point_id}", (*at, "start", point_id), value)
 
@@ -150,7 +156,9 @@ class ScenarioCheck:
             self._point(fault.target, at)
         elif fault.kind is FaultKind.JAMMED:
             self._known(fault.target, {actuator.id for actuator in self._it.world.actuators}, "actuator", at)
-        elif fault.kind in POWER_FAULTS:
+        elif fault.kind in CAMERA_FAULTS:
+            pass  # cameras are no devices of a line; camera_server.py knows them
+        elif fault.kind in DEVICE_FAULTS:
             self._known(fault.target, devices, "device", at)
         elif fault.kind in WHOLE_LINE_FAULTS:
             self._known(fault.target, {line.id for line in self._it.lines}, "line", at)

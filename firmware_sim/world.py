@@ -19,8 +19,10 @@ from device_model.errors import ConfigError, Finding
 from device_model.profile import DeviceProfile
 from device_model.quantities import QUANTITIES
 from device_model.reading import Value
-from firmware_sim.device import VirtualDevice, convert_unit
-from firmware_sim.faults import POINT_FAULTS, POWER_FAULTS, Fault, FaultKind, LineFaults, Outgoing
+from firmware_sim.ageing import Ageing, AgeingDevice
+from firmware_sim.device import BOOT_S, VirtualDevice, convert_unit
+from firmware_sim.device_bugs import BugState, DeviceBug, bent_request, bent_wall_us
+from firmware_sim.faults import CAMERA_FAULTS, POINT_FAULTS, POWER_FAULTS, Fault, FaultKind, LineFaults, Outgoing
 from firmware_sim.modbus_device import Framing, ModbusUnits, Request
 from firmware_sim.mqtt_device import MqttDevice, Publish
 from firmware_sim.physics import DEFAULT_TRAITS, NO_LAG, SensorTraits
@@ -64,7 +66,7 @@ class SimWorld:
         self.scenario = scenario
         self.devices = {
             entry.id: VirtualDevice(entry.id, profiles[entry.profile], seed=scenario.seed, start=entry.start,
-                                    latching=entry.latching, cold=entry.cold)
+                                    latching=entry.latching, cold=entry.cold, bugs=frozenset(entry.bugs))
             for entry in scenario.devices
         }
         self.units: dict[str, ModbusUnits] = {}
@@ -76,6 +78,9 @@ class SimWorld:
                 self.publishers[line.id] = {e.id: MqttDevice(self.devices[e.id], e.address) for e in members}
             else:
                 self.units[line.id] = ModbusUnits({e.unit: self.devices[e.id] for e in members})
+        self._bugs = {entry.id: BugState(frozenset(entry.bugs)) for entry in scenario.devices if entry.bugs}
+        self._ageing = [AgeingDevice(self.devices[entry.id], entry.ageing) for entry in scenario.devices
+                        if entry.ageing != Ageing()]
         self.surroundings = Surroundings(
             scenario.world, scenario.seed, {a.id: self._commanded(a.point) for a in scenario.world.actuators})
         self._nouns = len(self.surroundings.ids()) - 1  # the weather alone does not move
@@ -95,6 +100,8 @@ class SimWorld:
                 self._fires[device_id, point_id] = played.replay.fire
         for sense in self._senses.values():
             sense.feed()
+        for old in self._ageing:
+            old.advance(0.0)
         for device in self.devices.values():
             device.advance(0.0)
             device.take_changes()
@@ -122,7 +129,8 @@ class SimWorld:
 
     def _move_world(self, at_s: float) -> Iterator[Truth]:
         for actuator in self.surroundings.actuators.values():
-            if actuator.plan.point:
+            point = actuator.plan.point
+            if point and DeviceBug.DEAF_WRITE not in self.devices[point.partition(".")[0]].bugs:
                 actuator.command(self._commanded(actuator.plan.point))
         self.surroundings.step(at_s, STEP_S)
         for sense in self._senses.values():
@@ -143,6 +151,8 @@ class SimWorld:
                 truths.extend(self._move_world(at_s))
             for played in self._played:
                 played.feed(at_s)
+            for old in self._ageing:
+                old.advance(at_s)
             for device in self.devices.values():
                 device.advance(STEP_S)
                 truths.extend(self._stimuli(device, at_s))
@@ -153,18 +163,36 @@ class SimWorld:
     def exchange(self, line: str, request: Request, framing: Framing, at_s: float) -> list[Outgoing]:
         """What the line answers to a request, faults included; empty for silence."""
         units = self.units[line]
+        device = units.units.get(request.unit)
+        if device is not None and device.bugs:
+            request = msgspec.structs.replace(request, pdu=bent_request(device.bugs, request.pdu))
         pdu = units.answer(request, framing)
         if pdu is None:
             return []
-        device = units.units.get(request.unit)
-        return self.faults[line].send(device.id if device else "", request, pdu, framing, at_s)
+        late_s = 0.0
+        if device is not None and device.bugs:
+            late_s, pdu = self._bugs[device.id].bend(pdu, device.boots)
+        sent = self.faults[line].send(device.id if device else "", request, pdu, framing, at_s)
+        return [msgspec.structs.replace(out, delay_s=out.delay_s + late_s) for out in sent] if late_s else sent
 
     def publishes(self, line: str, at_s: float, wall_us: int) -> Iterator[tuple[str, Publish, float]]:
         """(device, message, delay in shown seconds) that an MQTT line has to send now, faults included."""
         for device_id, publisher in self.publishers[line].items():
-            for message in publisher.due(at_s, wall_us):
+            for message in publisher.due(at_s, self.wall_us(device_id, at_s, wall_us)):
                 for sent in self.faults[line].publish(device_id, message.payload, at_s):
                     yield device_id, Publish(message.topic, sent.octets, message.retained), sent.delay_s
+
+    def wall_us(self, device_id: str, at_s: float, wall_us: int) -> int:
+        """What the clock of a device shows at a true wall time."""
+        wrong_s = sum(fault.amount for fault in self.scenario.faults if fault.kind is FaultKind.CLOCK_WRONG
+                      and fault.target == device_id and fault.active(at_s))
+        device = self.devices[device_id]
+        return bent_wall_us(device.bugs, wall_us, device.since_boot_s) + round(wrong_s * 1e6)
+
+    def camera_state(self, camera_id: str, at_s: float) -> str:
+        """How a camera stands: "normal", "frozen", "blind", "moved" or "dark" (the states of camera.py)."""
+        return next((CAMERA_FAULTS[fault.kind] for fault in self.scenario.faults
+                     if fault.kind in CAMERA_FAULTS and fault.target == camera_id and fault.active(at_s)), "normal")
 
     def cut_of(self, proxy: str, at_s: float) -> Cut | None:
         """How a proxied link is bad now."""
@@ -228,6 +256,10 @@ class SimWorld:
         device_id, _, point = fault.target.partition(".")
         if fault.kind is FaultKind.JAMMED:
             self.surroundings.turn(f"{fault.target}.jammed", lasts)
+        elif fault.kind is FaultKind.BROWN_OUT:
+            # Down for a second, up until the next dip.
+            period_s = max(fault.delay_s, BOOT_S + 1.0)
+            self.devices[device_id].power(on=not lasts or (at_s - fault.from_s) % period_s >= 1.0)
         elif fault.kind in POWER_FAULTS and turned:
             device = self.devices[device_id]
             device.power(on=not lasts)
