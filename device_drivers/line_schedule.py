@@ -417,7 +417,9 @@ class LineSchedule:
     def _line_missed(self, outcome: Failed, at: int, events: list[LineEvent]) -> None:
         """The line is not there: one quiet retry, then it and its devices are down, each said once."""
         self._line_misses += 1
-        wait = min(self._retry_max_us, LINE_RETRY_US << min(self._line_misses - 1, 16))
+        # Never rarer than the line would be polled: an attempt costs no more than a poll, and delays nobody.
+        period = min((p.block.interval_us for unit in self._units.values() for p in unit.polls), default=0)
+        wait = min(self._retry_max_us, max(LINE_RETRY_US, period), LINE_RETRY_US << min(self._line_misses - 1, 16))
         self._line_at_us = at + round(wait * (0.75 + 0.5 * self._jitter()))
         if self._line_misses < 2 or self._up is False:
             return
