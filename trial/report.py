@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from trial.report_page import report_page
 from trial.setup import TrialSetup
 from trial.verdict import Verdict
 from trial.witness import Witness
@@ -19,4 +20,6 @@ def write_report(
     stem = verdict.scenario + "".join(f"-without-{name}" for name in verdict.without)
     machine = folder / f"{stem}.json"
     machine.write_bytes(msgspec.json.format(msgspec.json.encode(verdict), indent=1))
-    return (machine,)
+    people = folder / f"{stem}.html"
+    people.write_text(report_page(verdict, witness, setup, language=language, tester=tester), encoding="utf-8")
+    return machine, people
