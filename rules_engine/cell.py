@@ -9,7 +9,8 @@ import msgspec
 
 from device_model.quantities import QUANTITIES, unit_display
 from device_model.reading import Quality, Reading, Reason, Value
-from rules_engine.windows import Window, make_window
+from rules_engine.window_table import make_window
+from rules_engine.windows import Window
 
 Known = bool | float | str
 # No sensor of ours reaches it, and sums over windows stay exact enough below it; beyond is garbled.

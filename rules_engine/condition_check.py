@@ -45,7 +45,7 @@ from rules_engine.condition_types import (
 )
 
 SCOPES = ("device", "zone", "floor", "building", "site")
-_WINDOWS = ("rise", "fall", "delta", "rate", "mean", "min", "max", "baseline")
+_WINDOWS = ("rise", "fall", "delta", "rate", "mean", "min", "max", "baseline", "jitter", "surprise")
 _SEVERAL = ("any", "all", "count", "zones", "max", "min", "mean")
 _FUNCTIONS = (*_WINDOWS, "dose", "age", "silent", "reason", "quality", "known", "held", "seen", "abs",
               "time_between", "on_dates")
@@ -291,7 +291,9 @@ class _Checker:
         unit = ref.type.unit
         if tree.name == "rate":
             unit = f"{unit}/s"
-        difference = tree.name in ("rise", "fall", "delta", "rate")
+        if tree.name == "surprise":
+            return Over(PLAIN, tree.name, ref, (seconds,))
+        difference = tree.name in ("rise", "fall", "delta", "rate", "jitter")
         return Over(Type("number", unit, difference), tree.name, ref, (seconds,))
 
     def _dose(self, tree: Call) -> Term:

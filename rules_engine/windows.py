@@ -268,17 +268,3 @@ class Dose:
 
     def shift(self, by: int) -> None:
         self._at += by if self._at else 0
-
-
-def make_window(function: str, numbers: tuple[float, ...]) -> Window:
-    """The rolling figure behind a function of the language; `rise` and `fall` are read off an Extreme."""
-    if function == "dose":
-        return Dose(*numbers)
-    length = round(numbers[0] * 1e6)
-    if function in ("rise", "min"):
-        return Extreme(length, 1)
-    if function in ("fall", "max"):
-        return Extreme(length, -1)
-    if function in ("delta", "rate"):
-        return Past(length, per_second=function == "rate")
-    return Mean(length) if function == "mean" else Baseline(length)

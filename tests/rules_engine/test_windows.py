@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules_engine.windows import STEPS, Dose, make_window
+from rules_engine.window_table import make_window
+from rules_engine.windows import STEPS, Dose
 
 S = 1_000_000
 # Steps of half a second or more in windows of ten: no two samples share a step, so the figures are exact.
@@ -85,7 +87,8 @@ def test_the_dose_at_30_ppm_stays_nothing_and_fades_in_clean_air() -> None:
     assert dose.read(30_000 * S) == dose.read(20_000 * S)  # unknown stretches neither add nor fade
 
 
-@pytest.mark.parametrize("function", ["min", "max", "mean", "delta", "rate", "baseline", "dose"])
+@pytest.mark.parametrize(
+    "function", ["min", "max", "mean", "delta", "rate", "baseline", "dose", "jitter", "surprise"])
 @given(steps=samples, cut=st.integers(0, 40))
 def test_a_checkpoint_keeps_everything(function: str, steps: list[tuple[int, int]], cut: int) -> None:
     numbers = (0.0, 10.0, 1.35) if function == "dose" else (10.0,)
@@ -114,7 +117,7 @@ def test_fast_sampling_does_not_grow_the_state(function: str) -> None:
 
 
 def test_a_step_of_the_clock_moves_the_past_along() -> None:
-    for function in ("min", "mean", "delta", "rate", "baseline"):
+    for function in ("min", "mean", "delta", "rate", "baseline", "jitter", "surprise"):
         window, still = make_window(function, (10.0,)), make_window(function, (10.0,))
         for second in range(1, 16):
             window.push(second * S, float(second % 4))
@@ -123,3 +126,29 @@ def test_a_step_of_the_clock_moves_the_past_along() -> None:
         window.push(3_616 * S, 2.0)
         still.push(16 * S, 2.0)
         assert window.read(3_616 * S) == pytest.approx(still.read(16 * S))
+
+
+def test_a_climb_hardly_trembles_and_a_broken_wire_does_at_once() -> None:
+    climb, broken = make_window("jitter", (60.0,)), make_window("jitter", (60.0,))
+    assert climb.read(0) is None
+    for second in range(1, 60):
+        climb.push(second * 1_000_000, 20 + 0.5 * second)
+        broken.push(second * 1_000_000, 20 + (15 if second % 2 else -15))
+        if second == 3:
+            assert broken.read(3_000_000) == pytest.approx(30 / 2**0.5)
+    assert climb.read(60_000_000) == pytest.approx(0.5 / 2**0.5)
+
+
+def test_a_step_surprises_and_a_drift_is_learnt() -> None:
+    window = make_window("surprise", (300.0,))
+    random = Random(7)
+    for second in range(1, 900):
+        window.push(second * 1_000_000, 5 + 0.0001 * second + random.gauss(0, 0.1))
+        figure = window.read(second * 1_000_000)
+        assert (figure is None) == (second <= 300), second
+        assert figure is None or figure < 4, second
+    most = 0.0
+    for second in range(900, 960):
+        window.push(second * 1_000_000, 6.5 + random.gauss(0, 0.1))
+        most = max(most, window.read(second * 1_000_000) or 0.0)
+    assert most > 6
