@@ -63,6 +63,40 @@ def profile_check(files: Files, as_json: AsJson = False) -> None:
     _check(check_profiles, files, as_json)
 
 
+@profile_app.command("new")
+def profile_new(
+    out: Annotated[Path, typer.Option("--out", help="folder for NAME.yaml and NAME.txt")] = Path(),
+    language: Annotated[str, typer.Option(envvar="LANG", help="zh or en")] = "en",
+    from_scan: Annotated[Path | None, typer.Option("--from-scan", help="what `devices scan --json` wrote")] = None,
+    unit: Annotated[int | None, typer.Option("--unit", help="which unit of that scan")] = None,
+    protocol: Annotated[str | None, typer.Option(help="modbus | mqtt")] = None,
+    name: Annotated[str | None, typer.Option("--id", help="short id, such as maker-model")] = None,
+    maker: Annotated[str | None, typer.Option(help="who makes it")] = None,
+    model: Annotated[str | None, typer.Option(help="which model")] = None,
+    en: Annotated[str | None, typer.Option(help="its English name")] = None,
+    zh: Annotated[str | None, typer.Option(help="its Chinese name")] = None,
+    device_class: Annotated[str | None, typer.Option("--class", help="smoke, gas, power_meter, …")] = None,
+    certainty: Annotated[str | None, typer.Option(help="A manual, B driver on hardware, C unchecked")] = None,
+    source: Annotated[str | None, typer.Option(help="manual and page, or repository and file")] = None,
+    table: Annotated[str | None, typer.Option(help="modbus: coil | discrete_input | holding | input")] = None,
+    base_topic: Annotated[str | None, typer.Option(help="mqtt: its topic; {address} is the device")] = None,
+    point: Annotated[list[str] | None, typer.Option(help='"temperature: {quantity: temperature, …}"')] = None,
+) -> None:
+    """Write a new device profile: asks what no option answers, checks every answer, overwrites nothing.
+
+    Example: tocsin profile new --id acme-t1 --maker Acme --from-scan found.json
+    """
+    from device_model.commands import check_profiles, new_profile
+
+    answers = {"protocol": protocol, "id": name, "maker": maker, "model": model, "en": en, "zh": zh,
+               "device_class": device_class, "certainty": certainty, "source": source, "table": table,
+               "base_topic": base_topic}
+    given = {key: answer for key, answer in answers.items() if answer is not None}
+    written, transcript = new_profile(out, given, point or [], language=language, from_scan=from_scan, unit=unit)
+    print(f"{written}\n{transcript}")
+    _check(check_profiles, [written], as_json=False)
+
+
 @site_app.command("check")
 def site_check(files: Files, as_json: AsJson = False) -> None:
     """Check site files whole and offline, before anything connects.
@@ -347,6 +381,93 @@ def demo(
     from demo.commands import run_demo
 
     raise typer.Exit(run_demo(for_s=for_s, headless=headless, speed=speed, port=port, keep=keep, as_json=as_json))
+
+
+@sim_app.command("record")
+def sim_record(
+    out: Annotated[Path, typer.Argument(help="file to write (JSON lines)")],
+    listen: Annotated[str, typer.Option(help="host:port that clients connect to")] = "",
+    to: Annotated[str, typer.Option(help="host:port of the server; with --serial a second port to bridge to")] = "",
+    serial: Annotated[str, typer.Option(help="serial port to tap")] = "",
+    baud: Annotated[int, typer.Option(help="of the serial port")] = 9600,
+    mqtt: Annotated[str, typer.Option(help="mqtt://host:port to subscribe to")] = "",
+    topic: Annotated[str, typer.Option(help="topic filter")] = "#",
+    for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds")] = None,
+) -> None:
+    """Write a real line down, byte for byte, to replay it later.
+
+    Example: tocsin sim record meter.jsonl --listen 127.0.0.1:1502 --to 192.168.1.20:502
+    """
+    from firmware_sim.line_commands import run_record
+
+    run_record(out, listen=listen, to=to, serial=serial, baud=baud, mqtt=mqtt, topic=topic, duration_s=for_s)
+
+
+@sim_app.command("replay")
+def sim_replay(
+    file: Annotated[Path, typer.Argument(help="a recorded line")],
+    listen: Annotated[str, typer.Option(help="host:port: we are the recorded server")] = "",
+    to: Annotated[str, typer.Option(help="host:port: we are the recorded client")] = "",
+    port: Annotated[int, typer.Option(help="short for --listen 127.0.0.1:PORT")] = -1,
+    speed: Annotated[float, typer.Option(help="recorded seconds per second")] = 1.0,
+    for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds")] = None,
+) -> None:
+    """Play a recorded line again, byte for byte.
+
+    Example: tocsin sim replay meter.jsonl --port 1502
+    """
+    from firmware_sim.line_commands import run_replay
+
+    run_replay(file, listen=listen or (f"127.0.0.1:{port}" if port >= 0 else ""), to=to, speed=speed,
+               duration_s=for_s)
+
+
+@sim_app.command("trace")
+def sim_trace(
+    file: Annotated[Path, typer.Argument(help="a recorded line")],
+    out: Annotated[Path, typer.Argument(help="pcapng file to write")],
+    port: Annotated[int, typer.Option(help="the server's port: tells Wireshark the protocol")] = 502,
+) -> None:
+    """Turn a recorded line into a file that Wireshark opens.
+
+    Example: tocsin sim trace meter.jsonl meter.pcapng
+    """
+    from firmware_sim.line_commands import run_trace
+
+    run_trace(file, out, port=port)
+
+
+@sim_app.command("conform")
+def sim_conform(
+    target: Annotated[str, typer.Argument(help="modbus:// rtu:/// gbt26875:// gbt26875-listen:// hj212:// mqtt://")],
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    listen_s: Annotated[float, typer.Option("--listen", help="seconds that an MQTT device is heard")] = 30.0,
+) -> None:
+    """Check a device, driver or receiver against its standard; exit 1 where something deviates.
+
+    Example: tocsin sim conform modbus://192.168.1.20:502/1
+    """
+    from firmware_sim.line_commands import run_conform
+
+    run_conform(target, as_json=as_json, listen_s=listen_s)
+
+
+@sim_app.command("cameras")
+def sim_cameras(
+    count: Annotated[int, typer.Argument(help="how many")] = 4,
+    host: Annotated[str, typer.Option(help="address to serve on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="RTSP port; 0: any free one")] = 8554,
+    clips: Annotated[Path, typer.Option(help="folder for the coded pictures")] = Path("sim-clips"),
+    state: Annotated[str, typer.Option(help="normal | frozen | blind | moved | dark")] = "normal",
+    for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds")] = None,
+) -> None:
+    """Serve RTSP cameras with drawn pictures.
+
+    Example: tocsin sim cameras 100 --port 8554
+    """
+    from firmware_sim.line_commands import run_cameras
+
+    run_cameras(count, host=host, port=port, clips=clips, state=state, duration_s=for_s)
 
 
 @app.command("bench", context_settings={"allow_extra_args": True, "ignore_unknown_options": True,

@@ -16,7 +16,8 @@ _WORDS = {
     "second_detector": "第二个探测器", "call_point": "手动报警按钮", "unproved": "未经验证", "proved": "已验证",
     "by": "由", "device.all": "设备全部测点", "device.any": "设备任一测点", "zone.any": "区域内任一", "on": "接通",
     "its asker is not connected": "查岗方未连接", "the asker did not confirm it in time": "查岗方未按时确认",
-    "no such duty check waits for an answer": "没有待应答的此项查岗", "the time for this duty check is over": "查岗已超时",
+    "no such duty check waits for an answer": "没有待应答的此项查岗",
+    "the time for this duty check is over": "查岗已超时",
     "has answered it already": "已应答", "the gateway started anew before it was sent": "发送前网关已重启",
     "off": "断开", "unanswered": "超时未应答", "in": "于",
 }
