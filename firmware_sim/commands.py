@@ -17,6 +17,8 @@ from device_model.profile import DeviceProfile
 from device_model.system_clock import clock_from_environment
 from firmware_sim.proxy import LinkProxy
 from firmware_sim.recording import Recording, parse_recording
+from firmware_sim.recording_folder import read_set, recordings_folder
+from firmware_sim.recording_sets import SETS
 from firmware_sim.scenario import Cut, CutKind, Proxy, Scenario
 from firmware_sim.scenario_file import parse_scenario
 from firmware_sim.serve import SimRuntime
@@ -46,7 +48,10 @@ def read_scenario(
 
 
 def read_recording(name: str, beside: Path) -> Recording:
-    """A recording by name: beside the scenario, in a folder `recordings` there, or a shipped one."""
+    """A recording by name: beside the scenario, in a folder `recordings` there, a shipped one, or `set/experiment` of
+    the folder that TOCSIN_RECORDINGS names (recording_sets.py)."""
+    if name.partition("/")[0] in SETS:
+        return read_set(name, recordings_folder())
     for folder in (beside, beside / "recordings", _SHIPPED):
         for ending in (".csv.gz", ".csv"):
             path = folder / f"{name}{ending}"
@@ -72,14 +77,14 @@ def _readdressed(scenario: Scenario, lines: Mapping[str, str]) -> Scenario:
 
 def run_simulation(
     path: Path, *, truth: Path | None = None, duration_s: float | None = None, as_json: bool = False,
-    lines: Mapping[str, str] | None = None,
+    lines: Mapping[str, str] | None = None, world: SimWorld | None = None,
 ) -> None:
     """Run a scenario until interrupted, or for so many real seconds. Exits 1 with a message on a wrong file or a
-    busy port."""
+    busy port. world: of a caller that has read the file itself."""
     if not structlog.is_configured():  # standard output carries the outcome
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
-        world = read_scenario(path, lines=lines)
+        world = read_scenario(path, lines=lines) if world is None else world
         outcome = asyncio.run(_run(world, truth, duration_s, quiet=as_json))
     except TocsinError as error:
         print(error, file=sys.stderr)

@@ -140,6 +140,7 @@ class Scenario(msgspec.Struct, frozen=True):
     # A site file beside the scenario, or its content: makes the scenario complete, so that a verdict can be had.
     site: str | dict[str, Any] = ""
     people: tuple[Deed, ...] = ()
+    begins: str = ""  # local date and time of the site, "2026-01-15T23:30"; for a verdict's run
     world: WorldPlan = WorldPlan()
 
     def device(self, device_id: str) -> SimDevice | None:
