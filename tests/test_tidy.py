@@ -34,6 +34,8 @@ IO_FILES = {
     "community_os/commands.py",
     "firmware_sim/serve.py", "firmware_sim/proxy.py", "firmware_sim/commands.py", "firmware_sim/modbus_ports.py",
     "firmware_sim/mqtt_clients.py", "firmware_sim/session_line.py", "firmware_sim/recorder.py",
+    "firmware_sim/camera_child.py", "firmware_sim/camera_server.py", "firmware_sim/conform_run.py",
+    "firmware_sim/line_commands.py", "firmware_sim/recording_folder.py",
     "provisioning/authority.py", "provisioning/commands.py",
     "dashboards/server.py",
     "trial/virtual_time.py", "trial/link_model.py", "trial/store_model.py", "trial/radio_line.py", "trial/stage.py",
