@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from device_model.errors import ConfigError, Finding, TocsinError
+from firmware_sim.world import SimWorld
 from trial.report import write_report
 from trial.scenario_files import find_scenario, is_complete, read_trial, shipped_scenarios, titles_of
 from trial.setup import TrialSetup, without
@@ -86,7 +87,8 @@ def sim_run(
         if ports or not is_complete(path):
             from firmware_sim.commands import run_simulation
 
-            run_simulation(path, truth=truth, duration_s=for_s, as_json=as_json)
+            world = _world_of(path) if is_complete(path) else None
+            run_simulation(path, truth=truth, duration_s=for_s, as_json=as_json, world=world)
             return 0
         if proving:
             return _print_proof(prove(name, seed=seed, show=show), as_json=as_json)
@@ -103,6 +105,12 @@ def sim_run(
     else:
         _print_verdict(verdict)
     return 0 if verdict.passed else 1
+
+
+def _world_of(path: Path) -> SimWorld:
+    """The simulated devices of a complete scenario, for real ports."""
+    setup = read_trial(path)
+    return SimWorld(setup.scenario, setup.profiles, setup.recordings)
 
 
 def sim_list(*, as_json: bool = False) -> None:

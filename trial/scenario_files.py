@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import yaml
 
+from device_model.clock import SECOND_US
 from device_model.errors import ConfigError, Finding
 from device_model.inventory import Inventory
 from device_model.library import profiles_for, read_site, read_text, resolve_paths
@@ -26,6 +28,7 @@ from rules_engine.packs import PACKS, rules_of_site
 from trial.setup import Hashes, TrialSetup, completed, moments_of
 
 SHIPPED = Path(__file__).resolve().parent.parent / "firmware_sim" / "scenarios"
+BEGINS = "2026-06-15T10:00"  # an ordinary Monday morning, where a scenario does not say
 RECORDINGS = Path(__file__).resolve().parent.parent / "demo" / "recordings"
 
 
@@ -62,8 +65,18 @@ def read_trial(path: Path) -> TrialSetup:
     rules = rules_of_site(site)
     packs = {pack: _hash((PACKS / f"{pack}.yaml").read_bytes()) for pack in site.rules.packs}
     packs.update({Path(name).name: _hash(Path(name).read_bytes()) for name in site.rules.files})
-    return TrialSetup(scenario, Inventory(site, profiles), rules, ZoneInfo(site.time_zone), profiles, recordings,
-                      str(path), Hashes(_hash(text.encode()), _hash(site_text.encode()), packs))
+    zone = ZoneInfo(site.time_zone)
+    return TrialSetup(scenario, Inventory(site, profiles), rules, zone, profiles, recordings, str(path),
+                      Hashes(_hash(text.encode()), _hash(site_text.encode()), packs), _began_us(scenario, zone, path))
+
+
+def _began_us(scenario: Scenario, zone: ZoneInfo, path: Path) -> int:
+    try:
+        began = datetime.fromisoformat(scenario.begins or BEGINS)
+    except ValueError as error:
+        raise ConfigError([Finding(str(path), 0, 0, f"begins: {scenario.begins!r} is no date and time",
+                                   "write 2026-01-15T23:30, in the site's own time")]) from error
+    return round(began.replace(tzinfo=zone).timestamp()) * SECOND_US
 
 
 def _site(named: object, path: Path) -> tuple[Site, dict[str, DeviceProfile], str]:

@@ -37,7 +37,8 @@ class Hashes(msgspec.Struct, frozen=True):
 
 
 class TrialSetup(msgspec.Struct, frozen=True):
-    """Everything that a run needs. file: as the person named the scenario."""
+    """Everything that a run needs. file: as the person named the scenario. began_us: wall time of
+    its beginning, µs since 1970 UTC."""
 
     scenario: Scenario
     inventory: Inventory
@@ -47,6 +48,7 @@ class TrialSetup(msgspec.Struct, frozen=True):
     recordings: dict[str, Recording]
     file: str
     hashes: Hashes
+    began_us: int
     without: tuple[str, ...] = ()
 
     @property
@@ -61,7 +63,8 @@ def completed(scenario: Scenario, site: Site) -> Scenario:
     lines = {line.id: line for line in scenario.lines}
     for line in site.lines:
         if line.id not in lines and (kind := _kind(line)) is not None:
-            lines[line.id] = SimLine(line.id, kind, path=f"./{line.id}", baud=line.baud)
+            lines[line.id] = SimLine(line.id, kind, port=line.port, path=f"./{line.id}", baud=line.baud,
+                                     url=f"mqtt://127.0.0.1:{line.port or 1883}")
     written = {device.id: device for device in scenario.devices}
     rooms = {room.id for room in scenario.world.rooms}
     devices = []

@@ -39,8 +39,6 @@ from trial.store_model import DiskModel, StoreModel
 from trial.virtual_time import VirtualClock, VirtualLoop, run_virtual
 from trial.witness import Witness
 
-# 2026-06-15 06:00 at +08:00: a scenario that wants another hour of the day says so by its own site and times.
-BEGAN_US = 1_781_474_400_000_000
 PROGRESS_EVERY_S = 5.0
 LAST_WORDS_S = 5.0  # what is on its way at the end may still arrive
 _AT_GATEWAY = {"reset": CommandKind.RESET_ALARM, "silence": CommandKind.SILENCE_SOUNDER,
@@ -65,19 +63,19 @@ class WatchedStore(StoreModel):
 class Stage:
     """One run. `witness` holds what was seen."""
 
-    def __init__(self, setup: TrialSetup, loop: VirtualLoop, *, seed: int, began_us: int = BEGAN_US,
+    def __init__(self, setup: TrialSetup, loop: VirtualLoop, *, seed: int,
                  progress: Progress | None = None) -> None:
         self._setup, self._loop, self._progress = setup, loop, progress
         self._random = Random(seed)  # noqa: S311  simulated chance, not a secret
         scenario = setup.scenario
         self.world = SimWorld(scenario, setup.profiles, setup.recordings)
         self.witness = Witness(self._at_s)
-        self.clock = VirtualClock(loop, "gateway", wall_us=began_us)
+        self.clock = VirtualClock(loop, "gateway", wall_us=setup.began_us)
         self._address = GatewayAddress(setup.site.tenancy, setup.site.gateway.id)
         self._broker = BrokerModel(self._chance(), self.clock, latency_s=0.02)
         self._uplink = self._broker.link("gateway", ack_topics(self._address))
         self._cloud_link = self._broker.link("cloud", tuple(self._address.up(lane) for lane in Lane))
-        self._cloud = SiteCloud(setup.inventory, setup.rules, self.witness, began_us)
+        self._cloud = SiteCloud(setup.inventory, setup.rules, self.witness, setup.began_us)
         self._disk = DiskModel(self._chance(), latency_s=0.002)
         self._store = WatchedStore(self._disk, self.clock)
         self._store.witness = self.witness
