@@ -112,6 +112,7 @@ class Source:
             self._smoulder(room, step_s)
         elif kind is SourceKind.BATTERY:
             self._battery(room, step_s)
+            self.burning = self._goes_on()
         elif kind is SourceKind.COOKING:
             self.kw = self.plan.kw or 2.0
             smoke = amount / 60_000.0 * FLAMING_M2_PER_KG
@@ -158,6 +159,13 @@ class Source:
             hydrogen = 0.3 * out.gas_m3_s * _AIR_KG_PER_M3 * step_s
             room.upper[FUEL] += hydrogen
             room.upper[HAZARD] += hydrogen / GASES[Gas.HYDROGEN].lel
+
+    def _goes_on(self) -> bool:
+        """A pack that vents goes on whatever heats it, until it has burnt out."""
+        stage = self.pack.stage if self.pack is not None else BatteryStage.COOL
+        if stage in (BatteryStage.COOL, BatteryStage.HEATING):
+            return self.burning
+        return stage is not BatteryStage.BURNT_OUT
 
     def _leak(self, room: Room, kg: float, gas: GasTraits) -> None:
         layer = room.upper if gas.light else room.lower

@@ -68,10 +68,12 @@ class Surroundings:
                              (Noun.CIRCUIT, self.circuits), (Noun.ACTUATOR, self.actuators)):
             for name, thing in things.items():
                 self._nouns[name] = (noun, thing)
+        self._in_room = {name: [source for source in self.sources.values() if source.place is room]
+                         for name, room in self.rooms.items()}
         self._noise = {name: Noise(seed, "people", name) for name in self.rooms}
         self._moving_until: dict[str, float] = dict.fromkeys(self.rooms, -1.0)
         self._seen: dict[tuple[str, str], bool | float | str] = {}
-        self._happened: list[Happening] = []
+        self._happened: list[Happening] = []  # a few a step, taken after each (take_happenings)
         self._set_shares()
         self._people(0.0, 0.0)
         self._look()
@@ -130,8 +132,8 @@ class Surroundings:
         for name, room in self.rooms.items():
             people, levels = room.base_people, [room.base_noise_db]
             flaming = False
-            for source in self.sources.values():
-                if source.place is not room or not source.burning:
+            for source in self._in_room[name]:
+                if not source.burning:
                     continue
                 if source.plan.kind is SourceKind.PEOPLE:
                     people += source.amount

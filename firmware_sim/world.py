@@ -83,8 +83,9 @@ class SimWorld:
                         if entry.ageing != Ageing()]
         self.surroundings = Surroundings(
             scenario.world, scenario.seed, {a.id: self._commanded(a.point) for a in scenario.world.actuators})
-        self._nouns = len(self.surroundings.ids()) - 1  # the weather alone does not move
         self._senses = self._bind()
+        # The weather alone does not move, and fleets mostly have no more of a world than that.
+        self._moves = len(self.surroundings.ids()) > 1 or bool(self._senses)
         self._played = [_Played(replay, recordings, self.devices) for replay in scenario.replays]
         self._events = sorted(scenario.events, key=lambda event: event.at_s)
         self._fires: dict[tuple[str, str], str] = {}
@@ -147,7 +148,7 @@ class SimWorld:
             self._do_events(at_s)
             truths.extend(self._do_faults(at_s))
             truths.extend(self._do_cuts(at_s))
-            if self._nouns:
+            if self._moves:
                 truths.extend(self._move_world(at_s))
             for played in self._played:
                 played.feed(at_s)

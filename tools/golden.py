@@ -1,6 +1,7 @@
 """`make golden`: writes anew what is generated from the code. Golden frames are never generated.
 
     device_model/schemas/profile.schema.json    the editor's schema for profile files
+    firmware_sim/schemas/scenario.schema.json   the same for scenario files
     pyproject.toml                              the list of pure files in the contract of import-linter
 """
 
@@ -11,6 +12,7 @@ import textwrap
 from pathlib import Path
 
 from device_model.profile_schema import schema_text
+from firmware_sim.scenario_schema import schema_text as scenario_schema_text
 from tests.test_tidy import PURE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +31,9 @@ def main() -> None:
     """Write each generated file and say which."""
     schema = ROOT / "device_model" / "schemas" / "profile.schema.json"
     schema.write_text(schema_text(), encoding="utf-8")
+    print(schema.relative_to(ROOT))
+    schema = ROOT / "firmware_sim" / "schemas" / "scenario.schema.json"
+    schema.write_text(scenario_schema_text(), encoding="utf-8")
     print(schema.relative_to(ROOT))
     project = ROOT / "pyproject.toml"
     project.write_text(with_pure_files(project.read_text(encoding="utf-8")), encoding="utf-8")
