@@ -37,6 +37,8 @@ FIRE_BACK_OFF_MAX_US = 10_000_000
 WRITES_MAX = 64  # a person or interlock writes few points; more waiting means the line is not keeping up
 EXTRAS_MAX = 16  # scans ask one thing at a time
 LINE_RETRY_US = 500_000
+# Exceptions that are final for a question; the others (busy, acknowledge, failure) may pass by themselves.
+_FINAL = (1, 2, 3)
 _FIRE_BURST = 4  # fire-class polls in a row before an overdue poll of another device gets one turn
 
 
@@ -351,25 +353,37 @@ class LineSchedule:
         if isinstance(outcome, Failed) and (outcome.reason is not Reason.REFUSED or outcome.code in (10, 11)):
             self._missed(unit, poll, outcome, resume=at + hold_us, events=events)
             return
-        unit.misses = 0
         unit.last_answer_us = at
-        if unit.lost or unit.said:
-            self._revive(unit, poll, at, events)
+        if isinstance(outcome, LineReply) or outcome.code in _FINAL:
+            unit.misses = 0
+            if unit.lost or unit.said:
+                self._revive(unit, poll, at, events)
+        elif unit.lost:  # busy, failing, starting up: it gives no value, so it is not back
+            self._next_probe(unit, at)
+            return
         if block is None:
             return
         if isinstance(outcome, LineReply):
             if poll is not None:
-                poll.misses = 0
+                self._recovered(unit, poll, at)
             events.append(BlockAnswered(unit.traits.device, block, register_bytes(transaction.request, outcome)))
             return
         if poll is not None:
             poll.misses += 1
-        # 1, 2, 3 are final for this question; the others (busy, acknowledge, failure) may pass by themselves.
-        final = outcome.code in (1, 2, 3)
+        final = outcome.code in _FINAL
         if final and poll is not None:  # asked again, ever more seldom: the device may have been starting up
             poll.due_us = max(poll.due_us, at + _doubled(block.interval_us, poll.misses))
         if final or (poll is not None and poll.misses >= TRIES_TO_LOSE):
             events.append(BlockRefused(unit.traits.device, block, Reason.REFUSED, outcome.detail, outcome.code))
+
+    def _recovered(self, unit: _Unit, poll: _Poll, at: int) -> None:
+        """A block that was missing answers: what ailed it may have ailed the others, so they are asked once more
+        without their back-off. One that never missed says nothing of them."""
+        if poll.misses:
+            for own in unit.polls:
+                if own is not poll and own.misses:
+                    own.due_us = min(own.due_us, at)
+        poll.misses = 0
 
     def _revive(self, unit: _Unit, poll: _Poll | None, at: int, events: list[LineEvent]) -> None:
         if unit.said:
@@ -389,13 +403,7 @@ class LineSchedule:
                 events: list[LineEvent]) -> None:
         """Silence or garbage: of one block among others that answer, or of the whole device."""
         unit.misses += 1
-        period = min((p.block.interval_us for p in unit.polls), default=1_000_000)
-        back_off = _doubled(period, unit.misses)
-        if unit.traits.fire_class:
-            back_off = min(back_off, max(period, FIRE_BACK_OFF_MAX_US))
-        unit.probe_free_us = resume + min(period, 10_000_000)
-        unit.probe_paid_us = resume + round(back_off * (0.75 + 0.5 * self._jitter()))
-        unit.probe_index += 1  # the block asked for may be what is broken: ask another one next time
+        self._next_probe(unit, resume)
         if unit.misses >= TRIES_TO_LOSE and not unit.lost:
             unit.lost = True
             if not unit.said:
@@ -413,6 +421,15 @@ class LineSchedule:
         if poll.misses == TRIES_TO_LOSE:
             events.append(BlockRefused(unit.traits.device, poll.block, _as_silent(outcome.reason),
                                        outcome.detail, 0))
+
+    def _next_probe(self, unit: _Unit, resume: int) -> None:
+        period = min((p.block.interval_us for p in unit.polls), default=1_000_000)
+        back_off = _doubled(period, unit.misses)
+        if unit.traits.fire_class:
+            back_off = min(back_off, max(period, FIRE_BACK_OFF_MAX_US))
+        unit.probe_free_us = resume + min(period, 10_000_000)
+        unit.probe_paid_us = resume + round(back_off * (0.75 + 0.5 * self._jitter()))
+        unit.probe_index += 1  # the block asked for may be what is broken: ask another one next time
 
     def _line_missed(self, outcome: Failed, at: int, events: list[LineEvent]) -> None:
         """The line is not there: one quiet retry, then it and its devices are down, each said once."""
