@@ -21,7 +21,7 @@ from device_model.profile import DeviceProfile
 from device_model.site import Site
 from device_model.site_file import parse_site
 from device_model.yaml_source import parse_yaml
-from firmware_sim.recording import Recording, parse_recording
+from firmware_sim.commands import read_recording
 from firmware_sim.scenario import Scenario
 from firmware_sim.scenario_file import parse_scenario
 from rules_engine.packs import PACKS, rules_of_site
@@ -29,7 +29,6 @@ from trial.setup import Hashes, TrialSetup, completed, moments_of
 
 SHIPPED = Path(__file__).resolve().parent.parent / "firmware_sim" / "scenarios"
 BEGINS = "2026-06-15T10:00"  # an ordinary Monday morning, where a scenario does not say
-RECORDINGS = Path(__file__).resolve().parent.parent / "demo" / "recordings"
 
 
 def find_scenario(name: str | Path) -> Path:
@@ -61,7 +60,7 @@ def read_trial(path: Path) -> TrialSetup:
     findings = _moments(scenario, path)
     if findings:
         raise ConfigError(findings)
-    recordings = {name: _recording(name, path.parent) for name in {r.recording for r in scenario.replays}}
+    recordings = {name: read_recording(name, path.parent) for name in {r.recording for r in scenario.replays}}
     rules = rules_of_site(site)
     packs = {pack: _hash((PACKS / f"{pack}.yaml").read_bytes()) for pack in site.rules.packs}
     packs.update({Path(name).name: _hash(Path(name).read_bytes()) for name in site.rules.files})
@@ -87,16 +86,6 @@ def _site(named: object, path: Path) -> tuple[Site, dict[str, DeviceProfile], st
     text = yaml.safe_dump(named, allow_unicode=True, sort_keys=False)
     profiles = profiles_for(path)
     return resolve_paths(parse_site(text, f"{path} (site)", profiles), path.resolve().parent), profiles, text
-
-
-def _recording(name: str, beside: Path) -> Recording:
-    """Beside the scenario, in its `recordings/`, or a shipped one."""
-    for folder in (beside, beside / "recordings", RECORDINGS):
-        for ending in (".csv.gz", ".csv"):
-            file = folder / f"{name}{ending}"
-            if file.is_file():
-                return parse_recording(file.read_bytes(), name)
-    raise ConfigError([Finding(name, 0, 0, f"no recording {name!r}", f"put {name}.csv.gz beside the scenario")])
 
 
 def _moments(scenario: Scenario, path: Path) -> list[Finding]:

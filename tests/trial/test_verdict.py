@@ -111,6 +111,37 @@ def test_a_site_may_stand_in_the_scenario(tmp_path: Path) -> None:
     assert verdict_of(tmp_path, ALLOW_FIRE, site=site).passed
 
 
+STATION = {
+    "site": {"path": "a/b/c/d", "name": "x"}, "gateway": {"id": "gw-1"},
+    "lines": [{"id": "air", "kind": "hj212_tcp_server", "host": "127.0.0.1", "port": 15901},
+              {"id": "bus", "kind": "modbus_rtu", "port_path": "/dev/ttyS0", "baud": 9600}],
+    "buildings": [{"id": "b1", "name": "x",
+                   "floors": [{"id": "f1", "name": "x", "zones": [{"id": "gate", "name": "x"}]}]}],
+    "devices": [{"id": "dust", "profile": "hj212-dust", "line": "air", "address": "BB120100001", "zone": "gate",
+                 "place": "gate"},
+                {"id": "smoke", "profile": "calectro-ug3", "line": "bus", "unit": 1, "zone": "gate",
+                 "place": "gate"}],
+}
+
+
+def test_stations_and_serial_lines_take_part(tmp_path: Path) -> None:
+    verdict = verdict_of(
+        tmp_path, {"readings": [{"point": "dust.pm10", "value": 900, "of": "event:0", "within_s": 60}],
+                   "alarms": [{"rule": "fire.smoke", "of": "event:1", "within_s": 5}],
+                   "faults": [{"rule": "device.bad_reading", "device": "smoke", "of": "fault:0", "within_s": 90}],
+                   "duration_s": 180},
+        site=STATION, events=[{"at_s": 10, "set": {"dust.pm10": 900}}, {"at_s": 20, "set": {"smoke.smoke": True}}],
+        faults=[{"kind": "garble", "target": "bus", "from_s": 60, "for_s": 0, "chance": 1.0}])
+    assert verdict.passed, (verdict.expected, verdict.unexpected)
+
+
+def test_the_site_has_its_own_hour(tmp_path: Path) -> None:
+    setup = read_trial(written(tmp_path, {}, begins="2026-01-15T23:30"))
+    assert setup.began_us == 1_768_491_000_000_000  # 15:30 UTC, as Shanghai has +08:00
+    with pytest.raises(ConfigError, match="no date and time"):
+        read_trial(written(tmp_path, {}, begins="late"))
+
+
 def test_mistakes_in_a_scenario_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="event:7"):
         read_trial(written(tmp_path, {"alarms": [{"rule": "fire.smoke", "of": "event:7"}]}))
