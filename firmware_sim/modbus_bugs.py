@@ -16,13 +16,13 @@ class ModbusBug(StrEnum):
     """What the firmware does wrong, with the clause that it breaks: AP = Application Protocol V1.1b3, TCP =
     Messaging on TCP/IP V1.0b, SL = Serial Line V1.02."""
 
-    ZERO_TRANSACTION = "zero_transaction"  # TCP 4.2: the transaction identifier is echoed
-    WRONG_UNIT_ECHO = "wrong_unit_echo"  # TCP 4.2: the unit identifier is echoed
-    LONG_LENGTH = "long_length"  # TCP 4.2: length counts what follows it
+    ZERO_TRANSACTION = "zero_transaction"  # TCP 3.1.3: the transaction identifier is echoed
+    WRONG_UNIT_ECHO = "wrong_unit_echo"  # TCP 3.1.3: the unit identifier is echoed
+    LONG_LENGTH = "long_length"  # TCP 3.1.3: length counts what follows it
     SILENT_EXCEPTIONS = "silent_exceptions"  # AP 7: what cannot be done is answered by an exception
     WRONG_EXCEPTION = "wrong_exception"  # AP 7: which code for what (here always 4)
     EXCEPTION_WITHOUT_BIT = "exception_without_bit"  # AP 7: function + 0x80
-    ANSWERS_BROADCAST = "answers_broadcast"  # SL 2.2: unit 0 is never answered
+    ANSWERS_BROADCAST = "answers_broadcast"  # SL 2.1: unit 0 is never answered
     UNKNOWN_ADDRESS_ZERO = "unknown_address_zero"  # AP 6.3: addresses that are not there read as 0
     COUNT_UNCHECKED = "count_unchecked"  # AP 6.3: more than 125 registers are refused with 3
 
@@ -34,8 +34,8 @@ def bent_answers(
     if not bugs:
         return octets
     if octets is None:
-        if unit == 0 and ModbusBug.ANSWERS_BROADCAST in bugs and request[:1] == b"\x06":
-            return _framed(unit, request, tcp, transaction)
+        if unit == 0 and ModbusBug.ANSWERS_BROADCAST in bugs:
+            return _framed(unit, bytes((request[0], 2, 0, 0)), tcp, transaction)
         return None
     pdu = octets[7:] if tcp else octets[1:-2]
     bent = _bent_pdu(bugs, request, pdu)

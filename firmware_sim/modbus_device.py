@@ -21,6 +21,7 @@ from wire_codecs.checksums import modbus_frame
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE, TARGET_SILENT = 1, 2, 3, 4, 11
 PDU_MAX = 253
+FRAME_MAX = 256  # of RTU
 # One whole TCP frame is at most 260 bytes; sixteen pipelined ones are more than any master sends.
 BUFFER_MAX = 16 * 260
 BROADCAST = 0
@@ -99,16 +100,20 @@ class RtuFrames:
         requests = []
         while len(self._buffer) >= 4:
             length = _rtu_request_length(self._buffer)
-            if length == 0 or len(self._buffer) > BUFFER_MAX:
+            if len(self._buffer) > BUFFER_MAX:
                 self.pause()
                 break
-            if len(self._buffer) < length:
+            if length and len(self._buffer) < length:
                 break
             whole = bytes(self._buffer[:length])
-            if modbus_frame(whole[:-2]) != whole:
-                self.pause()
-                break
-            del self._buffer[:length]
+            if not length or modbus_frame(whole[:-2]) != whole:
+                # Nothing but the pause and the CRC bounds a function that we do not know, or a count that lies.
+                whole = bytes(self._buffer)
+                if modbus_frame(whole[:-2]) != whole:
+                    if length or len(whole) > FRAME_MAX:
+                        self.pause()
+                    break
+            del self._buffer[:len(whole)]
             requests.append(Request(whole[0], whole[1:-2]))
         return requests
 

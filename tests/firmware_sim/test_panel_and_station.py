@@ -8,6 +8,8 @@ import pytest
 
 from device_model.library import shipped_profiles
 from firmware_sim.device import VirtualDevice
+from firmware_sim.modbus_device import Framing, Request
+from firmware_sim.modbus_line import line_answers
 from firmware_sim.panel_bugs import PanelBug
 from firmware_sim.panel_device import Panel
 from firmware_sim.scenario_file import parse_scenario
@@ -322,22 +324,30 @@ seed: 11
 lines:
   - {id: centre, kind: gbt26875, port: 5200, centre: 7}
   - {id: host, kind: hj212, port: 5201, minutes: 1}
+  - {id: bus, kind: modbus_tcp, port: 0}
+  - {id: air, kind: mqtt}
 devices:
   - {id: uitd, profile: gbt26875-uitd, line: centre, address: "889"}
   - {id: smoke, profile: gbt26875-component, line: centre, address: "889/1.1/0A000200"}
   - {id: dust, profile: hj212-dust, line: host, address: 010000A8900016F000169DC0}
+  - {id: co, profile: gas-module-co, line: bus, unit: 2}
+  - {id: hall, profile: zigbee2mqtt-smoke, line: air}
 events:
   - {at_s: 5, set: {smoke.fire: true}}
   - {at_s: 30, set: {dust.pm10: 400}}
 faults:
   - {kind: garble, target: host, from_s: 10, for_s: 100, chance: 0.5}
   - {kind: drop, target: uitd, from_s: 4, for_s: 10, chance: 0.5}
+  - {kind: garble, target: bus, from_s: 3, for_s: 60, chance: 0.3}
+  - {kind: drop, target: air, from_s: 3, for_s: 60, chance: 0.3}
 """
 
 
 def bytes_of_a_run(text: str) -> list[tuple[str, float, bytes]]:
     world = SimWorld(parse_scenario(text, "s.yaml", PROFILES), PROFILES, {})
     lines = {line.id: line_sessions(line, world.scenario, world.devices) for line in world.scenario.lines}
+    bus = next(line for line in world.scenario.lines if line.id == "bus")
+    request = Request(2, bytes((3, 0, 0, 0, 2)), 7)
     out: list[tuple[str, float, bytes]] = []
     for step in range(600):
         at_s = step * 0.25
@@ -348,10 +358,13 @@ def bytes_of_a_run(text: str) -> list[tuple[str, float, bytes]]:
                     round(at_s * S), WALL_US + round(at_s * S))
                 out += [(line, at_s, sent.octets) for sent in
                         through_faults(world.faults[line], session, pieces, at_s)]
+        out += [("bus", at_s, sent.octets) for sent in line_answers(world, bus, request, Framing.TCP, at_s)]
+        out += [("air", at_s, m.topic.encode() + m.payload)
+                for _, m, _ in world.publishes("air", at_s, WALL_US + round(at_s * S))]
     return out
 
 
-def test_the_same_seed_gives_the_same_bytes_on_panels_and_stations() -> None:
+def test_the_same_seed_gives_the_same_bytes_on_every_link() -> None:
     first, again = bytes_of_a_run(SCENARIO), bytes_of_a_run(SCENARIO)
-    assert first == again and {line for line, _, _ in first} == {"centre", "host"}
+    assert first == again and {line for line, _, _ in first} == {"centre", "host", "bus", "air"}
     assert bytes_of_a_run(SCENARIO.replace("seed: 11", "seed: 12")) != first
