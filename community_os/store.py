@@ -41,7 +41,7 @@ from community_os.store_changes import (
     SiteCommit,
     StoreChange,
 )
-from device_model.errors import LocalFault
+from device_model.errors import LocalFault, RowRefused
 from device_model.read_models import (
     ActionOutcome,
     BoardSnapshot,
@@ -125,13 +125,18 @@ class IncidentStore:
             with (self._writer if writes else self._engine).begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
+            if _is_content(error):
+                raise RowRefused(f"incident store: {str(error)[:500]}") from error
             raise LocalFault(f"incident store {self._engine.url!r}: {error}; check disk space, rights and "
                              "whether the database answers") from error
 
     # --- writing ------------------------------------------------------------------------------------------
 
     def apply(self, commits: Sequence[SiteCommit]) -> int:
-        """Store them in one transaction; returns how many were not already there. LocalFault: none is stored."""
+        """Store them in one transaction; returns how many were not already there.
+
+        LocalFault: none is stored. RowRefused: none is, and one of them never will be.
+        """
         with self._transaction() as connection:
             paths = {commit.path for commit in commits}
             stored = self._progress(connection, paths)
@@ -429,3 +434,14 @@ def _latest(proofs: Iterable[ProofView]) -> tuple[ProofView, ...]:
         if known is None or proof.raised_us > known.raised_us:
             newest[proof.tenancy, proof.gateway] = proof
     return tuple(newest.values())
+
+
+def _is_content(error: SQLAlchemyError) -> bool:
+    """Whether the database refused the content itself: SQLSTATE class 22, or a value out of its type."""
+    if isinstance(error, sa.exc.DataError):
+        return True
+    cause = getattr(error, "orig", None)
+    details = cause.args[0] if cause is not None and cause.args else None
+    if isinstance(details, dict):  # as pg8000 gives them: C is the SQLSTATE
+        return str(details.get("C", "")).startswith("22")
+    return isinstance(cause, (OverflowError, ValueError, UnicodeError))

@@ -28,7 +28,7 @@ from community_os.site_worker import Effects, SendCommand, SiteWorker
 from community_os.store import IncidentStore, StoreCalls
 from community_os.store_changes import DeadLetter, ImpairmentRow, SiteCommit
 from device_model.clock import SECOND_US, Clock
-from device_model.errors import LocalFault, PeerError, PeerRefused
+from device_model.errors import LocalFault, PeerError, PeerRefused, RowRefused
 from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind
 from device_model.messages import WIRE_VERSION, Down, encode
 from device_model.ports import MessageLink, StaleRevision, Stream, StreamMessage
@@ -310,8 +310,25 @@ class PartitionWorker:
     async def _store_commits(self, commits: Sequence[SiteCommit]) -> None:
         """One transaction; repeated until it succeeds, while the stream holds what comes."""
         wanted = [commit for commit in commits if commit.changes or not commit.tick]
-        if wanted:
+        if not wanted:
+            return
+        try:
             await self._insist_store(lambda: self._store.apply(wanted))
+        except RowRefused:
+            for commit in wanted:
+                await self._store_alone(commit)
+
+    async def _store_alone(self, commit: SiteCommit) -> None:
+        """One commit by itself: what the store will never take is buried, so that the other sites' rows go on."""
+        try:
+            await self._insist_store(functools.partial(self._store.apply, [commit]))
+        except RowRefused as error:
+            self.buried += 1
+            _log.error("rows that the store refuses", site=commit.path, sequence=commit.sequence, reason=str(error))
+            letter = DeadLetter(commit.sequence, "rows", commit.path, self._clock.now().wall_us, str(error),
+                                msgspec.json.encode([msgspec.to_builtins(change) for change in commit.changes]))
+            await self._insist_store(lambda: self._store.bury(letter))
+            await self._insist_store(lambda: self._store.apply([SiteCommit(commit.path, commit.sequence, ())]))
 
     async def _bury(self, message: StreamMessage, path: str, error: str) -> None:
         self.buried += 1
@@ -325,6 +342,8 @@ class PartitionWorker:
         while True:
             try:
                 await self._calls(call)
+            except RowRefused:
+                raise
             except LocalFault as error:
                 _log.error("the store does not take it; trying again", reason=str(error), attempt=attempt)
                 await self._clock.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)] * self._speed)

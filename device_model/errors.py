@@ -70,6 +70,10 @@ class LocalFault(TocsinError):
     """This machine cannot do it: disk, port, permission, missing package. The text says what to do."""
 
 
+class RowRefused(LocalFault):
+    """The store will never take this content (a text that is too long, say): trying again is no use."""
+
+
 class LawRefusal(TocsinError):
     """A law of safety forbids it. `law` is its number in DESIGN section 4."""
 

@@ -31,7 +31,7 @@ from community_os.store_changes import (
     SiteCommit,
 )
 from device_model.alarm import Hazard, Severity
-from device_model.errors import LocalFault
+from device_model.errors import LocalFault, RowRefused
 from device_model.impairment import Impairment, ImpairmentKind
 from device_model.read_models import (
     ActionOutcome,
@@ -239,3 +239,14 @@ def test_opening_again_keeps_all(tmp_path: Path) -> None:
     second = IncidentStore(url)
     second.open()
     assert second.incident("i1") == view()
+
+
+def test_what_the_database_will_never_take_is_told_apart_from_a_sick_disk(store: IncidentStore) -> None:
+    """PostgreSQL has no NUL in its texts and holds texts to their lengths; SQLite takes both."""
+    for content in ("w" * 41, "nul\x00here"):
+        bad = commit(9, IncidentRow(view("i9")), audit(content))
+        if str(store._url).startswith("postgresql"):
+            with pytest.raises(RowRefused):
+                store.apply([bad])
+            assert store.incident("i9") is None and store.progress(T.path) == 0
+    assert store.apply([commit(1, IncidentRow(view()))]) == 1

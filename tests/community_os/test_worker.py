@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -13,9 +13,10 @@ import pytest
 from community_os.envelopes import encode_envelope, partition_of, subject_of
 from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, inline
+from community_os.store_changes import SiteCommit
 from community_os.worker import NUDGE_TOPIC, PartitionWorker, Worker
 from device_model.clock import SECOND_US
-from device_model.errors import LocalFault, PeerRefused
+from device_model.errors import LocalFault, PeerRefused, RowRefused
 from device_model.inventory import Inventory
 from device_model.messages import AlarmRecord, OutputRecord, ReadingsRecord, decode_down
 from device_model.ports import Message
@@ -386,3 +387,28 @@ def test_virtual_seconds_are_what_the_tests_mean() -> None:
         return bench.clock.now().wall_us
 
     assert virtual(main) == T0 + 2 * SECOND_US
+
+
+class Choosy(IncidentStore):
+    """Refuses the content of one commit for ever, as PostgreSQL does with a text that is too long."""
+
+    def apply(self, commits: Sequence[SiteCommit]) -> int:
+        if any(commit.sequence == 2 and commit.changes for commit in commits):
+            raise RowRefused("value too long")
+        return super().apply(commits)
+
+
+def test_rows_that_the_store_never_takes_are_buried_and_the_partition_goes_on() -> None:
+    async def main(bench: Bench) -> None:
+        bench.store.close()
+        bench.store = Choosy("sqlite://")
+        bench.store.open()
+        for envelope in story(6):
+            await bench.put(envelope)
+        worker = bench.worker()
+        task = asyncio.ensure_future(worker.run())
+        await bench.until(6)
+        await stop(task)
+        assert worker.buried == 1 and bench.store.snapshot("", 0).incidents
+
+    virtual(main)
