@@ -19,9 +19,10 @@ Two-zone model in the manner of CFAST (NIST TN 1889v1), cut down to what detecto
 - light gas is released into the upper layer, heavy gas into the lower one. Not simulated: explosion, sprinklers,
   deposition of smoke, radiation between rooms.
 
-Checked against the UL FSRI compartment burners (100, 250 and 500 kW, open door): the rise of the upper layer at 120 s
-is within 30 % of the measured one (tests/firmware_sim/test_world_measured.py). Coarse where its assumptions end: a big
-fire in a corner (the plume takes in less air) is measured 35 % hotter, a closed small room heats to the floor too soon.
+Checked against the UL FSRI compartment burners (100, 250 and 500 kW, open door): the rise of the upper layer at
+120 s is within 30 % of the measured one (tests/firmware_sim/test_world_measured.py). Coarse where its assumptions
+end: a big fire in a corner is measured half as hot again (its plume takes in less air), and a small closed room heats to
+the floor too soon.
 """
 
 from __future__ import annotations

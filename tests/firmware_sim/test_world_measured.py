@@ -36,7 +36,8 @@ def test_layer_temperatures_are_near_the_measured_ones(shared_sensors: Path, exp
     ambient = mean("0.3", -10.0)
     world = Surroundings(WorldPlan(
         outdoor=OutdoorPlan(temperature=ambient), rooms=(RoomPlan("room", 13.7, 2.4, temperature=ambient),),
-        doors=(DoorPlan("door", ("room", "outdoor")),), sources=(SourcePlan("burner", SourceKind.HEAT, "room", kw=kw),)))
+        doors=(DoorPlan("door", ("room", "outdoor")),),
+        sources=(SourcePlan("burner", SourceKind.HEAT, "room", kw=kw),)))
     for number in range(1, 481):
         world.step(number * 0.25, 0.25)
     measured, modelled = mean("0.3", 120.0) - ambient, world.read("room.temperature", 2.1) - ambient
