@@ -116,6 +116,7 @@ class _Page:
     @staticmethod
     def _figure(name: str, unit: str, samples: Sequence[tuple[float, float | None]], end_s: float,
                 marks: Sequence[Mark], *, steps: bool, state: bool = False) -> str:
+        unit = unit.replace("Cel", "°C").translate({ord("["): None, ord("]"): None})  # UCUM as people write it
         svg = plot_svg(name, unit, samples, end_s, marks, steps=steps, state=state)
         caption = escape(f"{name} ({unit})" if unit else name)
         return f"<figure><figcaption>{caption}</figcaption>{svg}</figure>" if svg else ""

@@ -18,6 +18,7 @@ from device_model.errors import ConfigError, Finding
 from device_model.inventory import Inventory
 from device_model.library import profiles_for, read_site, read_text, resolve_paths
 from device_model.profile import DeviceProfile
+from device_model.read_models import IncidentAction
 from device_model.site import Site
 from device_model.site_file import parse_site
 from device_model.yaml_source import parse_yaml
@@ -25,9 +26,10 @@ from firmware_sim.commands import read_recording
 from firmware_sim.scenario import Scenario
 from firmware_sim.scenario_file import parse_scenario
 from rules_engine.packs import PACKS, rules_of_site
-from trial.setup import Hashes, TrialSetup, completed, moments_of
+from trial.setup import AT_GATEWAY, Hashes, TrialSetup, completed, moments_of
 
 SHIPPED = Path(__file__).resolve().parent.parent / "firmware_sim" / "scenarios"
+DEEDS = frozenset(AT_GATEWAY) | frozenset(action.value for action in IncidentAction)
 BEGINS = "2026-06-15T10:00"  # an ordinary Monday morning, where a scenario does not say
 
 
@@ -95,8 +97,11 @@ def _moments(scenario: Scenario, path: Path) -> list[Finding]:
     named = [*(wish.of for wish in (*expect.alarms, *expect.faults)), *(wish.of for wish in expect.incidents),
              *(wish.of for wish in expect.outputs), *(wish.of for wish in expect.impairments),
              *(wish.of for wish in expect.readings)]
-    return [Finding(str(path), 0, 0, f"`of: {name}` names no moment", f"moments: {', '.join(sorted(known))[1:200]}")
-            for name in dict.fromkeys(named) if name not in known]
+    deeds = [Finding(str(path), 0, 0, f"people.{i}: nobody {deed.does!r}", f"one of: {', '.join(sorted(DEEDS))}")
+             for i, deed in enumerate(scenario.people) if deed.does not in DEEDS]
+    moments = f"moments: {', '.join(sorted(known)).lstrip(', ')[:200]}"
+    return deeds + [Finding(str(path), 0, 0, f"`of: {name}` names no moment", moments)
+                    for name in dict.fromkeys(named) if name not in known]
 
 
 def shipped_scenarios() -> dict[str, Path]:

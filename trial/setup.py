@@ -11,6 +11,7 @@ from datetime import tzinfo
 
 import msgspec
 
+from device_model.command import CommandKind
 from device_model.errors import ConfigError, Finding
 from device_model.inventory import Inventory
 from device_model.profile import DeviceProfile
@@ -22,6 +23,9 @@ from firmware_sim.scenario_lines import SimLine
 from rules_engine.rule import RuleSet
 
 UPLINK = "uplink"
+# What a person does at the gateway; every other deed is an act at the board.
+AT_GATEWAY = {"reset": CommandKind.RESET_ALARM, "silence": CommandKind.SILENCE_SOUNDER,
+              "test": CommandKind.TEST_MODE, "isolate": CommandKind.ISOLATE, "restore": CommandKind.RESTORE}
 _KINDS = {"modbus_tcp": "modbus_tcp", "modbus_rtu_tcp": "modbus_tcp", "modbus_tls": "modbus_tcp",
           "modbus_rtu": "pty", "mqtt": "mqtt",
           "gbt26875_tcp_server": "gbt26875", "gbt26875_tcp_client": "gbt26875", "gbt26875_udp": "gbt26875",

@@ -14,7 +14,7 @@ from community_os.envelopes import ActEnvelope, UpEnvelope
 from community_os.intake import acknowledged_ranges, read_message
 from community_os.ledger import Ledger
 from community_os.site_worker import CloudEngine, Effects, SiteWorker
-from community_os.store_changes import GatewayRow, ImpairmentRow, IncidentRow
+from community_os.store_changes import ImpairmentRow, IncidentRow
 from device_model.alarm import AlarmTransition
 from device_model.clock import SECOND_US, Now
 from device_model.errors import ConfigError
@@ -117,8 +117,6 @@ class SiteCloud:
                 self._witness.incident(change.view)
             elif isinstance(change, ImpairmentRow):
                 self._witness.lack(change.kind.value, change.subject, stands=change.view is not None)
-            elif isinstance(change, GatewayRow) and change.view.silent:
-                self._witness.lack("gateway_silent", change.view.gateway, stands=True)
         return [(command.address.down("command"), encode(Down(WIRE_VERSION, command.command)))
                 for command in effects.commands]
 

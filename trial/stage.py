@@ -33,7 +33,7 @@ from trial.joined_line import joined_line
 from trial.link_model import BrokerModel
 from trial.quiet_log import quiet_log
 from trial.radio_line import RadioLine
-from trial.setup import UPLINK, TrialSetup, duration_s
+from trial.setup import AT_GATEWAY, UPLINK, TrialSetup, duration_s
 from trial.site_cloud import SiteCloud, ack_topics
 from trial.store_model import DiskModel, StoreModel
 from trial.virtual_time import VirtualClock, VirtualLoop, run_virtual
@@ -41,8 +41,6 @@ from trial.witness import Witness
 
 PROGRESS_EVERY_S = 5.0
 LAST_WORDS_S = 5.0  # what is on its way at the end may still arrive
-_AT_GATEWAY = {"reset": CommandKind.RESET_ALARM, "silence": CommandKind.SILENCE_SOUNDER,
-               "test": CommandKind.TEST_MODE, "isolate": CommandKind.ISOLATE, "restore": CommandKind.RESTORE}
 _MISTAKES = frozenset({"step failed", "part failed, started again"})
 
 Progress = Callable[[float, float], None]
@@ -225,7 +223,7 @@ class Stage:
         while self._people and self._people[0].at_s <= at_s:
             deed = self._people.pop(0)
             self.witness.tell("person", deed.does, deed.target, f"{deed.who}: {deed.why}")
-            kind = _AT_GATEWAY.get(deed.does)
+            kind = AT_GATEWAY.get(deed.does)
             if kind is None:
                 await self._send_down(self._cloud.act(deed.does, deed.target, deed.who, deed.why,
                                                       self.clock.now().wall_us))

@@ -115,8 +115,8 @@ class _Judge:
     def _alarm(self, wish: ExpectedAlarm, kind: str) -> Check:
         from_s = self._from_s(wish.of, wish.after_s)
         matching = self._matching(wish.rule, wish.zone, wish.device)
-        for alarm in matching:
-            alarm.expected = True
+        for alarm in matching:  # what came before its time stays unexpected
+            alarm.expected = alarm.expected or alarm.raised_s >= from_s - 1e-6
         strong = [alarm for alarm in matching if wish.severity is None or alarm.severity.rank >= wish.severity.rank]
         timely = sorted((alarm for alarm in strong if from_s - 1e-6 <= alarm.raised_s <= from_s + wish.within_s),
                         key=lambda alarm: alarm.raised_s)
@@ -147,7 +147,7 @@ class _Judge:
         found = sorted((alarm for alarm in self._seen.alarms.values()
                         if alarm.device in wish.devices and alarm.hazard in LIFE_SAFETY), key=lambda a: a.raised_s)
         for alarm in found:
-            alarm.expected = True
+            alarm.expected = alarm.expected or alarm.raised_s >= wish.onset_s
         ids = {incident.id for incident in self._seen.incidents.values() if incident.hazard in LIFE_SAFETY
                and any(alarm.zone in incident.zones for alarm in found)}
         ok = bool(found) and wish.onset_s <= found[0].raised_s <= wish.onset_s + wish.within_s and len(ids) == 1
@@ -168,11 +168,12 @@ class _Judge:
     def unexpected(self) -> tuple[SeenAlarm, ...]:
         """Alarms of warning or more that nothing named. Call after `checks`."""
         expect = self._expect
-        named = {rule for incident in expect.incidents for rule in incident.alarms}
         found = []
         for alarm in self._seen.alarms.values():
             expected = (
-                alarm.expected or alarm.severity.rank < Severity.WARNING.rank or alarm.test or alarm.rule in named
+                alarm.expected or alarm.severity.rank < Severity.WARNING.rank or alarm.test
+                or any(alarm.rule in wish.alarms and wish.zone in ("", alarm.zone)
+                       and alarm.raised_s >= self._from_s(wish.of, wish.after_s) - 1e-6 for wish in expect.incidents)
                 or (alarm.device in expect.silent_devices and alarm.hazard is Hazard.FAULT)
                 or any(allow.rule in ("", alarm.rule) and allow.device in ("", alarm.device)
                        and allow.zone in ("", alarm.zone) for allow in expect.allow))

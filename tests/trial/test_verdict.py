@@ -84,6 +84,12 @@ def test_what_nobody_expected_fails(tmp_path: Path) -> None:
     assert not verdict.passed
 
 
+def test_an_alarm_before_its_time_is_unexpected(tmp_path: Path) -> None:
+    verdict = verdict_of(tmp_path, {"alarms": [{"rule": "fire.smoke", "of": "event:1", "within_s": 5}]},
+                         events=[*BASE["events"], {"at_s": 20, "set": {"smoke-hall.smoke": True}}])
+    assert [alarm.device for alarm in verdict.unexpected] == ["smoke-bed"]
+
+
 def test_people_acknowledge_silence_and_reset(tmp_path: Path) -> None:
     verdict = verdict_of(
         tmp_path, {"alarms": [{"rule": "fire.smoke", "cleared_within_s": 60}],
@@ -151,6 +157,8 @@ def test_mistakes_in_a_scenario_are_named(tmp_path: Path) -> None:
         prove(written(tmp_path, {}))
     with pytest.raises(ConfigError, match="no such scenario"):
         find_scenario("no-such")
+    with pytest.raises(ConfigError, match="nobody 'sing'"):
+        read_trial(written(tmp_path, {}, people=[{"at_s": 1, "does": "sing"}]))
     (tmp_path / "bare.yaml").write_text("scenario: bare\n", encoding="utf-8")
     assert not is_complete(tmp_path / "bare.yaml")
 
