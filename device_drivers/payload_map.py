@@ -1,98 +1,49 @@
 """Payload map: MQTT payloads become Readings, as the profile says. Pure.
 
     topic ──► device + points of that topic ──► JSON once (size and depth bounded) ──► path ──► Reading
-       └────► availability topic ──► present / absent
+       ├────► availability topic ──► present / absent
+       └────► template ──► document, sign of life, absence, what to publish
 
 Laws here: a payload that does not parse or does not fit is GARBLED, never a number and never false. A retained
 message is what the broker remembers, not proof that the device lives: its values are given as UNCERTAIN until a
 live message comes, and nothing is proven fresh by it.
 
-Paths (JMESPath's own syntax for these; a profile that needs more of it says so in review):
-
-    a.b          member of a member         a[0]   element; a[-1] the last
-    "a-b".c      quoted member              [2].x  the payload itself is a list
-    ""           the whole payload as text
+A profile that names a template (templates.py) leaves it to that what topics and payloads mean; the values are judged
+here all the same. Paths, patterns and binary places: payload_forms.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from datetime import datetime
-from math import isfinite
+from collections import deque
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from device_drivers.driver import DeviceFailed, DeviceRead, DriverEvent, LineDevice
+from device_drivers.driver import DeviceFailed, DeviceNotice, DeviceRead, DriverEvent, LineDevice
+from device_drivers.payload_forms import (
+    DEPTH_MAX,
+    PAYLOAD_MAX,
+    TEXT_MAX,
+    Path,
+    binary_reader,
+    decode_json,
+    finder,
+    follow,
+    parse_path,
+)
+from device_drivers.point_forms import ABSENT, BROKEN, GARBLED, Document, PointForm, Verdict
+from device_drivers.templates import Alive, Gone, Note, Publish, Saying, Template, Told, factory
 from device_model.clock import Now
 from device_model.errors import PeerGarbled
-from device_model.profile import DeviceProfile, PayloadSource, ProfilePoint
-from device_model.quantities import QUANTITIES, to_canonical
-from device_model.reading import Quality, Reading, Reason, Value
+from device_model.profile import DeviceProfile
+from device_model.quantities import QUANTITIES
+from device_model.reading import Quality, Reading, Reason
 
-PAYLOAD_MAX = 64 * 1024  # bytes; the largest device payload known here (ChirpStack with all gateways) is under 16 KiB
-DEPTH_MAX = 32
-TEXT_MAX = 256
-_CLOCK_AHEAD_US = 60_000_000  # a device clock further ahead than this is wrong
-# A live message whose stamp is older than this comes from a clock that is wrong (no battery, no network time): it
-# counts from its receipt, or the rules would take what burns now for the past (law 1). Well below the least
-# `lateness_s` that a site file may give.
-_CLOCK_BEHIND_US = 2_000_000
-
-_STEP = re.compile(r'(?:^|\.)(?:([A-Za-z_][A-Za-z0-9_]*)|"((?:[^"\\]|\\.)+)")|\[(-?\d+)\]')
-Path = tuple[str | int, ...]
-Verdict = tuple[Value | None, Quality, Reason]
-_GARBLED: Verdict = (None, Quality.BAD, Reason.GARBLED)
-
-
-def parse_path(text: str) -> Path:
-    """A path as keys and indices. ValueError, for people, where it is not one of the forms above."""
-    steps: list[str | int] = []
-    at = 0
-    while at < len(text):
-        match = _STEP.match(text, at)
-        if match is None or text.startswith("."):
-            raise ValueError(f"path {text!r}: cannot read {text[at:]!r}; write members with dots and indices in []")
-        name, quoted, index = match.groups()
-        if index is not None:
-            steps.append(int(index))
-        else:
-            steps.append(name if name is not None else re.sub(r"\\(.)", r"\1", quoted))
-        at = match.end()
-    return tuple(steps)
-
-
-def follow(path: Path, document: object) -> object:
-    """What stands at the path, None where there is nothing (as JMESPath does)."""
-    for step in path:
-        if isinstance(step, int):
-            if not isinstance(document, list) or not -len(document) <= step < len(document):
-                return None
-            document = document[step]
-        elif isinstance(document, dict):
-            document = document.get(step)
-        else:
-            return None
-    return document
-
-
-def decode_json(payload: bytes) -> object:
-    """Bounded JSON. PeerGarbled says what is wrong."""
-    if len(payload) > PAYLOAD_MAX:
-        raise PeerGarbled(f"payload of {len(payload)} bytes, more than {PAYLOAD_MAX}")
-    depth = deepest = 0
-    for byte in payload:  # brackets in strings count too: that only makes the bound stricter
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    if deepest > DEPTH_MAX:
-        raise PeerGarbled(f"payload nested deeper than {DEPTH_MAX}")
-    try:
-        return msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise PeerGarbled(f"payload is no JSON: {problem}") from problem
+# Answers and rebirth requests that wait to be sent. A device that asks for more answers than go out asks again.
+OUTGOING_MAX = 64
+__all__ = ["DEPTH_MAX", "PAYLOAD_MAX", "Path", "PayloadMap", "PointForm", "Verdict", "check_profile", "decode_json",
+           "follow", "parse_path", "subscriptions_of", "topic_of"]
 
 
 def check_profile(profile: DeviceProfile) -> tuple[str, ...]:
@@ -104,57 +55,16 @@ def check_profile(profile: DeviceProfile) -> tuple[str, ...]:
             continue
         for text in (spec.payload.path, spec.payload.time_path):
             try:
-                parse_path(text)
+                finder(text)
             except ValueError as problem:
                 problems.append(f"{spec.id}: {problem}")
+        try:
+            if spec.payload.binary:
+                binary_reader(spec.payload.binary)
+            re.compile(spec.payload.pattern)
+        except (ValueError, re.error) as problem:
+            problems.append(f"{spec.id}: {problem}")
     return tuple(problems)
-
-
-class PointForm:
-    """One point's compiled way from a document to a verdict."""
-
-    def __init__(self, name: str, spec: ProfilePoint, source: PayloadSource) -> None:
-        self.name = name
-        self.spec = spec
-        self.source = source
-        self.path = parse_path(source.path)
-        self.time_path = parse_path(source.time_path) if source.time_path else ()
-        self.quantity = QUANTITIES[spec.quantity]
-        self.true_values = frozenset(source.true_values)
-        self.false_values = frozenset(source.false_values)
-
-    def judge(self, found: object) -> Verdict:
-        """The verdict on what the path found (not None)."""
-        if self.quantity.boolean:
-            text = _as_text(found)
-            if self.true_values or self.false_values:
-                if text in self.true_values:
-                    return True, Quality.GOOD, Reason.NONE
-                return (False, Quality.GOOD, Reason.NONE) if text in self.false_values else _GARBLED
-            return (found, Quality.GOOD, Reason.NONE) if isinstance(found, bool) else _GARBLED
-        if self.quantity.text:
-            return (found[:TEXT_MAX], Quality.GOOD, Reason.NONE) if isinstance(found, str) else _GARBLED
-        number = _as_number(found)
-        if number is None:
-            return _GARBLED
-        return self._number(number)
-
-    def _number(self, raw: int | float) -> Verdict:
-        spec, source = self.spec, self.source
-        if not isfinite(raw) or raw in spec.error_values:
-            return None, Quality.BAD, Reason.ERROR_VALUE
-        if raw in spec.over_range_values:
-            return None, Quality.BAD, Reason.OVER_RANGE
-        value: int | float = raw * source.scale + source.offset if source.scale != 1 or source.offset else raw
-        if (spec.maximum is not None and value > spec.maximum) or (spec.minimum is not None and value < spec.minimum):
-            return None, Quality.BAD, Reason.OUT_OF_LIMITS
-        if spec.range_maximum is not None and value >= spec.range_maximum:
-            return None, Quality.BAD, Reason.OVER_RANGE
-        under = spec.range_minimum is not None and value < spec.range_minimum
-        canonical = float(to_canonical(spec.quantity, spec.unit, value))
-        if not isfinite(canonical):
-            return None, Quality.BAD, Reason.ERROR_VALUE
-        return (canonical, Quality.UNCERTAIN, Reason.UNDER_RANGE) if under else (canonical, Quality.GOOD, Reason.NONE)
 
 
 class _DeviceState(msgspec.Struct):
@@ -176,9 +86,17 @@ class PayloadMap:
         self._devices: dict[str, _DeviceState] = {}
         self._topics: dict[str, list[tuple[str, tuple[PointForm, ...]]]] = {}
         self._availability: dict[str, list[str]] = {}
+        self._templated: dict[str, dict[str, tuple[PointForm, ...]]] = {}  # device → kind of message → points
+        self._outgoing: deque[Publish] = deque()
         self.ignored = 0  # messages that belong to no device here
+        self.unsent = 0  # answers that were left out because too many waited
+        by_template: dict[str, list[LineDevice]] = {}
         for entry in devices:
             self._enter(entry, now)
+            if entry.profile.mqtt is not None and entry.profile.mqtt.template:
+                by_template.setdefault(entry.profile.mqtt.template, []).append(entry)
+        self._templates: dict[str, Template] = {
+            name: factory(name)(entries, now) for name, entries in by_template.items()}
 
     def _enter(self, entry: LineDevice, now: Now) -> None:
         traits = entry.profile.mqtt
@@ -188,10 +106,13 @@ class PayloadMap:
         forms: dict[str, list[PointForm]] = {}
         for spec in entry.profile.points:
             if spec.payload is not None:
-                topic = topic_of(entry, spec.payload.topic)
+                topic = spec.payload.topic if traits.template else topic_of(entry, spec.payload.topic)
                 forms.setdefault(topic, []).append(PointForm(f"{device.id}.{spec.id}", spec, spec.payload))
-        for topic, points in forms.items():
-            self._topics.setdefault(topic, []).append((device.id, tuple(points)))
+        if traits.template:
+            self._templated[device.id] = {topic: tuple(points) for topic, points in forms.items()}
+        else:
+            for topic, points in forms.items():
+                self._topics.setdefault(topic, []).append((device.id, tuple(points)))
         if traits.availability_topic:
             self._availability.setdefault(_filled(traits.availability_topic, entry), []).append(device.id)
         names = [form.name for points in forms.values() for form in points]
@@ -201,7 +122,19 @@ class PayloadMap:
 
     def subscriptions(self) -> tuple[str, ...]:
         """Every topic that a device of this line speaks on."""
-        return tuple(dict.fromkeys((*self._topics, *self._availability)))
+        filters = [each for template in self._templates.values() for each in template.subscriptions()]
+        return tuple(dict.fromkeys((*self._topics, *self._availability, *filters)))
+
+    def outgoing(self) -> tuple[Publish, ...]:
+        """What is to be published since this was last asked: rebirth requests, replies."""
+        waiting = tuple(self._outgoing)
+        self._outgoing.clear()
+        return waiting
+
+    def template_of(self, entry: LineDevice) -> Template | None:
+        """The convention that a device follows, None where its profile tells all."""
+        traits = entry.profile.mqtt
+        return self._templates.get(traits.template) if traits is not None else None
 
     def take(self, topic: str, payload: bytes, retained: bool, now: Now) -> tuple[DriverEvent, ...]:
         """One message. Never raises for what a device sent."""
@@ -209,11 +142,84 @@ class PayloadMap:
         owners = self._topics.get(topic, ())
         for device in self._availability.get(topic, ()):
             self._available(self._devices[device], payload, retained, now, events)
-        if not owners and topic not in self._availability:
+        known = bool(owners) or topic in self._availability
+        for template in self._templates.values():
+            try:
+                said = template.take(topic, payload, retained, now)
+            except PeerGarbled:
+                known = True
+                for device in template.owner(topic):
+                    self._garbled(self._devices[device], retained=retained, now=now, events=events)
+                continue
+            known = known or said is not None
+            self._hear(said or (), now, events)
+        if not known:
             self.ignored += 1
         for device, forms in owners:
-            self._measured(self._devices[device], forms, payload, retained=retained, now=now, events=events)
+            state = self._devices[device]
+            document = Document(payload, state.entry.profile.mqtt.format if state.entry.profile.mqtt else "json")
+            self._measured(state, forms, document, retained=retained, now=now, events=events)
         return tuple(events)
+
+    def _hear(self, said: Sequence[Saying], now: Now, events: list[DriverEvent]) -> None:
+        for saying in said:
+            if isinstance(saying, Publish):
+                if len(self._outgoing) >= OUTGOING_MAX:
+                    self.unsent += 1
+                else:
+                    self._outgoing.append(saying)
+                continue
+            state = self._devices[saying.device]
+            if isinstance(saying, Told):
+                forms = self._templated[saying.device].get(saying.topic, ())
+                document = Document.ready(saying)
+                if saying.history:
+                    self._remember(state, forms, document, saying.at_us or now.wall_us, now, events)
+                else:
+                    self._measured(state, forms, document, retained=saying.remembered, now=now, events=events)
+            elif isinstance(saying, Gone):
+                self._lose(state, saying.detail, now, events)
+            elif isinstance(saying, Alive):
+                self._alive(state, saying.holds, now, events)
+            elif isinstance(saying, Note):
+                line = state.entry.device.line
+                events.append(DeviceNotice(line, saying.device, saying.kind, saying.text, now))
+
+    def _alive(self, state: _DeviceState, holds: bool, now: Now, events: list[DriverEvent]) -> None:
+        state.heard_us = now.mono_us
+        if not holds or state.lost:
+            return
+        held = [name for name, (verdict, _) in state.said.items() if verdict[2] is not Reason.SILENT]
+        state.fresh_us.update(dict.fromkeys(held, now.mono_us))
+        fresh = tuple(name for name in held if state.said[name][0][2] is not Reason.GARBLED)
+        if fresh:
+            events.append(DeviceRead(state.entry.device.id, (), fresh, now))
+
+    def _remember(self, state: _DeviceState, forms: tuple[PointForm, ...], document: Document, at_us: int, now: Now,
+                  events: list[DriverEvent]) -> None:
+        """A record of the past: handed on with its own time, proving nothing of now."""
+        readings = []
+        for form in forms:
+            found = document.find(form)
+            if found is not ABSENT and at_us <= now.wall_us:
+                readings.append(_reading(form, GARBLED if found is BROKEN else form.judge(found), at_us, now))
+        if readings and not state.lost:  # a record of the past does not bring a lost device back
+            events.append(DeviceRead(state.entry.device.id, tuple(readings), (), now))
+
+    def _garbled(self, state: _DeviceState, *, retained: bool, now: Now, events: list[DriverEvent]) -> None:
+        """A message of that device that cannot be read: its values are not known any more."""
+        if retained:
+            return
+        state.heard_us = now.mono_us
+        readings = []
+        for forms in self._templated.get(state.entry.device.id, {}).values():
+            for form in forms:
+                known = state.said.get(form.name)
+                if known is not None and known[0] != GARBLED:
+                    state.said[form.name] = (GARBLED, now.wall_us)
+                    readings.append(_reading(form, GARBLED, now.wall_us, now))
+        if readings:
+            events.append(DeviceRead(state.entry.device.id, tuple(readings), (), now))
 
     def _available(self, state: _DeviceState, payload: bytes, retained: bool, now: Now,
                    events: list[DriverEvent]) -> None:
@@ -238,12 +244,11 @@ class PayloadMap:
             state.known = False
             events.append(DeviceFailed(state.entry.device.id, Reason.SILENT, detail, now))
 
-    def _measured(self, state: _DeviceState, forms: tuple[PointForm, ...], payload: bytes, *, retained: bool,
+    def _measured(self, state: _DeviceState, forms: tuple[PointForm, ...], documents: Document, *, retained: bool,
                   now: Now, events: list[DriverEvent]) -> None:
         if state.lost and retained:
             return  # a memory cannot bring a device back
         name = state.entry.device.id
-        documents = _Document(payload)
         readings: list[Reading] = []
         fresh: list[str] = []
         if not state.known and not retained:
@@ -251,10 +256,10 @@ class PayloadMap:
             state.warm_until_us = now.mono_us + round(state.entry.profile.warm_up_s * 1e6)
         for form in forms:
             found = documents.find(form)
-            if found is _ABSENT:
+            if found is ABSENT:
                 continue  # this message does not speak of the point
             source_us = documents.time(form, now)
-            verdict = _GARBLED if found is _BROKEN else form.judge(found)
+            verdict = GARBLED if found is BROKEN else form.judge(found)
             value, quality, _ = verdict
             if quality is Quality.GOOD and (retained or now.mono_us < state.warm_until_us):
                 verdict = (value, Quality.UNCERTAIN, Reason.NOT_YET_READ if retained else Reason.WARM_UP)
@@ -278,6 +283,8 @@ class PayloadMap:
     def look_for_silence(self, now: Now) -> tuple[DriverEvent, ...]:
         """Devices not heard within `expire_after_s`, and points not reported within their own limit."""
         events: list[DriverEvent] = []
+        for template in self._templates.values():
+            self._hear(template.look(now), now, events)
         for name, state in self._devices.items():
             if state.lost:
                 continue
@@ -305,6 +312,8 @@ class PayloadMap:
     def line_down(self, detail: str, now: Now) -> tuple[DriverEvent, ...]:
         """The broker is gone: nothing on this line can be heard."""
         events: list[DriverEvent] = []
+        for template in self._templates.values():
+            template.line_down()
         for name, state in self._devices.items():
             if not state.lost:
                 state.lost = True
@@ -312,83 +321,6 @@ class PayloadMap:
                 state.said.clear()
                 events.append(DeviceFailed(name, Reason.LINE_DOWN, detail, now))
         return tuple(events)
-
-
-_ABSENT = object()
-_BROKEN = object()
-
-
-class _Document:
-    """One payload, parsed at most once."""
-
-    def __init__(self, payload: bytes) -> None:
-        self._payload = payload
-        self._parsed: object = _ABSENT
-
-    def find(self, form: PointForm) -> object:
-        """What the point's path finds; _ABSENT where nothing stands there, _BROKEN where it does not parse."""
-        if not form.path:
-            if not self._payload or len(self._payload) > PAYLOAD_MAX:
-                return _BROKEN
-            try:
-                return self._payload.decode("utf-8").strip()
-            except UnicodeDecodeError:
-                return _BROKEN
-        document = self._json()
-        if document is _BROKEN:
-            return _BROKEN
-        found = follow(form.path, document)
-        return _ABSENT if found is None else found
-
-    def _json(self) -> object:
-        if self._parsed is _ABSENT:
-            try:
-                self._parsed = decode_json(self._payload)
-            except PeerGarbled:
-                self._parsed = _BROKEN
-        return self._parsed
-
-    def time(self, form: PointForm, now: Now) -> int:
-        """The device's own time of the value, µs since 1970; the time of receipt where it has none or nonsense."""
-        if not form.time_path:
-            return now.wall_us
-        document = self._json()
-        stamp = follow(form.time_path, document) if document is not _BROKEN else None
-        at = _stamp_us(stamp, form.source.time_unit)
-        return at if at is not None and -_CLOCK_BEHIND_US <= at - now.wall_us <= _CLOCK_AHEAD_US else now.wall_us
-
-
-def _stamp_us(stamp: object, unit: str) -> int | None:
-    if isinstance(stamp, str) and not stamp.isdigit():
-        try:
-            moment = datetime.fromisoformat(stamp)
-        except ValueError:
-            return None
-        return round(moment.timestamp() * 1e6) if moment.tzinfo is not None else None
-    number = _as_number(stamp)
-    if number is None or not isfinite(number) or abs(number) > 1e16:
-        return None
-    return round(number * (1_000_000 if unit == "s" else 1000))
-
-
-def _as_text(found: object) -> str | None:
-    """How a JSON scalar is written, to compare with true_values: true, 1, "ON"."""
-    if isinstance(found, bool):
-        return "true" if found else "false"
-    if isinstance(found, float) and isfinite(found) and found.is_integer():
-        return str(int(found))
-    return str(found) if isinstance(found, int | float | str) else None
-
-
-def _as_number(found: object) -> int | float | None:
-    if isinstance(found, bool):
-        return None
-    if isinstance(found, int | float):
-        return found
-    if isinstance(found, str) and 0 < len(found) <= 40 and re.fullmatch(
-            r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", found, re.ASCII):
-        return float(found)
-    return None
 
 
 def _reading(form: PointForm, verdict: Verdict, source_us: int, now: Now) -> Reading:
@@ -403,12 +335,7 @@ def _filled(template: str, entry: LineDevice) -> str:
 
 def subscriptions_of(devices: Iterable[LineDevice]) -> tuple[str, ...]:
     """Every topic that these devices speak on, for opening the link before the driver."""
-    topics: list[str] = []
-    for entry in devices:
-        topics += [topic_of(entry, spec.payload.topic) for spec in entry.profile.points if spec.payload is not None]
-        if entry.profile.mqtt is not None and entry.profile.mqtt.availability_topic:
-            topics.append(_filled(entry.profile.mqtt.availability_topic, entry))
-    return tuple(dict.fromkeys(topics))
+    return PayloadMap(tuple(devices), Now(0, 0, "")).subscriptions()
 
 
 def topic_of(entry: LineDevice, suffix: str) -> str:

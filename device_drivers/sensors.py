@@ -8,18 +8,17 @@ from collections.abc import Sequence
 import structlog
 
 from device_drivers.driver import Emit, LineDevice, LineState
-from device_drivers.payload_map import PayloadMap, topic_of
+from device_drivers.mqtt_commands import plain_command
+from device_drivers.payload_map import PayloadMap
 from device_model.clock import Clock
-from device_model.errors import LocalFault
+from device_model.errors import LocalFault, PeerError
 from device_model.ports import MessageLink
-from device_model.quantities import QUANTITIES
 from device_model.site import Line
 
 _log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 0.25
 # A broker that restarts is back within this; a shorter absence makes no alarm of every device on it.
 LINE_GRACE_S = 3.0
-_COMMAND_SUFFIX = "set"  # zigbee2mqtt, Homie and Home Assistant all take commands on <topic>/set
 
 
 class MqttSensors:
@@ -35,6 +34,7 @@ class MqttSensors:
         self._map = PayloadMap(tuple(devices), clock.now())
         self._up: bool | None = None
         self._missing_since_us: int | None = None
+        self._spoken = asyncio.Event()
 
     @property
     def map(self) -> PayloadMap:
@@ -49,12 +49,14 @@ class MqttSensors:
         """Listen until cancelled or the link is closed. No device's misbehaviour ends it."""
         listener = asyncio.ensure_future(self._listen())
         watcher = asyncio.ensure_future(self._watch())
+        answerer = asyncio.ensure_future(self._answer())
+        tasks = (listener, watcher, answerer)
         try:
-            await asyncio.wait((listener, watcher), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (listener, watcher):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(listener, watcher, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._link.close()
 
     async def write(self, device: str, point: str, value: bool | float) -> None:
@@ -66,18 +68,10 @@ class MqttSensors:
         spec = entry.profile.point(point) if entry is not None else None
         if entry is None or spec is None or spec.payload is None or not spec.writable:
             raise LocalFault(f"{device}.{point} is not writable on line {self._line.id}")
-        source = spec.payload
-        if QUANTITIES[spec.quantity].boolean:
-            words = source.true_values if value else source.false_values
-            text = words[0] if words else ("true" if value else "false")
-        else:
-            unit = QUANTITIES[spec.quantity].unit(spec.unit)
-            own = (float(value) - unit.offset) / unit.factor if unit is not None else float(value)
-            text = f"{(own - source.offset) / source.scale:g}"
-        if source.path and source.path.isidentifier():
-            quoted = text if not QUANTITIES[spec.quantity].boolean or text in ("true", "false") else f'"{text}"'
-            text = f'{{"{source.path}":{quoted}}}'
-        await self._link.publish(f"{topic_of(entry, source.topic)}/{_COMMAND_SUFFIX}", text.encode())
+        template = self._map.template_of(entry)
+        message = (plain_command(entry, spec, value) if template is None
+                   else template.command(entry, spec, value, self._clock.now()))
+        await self._link.publish(message.topic, message.payload)
 
     async def _listen(self) -> None:
         async for message in self._link.messages():
@@ -87,6 +81,19 @@ class MqttSensors:
             except Exception as problem:  # noqa: BLE001
                 # Task boundary: one message that trips a fault of ours must not deafen the line.
                 _log.exception("message_failed", line=self._line.id, topic=message.topic, problem=str(problem))
+            self._spoken.set()
+
+    async def _answer(self) -> None:
+        """Send what conventions want to be said back. A PUBACK that does not come must not hold up the listener."""
+        while True:
+            await self._spoken.wait()
+            self._spoken.clear()
+            for message in self._map.outgoing():
+                try:
+                    await self._link.publish(message.topic, message.payload)
+                except PeerError as problem:
+                    # Nothing is lost for good: rebirths are asked for again, and a device without reply repeats.
+                    _log.warning("answer_not_sent", line=self._line.id, topic=message.topic, problem=str(problem))
 
     async def _watch(self) -> None:
         while True:
@@ -115,3 +122,5 @@ class MqttSensors:
                     self._emit(event)
         for event in self._map.look_for_silence(now):
             self._emit(event)
+        if self._link.connected:
+            self._spoken.set()

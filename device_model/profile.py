@@ -139,10 +139,12 @@ class PayloadSource(msgspec.Struct, frozen=True):
     """Where a point stands in an MQTT payload.
 
     topic: suffix below the device's base topic ("" is the base topic itself).
-    path: where in the JSON payload (`a.b[0]."c-d"`, see device_drivers); "" takes the whole payload as text.
+    path: where in the payload (`a.b[0]."c-d"`, or another JMESPath expression); "" takes the whole payload as text.
     true_values: for booleans, what counts as true (e.g. ["ON", "true", 1]); everything in `false_values` is
         false; anything else is garbled, never false.
     time_path: path of the device's own time stamp, "" if it has none; time_unit s or ms.
+    pattern: a regular expression for a text payload; its group is the value. binary: the value's place in a payload
+        of bytes: `u16be@3`, `s8@0`, `bit3@0` (payload_rules.py).
     """
 
     topic: str = ""
@@ -153,6 +155,8 @@ class PayloadSource(msgspec.Struct, frozen=True):
     false_values: tuple[str, ...] = ()
     time_path: str = ""
     time_unit: str = "ms"
+    pattern: str = ""
+    binary: str = ""
 
 
 class StateCode(msgspec.Struct, frozen=True):
@@ -214,6 +218,8 @@ class ModbusTraits(msgspec.Struct, frozen=True):
     write_function: 0 writes by the shortest that fits (FC 5, 6, 16); 16 always by the functions for several
         (FC 15, 16), for devices that lack FC 5 and 6; 23 writes registers and reads them back in one transaction,
         so that a value the device did not take is an error (coils then go by FC 5).
+    dialect: "" is Modbus; "lls" is a level probe with 31/3E frames, whose reading stands in input registers 0 to 2
+        (temperature, level, raw; see device_drivers/lls_link.py).
     """
 
     max_registers: int = 125
@@ -223,18 +229,26 @@ class ModbusTraits(msgspec.Struct, frozen=True):
     late_reply_max_s: float = 1.0
     read_holes: bool = True
     write_function: int = 0
+    dialect: str = ""
 
 
 class MqttTraits(msgspec.Struct, frozen=True):
     """What an MQTT device does: its base topic, availability, and how often it must be heard.
 
     base_topic: with {device} and {address} filled from the site file.
+    format: json or cbor, what a payload with paths is (text and bytes are told by the points themselves).
+    template: the convention that the device follows, which then says what its topics mean and how it is lost:
+        zigbee2mqtt, homeassistant, homie, chirpstack, sparkplug, aliyun-tsl, senml; "" none. See device_drivers.
+    command_port: ChirpStack: the LoRaWAN port that commands go to.
     """
 
     base_topic: str
     availability_topic: str = ""
     available_values: tuple[str, ...] = ("online",)
     expire_after_s: float = 3600.0
+    format: str = "json"
+    template: str = ""
+    command_port: int = 1
 
 
 class PanelTraits(msgspec.Struct, frozen=True):
@@ -286,9 +300,9 @@ class DeviceProfile(msgspec.Struct, frozen=True):
 
     @property
     def protocol(self) -> str:
-        """"modbus", "mqtt", "gbt26875" or "hj212": which driver reads it."""
+        """"modbus", "lls", "mqtt", "gbt26875" or "hj212": which driver reads it."""
         if self.modbus is not None:
-            return "modbus"
+            return self.modbus.dialect or "modbus"
         if self.gbt26875 is not None:
             return "gbt26875"
         return "hj212" if self.hj212 is not None else "mqtt"

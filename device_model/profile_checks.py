@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from device_model.errors import Finding
 from device_model.messages import TOKEN
+from device_model.payload_rules import BINARY, TEMPLATES, path_problem, pattern_problem
 from device_model.profile import (
     RECORD_MAX,
     REGISTER_COUNT,
@@ -31,9 +32,6 @@ from device_model.reading import Reason
 from device_model.yaml_source import Path, Source, Step
 
 POINT_ID = re.compile(r"[a-z0-9_]{1,40}")
-# Dotted names and list indices: the part of JMESPath that naming a value needs. Quoted names may hold anything.
-_NAME = r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")'
-PAYLOAD_PATH = re.compile(rf"{_NAME}(?:\[\d{{1,4}}\])*(?:\.{_NAME}(?:\[\d{{1,4}}\])*)*")
 ADDRESS_MAX = 0xFFFF
 SUPERVISE_MAX_S = 7200.0
 DECIMALS_MAX = 9
@@ -41,6 +39,7 @@ COUNTER_MAX_LEAST = 99  # with fewer a step could not be told from a reset
 BIT_TABLES = frozenset({Table.COIL, Table.DISCRETE_INPUT})
 WRITABLE_TABLES = frozenset({Table.COIL, Table.HOLDING, Table.FILE})
 WRITE_FUNCTIONS = (0, 16, 23)
+DIALECTS = ("", "lls")
 _FLOATS = frozenset({RegisterType.F32, RegisterType.F64})
 # (bits, signed) of the whole-number types.
 WHOLE_TYPES: dict[RegisterType, tuple[int, bool]] = {
@@ -118,6 +117,8 @@ class _Checker:
                      f"the widest point needs {widest}; the standard allows 125")
         if not 1 <= traits.max_bits <= 2000:
             self.add(("modbus", "max_bits"), f"max_bits {traits.max_bits} is not within 1..2000", "leave it out")
+        if traits.dialect not in DIALECTS:
+            self.add(("modbus", "dialect"), f"dialect {traits.dialect!r} is not known", "leave it out, or write lls")
         if traits.write_function not in WRITE_FUNCTIONS:
             self.add(("modbus", "write_function"), f"write_function {traits.write_function} is not 0, 16 or 23",
                      "leave it out unless the device lacks FC 5 and 6 (16), or shall read back what it took (23)")
@@ -139,6 +140,16 @@ class _Checker:
         if not ("{device}" in traits.base_topic or "{address}" in traits.base_topic):
             self.add(("mqtt", "base_topic"), f"base_topic {traits.base_topic!r} is the same for all devices",
                      "put {address} where the device's own name stands")
+        if traits.template and traits.template not in TEMPLATES:
+            near = difflib.get_close_matches(traits.template, TEMPLATES, n=1)
+            self.add(("mqtt", "template"), f"template {traits.template!r} is not known",
+                     f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(TEMPLATES)}")
+        if traits.format not in ("json", "cbor"):
+            self.add(("mqtt", "format"), f"format {traits.format!r} is not known",
+                     "json or cbor; text and bytes are told by `pattern:` and `binary:` of the points")
+        if not 1 <= traits.command_port <= 223:
+            self.add(("mqtt", "command_port"), f"command_port {traits.command_port} is not within 1..223",
+                     "LoRaWAN has application ports 1 to 223")
         if traits.expire_after_s <= 0:
             self.add(("mqtt", "expire_after_s"), "expire_after_s must be positive", "write seconds")
 
@@ -281,9 +292,18 @@ class _Checker:
             self.add((*path, "topic"), f"topic {payload.topic!r} holds a wildcard", "name one topic")
         for key in ("path", "time_path"):
             text: str = getattr(payload, key)
-            if text and not PAYLOAD_PATH.fullmatch(text):
-                self.add((*path, key), f"{key} {text!r} is not dotted names with [n]",
+            problem = path_problem(text) if text else ""
+            if problem:
+                self.add((*path, key), f"{key} {text!r} is not dotted names with [n], nor JMESPath: {problem}",
                          "write it like `state.values[0]`")
+        problem = pattern_problem(payload.pattern) if payload.pattern else ""
+        if problem:
+            self.add((*path, "pattern"), f"pattern {payload.pattern!r}: {problem}", "write it like `T=([0-9.]+)`")
+        if payload.binary and not BINARY.fullmatch(payload.binary):
+            self.add((*path, "binary"), f"binary {payload.binary!r} names no place in a payload",
+                     "write it like `u16be@3`, `s8@0` or `bit3@0`")
+        if sum(map(bool, (payload.path, payload.pattern, payload.binary))) > 1:
+            self.add(path, "`path:`, `pattern:` and `binary:` exclude each other", "keep one of them")
         if payload.time_unit not in ("s", "ms"):
             self.add((*path, "time_unit"), f"time_unit {payload.time_unit!r} is not known", "write s or ms")
         if payload.scale == 0:

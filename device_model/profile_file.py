@@ -6,7 +6,8 @@
     points:
       smoke: {quantity: smoke_alarm, address: 2}     one line a point: register keys and all others in one mapping
 
-A point with `address:` stands in a Modbus register, one with `path:` or `topic:` in an MQTT payload, a state word of
+A point with `address:` stands in a Modbus register, one with `path:`, `topic:`, `pattern:` or `binary:` in an MQTT
+payload, a state word of
 a fire panel (`path: fire`) or the factors of a station (`topic: "2011"`, `path: a34004.Rtd`). Names for people
 default to the quantity's; units may be left out where the quantity has one only. `profile_checks.py` says what is
 meaningless; this file only reads.
@@ -49,7 +50,7 @@ _REGISTER_KEYS = (
     "unit_codes", "decimals_point", "decimals_codes", "file",
     "counter_max", "counter_rate_max",
 )
-_PAYLOAD_KEYS = ("topic", "path", "true_values", "false_values", "time_path", "time_unit")
+_PAYLOAD_KEYS = ("topic", "path", "true_values", "false_values", "time_path", "time_unit", "pattern", "binary")
 
 
 class PointEntry(msgspec.Struct, frozen=True):
@@ -82,6 +83,8 @@ class PointEntry(msgspec.Struct, frozen=True):
     false_values: tuple[Scalar, ...] = ()
     time_path: str = ""
     time_unit: str = "ms"
+    pattern: str = ""
+    binary: str = ""
     scale: float = 1.0
     offset: float = 0.0
     poll_interval_s: float | None = None
@@ -171,7 +174,7 @@ class _PointReader:
         if entry.address is not None:
             register = _register(entry, entry.address, profile)
             self._refuse_keys(path, _PAYLOAD_KEYS, "a register point (it has `address:`)")
-        elif entry.path is not None or entry.topic is not None:
+        elif entry.path is not None or entry.topic is not None or entry.pattern or entry.binary:
             payload = self._payload(path, entry, boolean=quantity is not None and quantity.boolean)
             self._refuse_keys(path, _REGISTER_KEYS, "a payload point (it has `path:` or `topic:`)")
         return ProfilePoint(
@@ -198,7 +201,7 @@ class _PointReader:
             topic=entry.topic or "", path=entry.path or "", scale=entry.scale, offset=entry.offset,
             true_values=words("true_values", entry.true_values, TRUE_WORDS),
             false_values=words("false_values", entry.false_values, FALSE_WORDS),
-            time_path=entry.time_path, time_unit=entry.time_unit,
+            time_path=entry.time_path, time_unit=entry.time_unit, pattern=entry.pattern, binary=entry.binary,
         )
 
     def _word(self, path: Path, value: Scalar) -> str:

@@ -159,7 +159,7 @@ def test_paths(path: str, found: object) -> None:
     assert follow(parse_path(path), {"a": {"b": 1}, "l": [5, {"x": 7}], "a-b": {"c": 2}}) == found
 
 
-@pytest.mark.parametrize("path", ["a..b", "a b", "[x]", "a[*]", "a | b", ".a", "@", "a."])
+@pytest.mark.parametrize("path", ["a..b", "a b", ".a", "a.", "a[?", "x" * 5 + "("])
 def test_paths_that_are_not_understood_are_said(path: str) -> None:
     of = mqtt_profile(spot("x", "count", path=path))
     assert "path" in " ".join(check_profile(of))
