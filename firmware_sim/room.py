@@ -21,8 +21,8 @@ Two-zone model in the manner of CFAST (NIST TN 1889v1), cut down to what detecto
 
 Checked against the UL FSRI compartment burners (100, 250 and 500 kW, open door): the rise of the upper layer at
 120 s is within 30 % of the measured one (tests/firmware_sim/test_world_measured.py). Coarse where its
-assumptions end: a big fire in a corner is measured half as hot again (its plume takes in less air), and a small closed
-room heats to the floor too soon.
+assumptions end: a big fire in a corner is measured half as hot again (its plume takes in less air), and a small
+closed room heats to the floor too soon.
 """
 
 from __future__ import annotations
