@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import tzinfo
 
 import msgspec
@@ -150,8 +150,3 @@ def moments_of(scenario: Scenario) -> dict[str, float]:
     for fire in scenario.expect.fires:
         moments.setdefault(fire.id, fire.onset_s)
     return moments
-
-
-def titles(mapping: Mapping[str, Scenario]) -> list[tuple[str, str, str]]:
-    """(name, zh, en) of scenarios, by name."""
-    return [(name, scenario.zh, scenario.en) for name, scenario in sorted(mapping.items())]

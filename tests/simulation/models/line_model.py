@@ -8,7 +8,6 @@ Modbus server code, so that what is decoded here was never encoded by the driver
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from random import Random
@@ -19,6 +18,7 @@ from device_model.errors import PeerGarbled, PeerRefused, PeerSilent
 from device_model.ports import LineReply, LineRequest
 from firmware_sim.device import VirtualDevice
 from firmware_sim.modbus_device import Framing, ModbusUnits, Request
+from trial.field_line import request_pdu
 
 CONNECT_TRIES_S = 0.05  # a refused TCP connection is known at once
 SLOW_S = 0.4  # how late a delayed reply is, at most: within the usual time-out of a second
@@ -139,21 +139,3 @@ class LineModel:
     async def close(self) -> None:
         """See the port."""
         self._closed = True
-
-
-def request_pdu(request: LineRequest) -> bytes:
-    """The bytes of a request, function code first, as the standard writes them."""
-    values = request.values
-    match request.function:
-        case 1 | 2 | 3 | 4:
-            return struct.pack(">BHH", request.function, request.address, request.count)
-        case 5:
-            return struct.pack(">BHH", 5, request.address, 0xFF00 if values[0] else 0)
-        case 6:
-            return struct.pack(">BHH", 6, request.address, values[0])
-        case 16:
-            return struct.pack(f">BHHB{len(values)}H", 16, request.address, len(values), 2 * len(values), *values)
-        case 15:
-            octets = sum(1 << i for i, value in enumerate(values) if value).to_bytes((len(values) + 7) // 8, "little")
-            return struct.pack(">BHHB", 15, request.address, len(values), len(octets)) + octets
-    raise ValueError(f"function {request.function} is not spoken here")
