@@ -21,10 +21,10 @@ from tests.simulation.cloud_box import CloudBox
 from tests.simulation.estate import DETECTORS, FIELD, PLANT
 from tests.simulation.gateway_box import GatewayBox
 from tests.simulation.models.line_model import LineFault
-from trial.quiet_log import quiet_log
 from tests.simulation.schedule import CALM_S, DEEDS, JOURNAL_POINTS, STORM_S, Event, Fire, Plan, plan_of
 from tests.simulation.trace import Trace
 from tests.simulation.witness import Interval, Stimulus, Witness
+from trial.quiet_log import quiet_log
 from trial.store_model import DiskMode
 from trial.virtual_time import VirtualLoop, run_virtual
 
