@@ -212,6 +212,19 @@ def gateway_run(
     os.execv(sys.executable, [sys.executable, "-m", "edge_agent", str(config)])  # noqa: S606
 
 
+@gateway_app.command("reload")
+def gateway_reload(
+    config: Annotated[Path, typer.Option("--config", help="The site file of the running gateway.")],
+) -> None:
+    """Have the running gateway take its changed site file; what did not change is not touched.
+
+    Example: tocsin gateway reload --config /etc/tocsin/site.yaml
+    """
+    from edge_agent.commands import reload_gateway
+
+    print(reload_gateway(config))
+
+
 @gateway_app.command("act")
 def gateway_act(
     config: Annotated[Path, typer.Option("--config", help="The site file of the running gateway.")],

@@ -197,9 +197,13 @@ class LineSchedule:
         else:
             old.traits, old.polls = traits, polls
 
-    def drop_unit(self, device: str) -> None:
-        """Forget a device; nothing of the others changes."""
+    def drop_unit(self, device: str) -> tuple[OrderDone, ...]:
+        """Forget a device; nothing of the others changes. What waited to be written to it never is, and is told."""
         self._units.pop(device, None)
+        waiting = [order for order in self._writes if order.device == device]
+        self._writes = deque(order for order in self._writes if order.device != device)
+        gone = Failed(Reason.SILENT, f"{device} is no longer on this line")
+        return tuple(OrderDone(order.token, None, gone) for order in waiting)
 
     def lost(self, device: str) -> bool:
         """Whether the device counts as lost."""
@@ -320,6 +324,8 @@ class LineSchedule:
                 outcome = Failed(Reason.GARBLED, fault)
         events: list[LineEvent] = []
         unit = self._units.get(transaction.device)
+        if unit is not None and transaction.block is not None and not _still_asked(unit, transaction):
+            unit = None  # the site file changed while the question was on the wire: its answer belongs to nobody
         if isinstance(outcome, Failed) and outcome.reason is Reason.LINE_DOWN:
             self._line_missed(outcome, at, events)
             if transaction.token:
@@ -457,6 +463,11 @@ class LineSchedule:
                 self._probe_budget_us = at
                 for unit in self._units.values():
                     unit.probe_free_us = unit.probe_paid_us = at
+
+
+def _still_asked(unit: _Unit, transaction: Transaction) -> bool:
+    return unit.traits.unit == transaction.request.unit and any(
+        poll.block == transaction.block for poll in unit.polls)
 
 
 def _doubled(interval_us: int, times: int) -> int:

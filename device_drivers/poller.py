@@ -44,6 +44,16 @@ class LinePoller:
         """The pure part, for diagnosis and hot change."""
         return self._core
 
+    def put_device(self, entry: LineDevice) -> None:
+        """Add a device, or give a known one a new description, while the line runs. No other device is touched."""
+        self._core.put_device(entry, self._clock.now())
+        self._wake.set()
+
+    def drop_device(self, device: str) -> None:
+        """Forget a device while the line runs. No other device is touched."""
+        for order in self._core.drop_device(device):
+            self._finish(order)
+
     def learnt(self) -> bytes:
         """What the devices of this line taught and counted so far, to be kept over a restart. Safe to lose."""
         return to_bytes(self._core.memory())

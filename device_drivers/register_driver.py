@@ -115,10 +115,10 @@ class RegisterLine:
                                            dict.fromkeys(points, now.mono_us), set())
         self._schedule.put_unit(unit_traits(entry), blocks, now.mono_us)
 
-    def drop_device(self, device: str) -> None:
-        """Forget a device."""
+    def drop_device(self, device: str) -> tuple[OrderDone, ...]:
+        """Forget a device; the writes to it that waited are done with."""
         self._devices.pop(device, None)
-        self._schedule.drop_unit(device)
+        return self._schedule.drop_unit(device)
 
     def memory(self) -> dict[str, DeviceMemory]:
         """What the devices taught and counted so far, to be handed in again after a restart."""

@@ -14,6 +14,8 @@ from device_model.library import read_site
 from edge_agent.compose import Composition, configure_log, read_configuration, run_until_stopped
 from edge_agent.local_control import ACTIONS, Request, ask, socket_paths
 
+RELOAD_WITHIN_S = 60.0  # a large file on a slow machine, and lines that close their ports first
+
 
 def run_gateway(config: Path) -> None:
     """Run the gateway of a site until SIGTERM or Ctrl-C.
@@ -24,7 +26,7 @@ def run_gateway(config: Path) -> None:
     inventory, rules, zone = read_configuration(config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            runner.run(run_until_stopped(Composition(inventory, rules, zone)))
+            runner.run(run_until_stopped(Composition(inventory, rules, zone, config)))
         except* LocalFault as faults:
             raise LocalFault("; ".join(str(fault) for fault in faults.exceptions)) from faults
 
@@ -36,6 +38,19 @@ def check_gateway(config: Path) -> list[Finding]:
     except ConfigError as error:
         return list(error.findings)
     return []
+
+
+def reload_gateway(config: Path) -> str:
+    """Have the running gateway take its changed site file; returns what changed, for people.
+
+    Raises ConfigError with every finding of the file (it is checked here first), LocalFault when no gateway answers
+    or when it refuses, saying why; then the old file runs on.
+    """
+    inventory, _, _ = read_configuration(config)
+    answer = ask(socket_paths(inventory.site.gateway.journal_path), Request("reload"), RELOAD_WITHIN_S)
+    if not answer.ok:
+        raise LocalFault(f"the gateway refuses the new site file, the old one runs on:\n{answer.detail}")
+    return answer.detail
 
 
 def act_on_site(config: Path, action: str, target: str, *, who: str = "", why: str = "", for_s: float = 0.0) -> str:

@@ -16,7 +16,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import tzinfo
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -27,7 +27,7 @@ import sdnotify
 import structlog
 
 from cloud_bridge.mqtt_link import GmqttLink, tls_context
-from device_drivers.driver import Driver, Emit, devices_on_line
+from device_drivers.driver import Driver, Emit, LineDevice, devices_on_line
 from device_drivers.links import open_modbus_line, open_mqtt_line
 from device_drivers.listeners import listener_for, listens
 from device_drivers.payload_map import PayloadMap
@@ -35,10 +35,11 @@ from device_model.errors import ConfigError, Finding, LocalFault
 from device_model.inventory import Inventory
 from device_model.library import read_inventory
 from device_model.messages import GatewayAddress
-from device_model.ports import LineExchange, MessageLink
+from device_model.ports import MessageLink
 from device_model.site import Line, LineKind, Site
 from device_model.system_clock import clock_from_environment
 from edge_agent.events import Log
+from edge_agent.field_lines import LinePorts
 from edge_agent.journal import SqliteJournal
 from edge_agent.learnt_file import KEEP_EVERY_S, LearntFile
 from edge_agent.local_control import (
@@ -62,10 +63,11 @@ log = structlog.get_logger("gateway")
 class Composition:
     """A gateway with its real ports, ready to run."""
 
-    def __init__(self, inventory: Inventory, rules: RuleSet, zone: tzinfo) -> None:
-        """Nothing is opened here; `run` does."""
-        self._inventory, self._rules, self._zone = inventory, rules, zone
+    def __init__(self, inventory: Inventory, rules: RuleSet, zone: tzinfo, config: Path | None = None) -> None:
+        """Nothing is opened here; `run` does. config: the site file, to be read again by `reload`."""
+        self._inventory, self._rules, self._zone, self._config = inventory, rules, zone, config
         self._clock = clock_from_environment()
+        self._reloading: asyncio.Future[Answer] | None = None
         self.runtime: GatewayRuntime | None = None
 
     async def run(self) -> None:
@@ -73,12 +75,12 @@ class Composition:
         site = self._inventory.site
         control = LocalControl(socket_paths(site.gateway.journal_path), self._act)
         control.claim()
-        lines, mqtt_lines = self._open_lines()
+        ports = self._open_ports(self._inventory, {line.id for line in site.lines})
         learnt = LearntFile(site.gateway.journal_path)
         self.runtime = runtime = GatewayRuntime(
             self._inventory, self._rules, clock=self._clock, store=SqliteJournal(site.gateway.journal_path),
-            zone=self._zone, uplink_link=self._open_uplink(), lines=lines, mqtt_lines=mqtt_lines,
-            listening=self._listening(),
+            zone=self._zone, uplink_link=self._open_uplink(), lines=ports.lines, mqtt_lines=ports.mqtt_lines,
+            listening=ports.listening,
             jitter=random.Random().random, log=write_log, version=_version(),  # noqa: S311  spreads retries
             speed=self._clock.speed, learnt=learnt.read())
         log.info("gateway starts", site=site.tenancy.path, gateway=site.gateway.id, devices=len(site.devices),
@@ -102,34 +104,48 @@ class Composition:
             learnt.keep(runtime.learnt())
             learnt.wait(LEARNT_WITHIN_S)
 
-    def _open_lines(self) -> tuple[dict[str, LineExchange], dict[str, MessageLink]]:
-        lines: dict[str, LineExchange] = {}
-        mqtt_lines: dict[str, MessageLink] = {}
-        for line in self._inventory.site.lines:
+    def _open_ports(self, inventory: Inventory, names: Collection[str]) -> LinePorts:
+        """One that cannot be opened is said and left out. One whose devices connect to us, and whose password cannot
+        be read, is not opened to everybody instead."""
+        ports = LinePorts()
+        for line in inventory.site.lines:
+            if line.id not in names:
+                continue
+            devices = devices_on_line(inventory, line.id)
             try:
                 if line.kind is LineKind.MQTT:
-                    topics = PayloadMap(devices_on_line(self._inventory, line.id), self._clock.now()).subscriptions()
-                    mqtt_lines[line.id] = open_mqtt_line(line, topics)
-                elif not listens(line):
-                    lines[line.id] = open_modbus_line(line)
-            except LocalFault as fault:
+                    ports.mqtt_lines[line.id] = open_mqtt_line(
+                        line, PayloadMap(devices, self._clock.now()).subscriptions())
+                elif listens(line):
+                    word = Path(line.password_file).read_text(encoding="utf-8").strip() if line.password_file else ""
+                    ports.listening[line.id] = partial(self._listen, line, devices, word)
+                else:
+                    ports.lines[line.id] = open_modbus_line(line)
+            except (LocalFault, OSError, UnicodeDecodeError) as fault:
                 log.error("line cannot be opened, the others go on", line=line.id, reason=str(fault))
-        return lines, mqtt_lines
+        return ports
 
-    def _listening(self) -> dict[str, Callable[[Emit], Driver]]:
-        """Lines whose devices connect to us. One whose password cannot be read is not opened to everybody instead."""
-        made: dict[str, Callable[[Emit], Driver]] = {}
-        for line in filter(listens, self._inventory.site.lines):
-            try:
-                secret = Path(line.password_file).read_text(encoding="utf-8").strip() if line.password_file else ""
-            except (OSError, UnicodeDecodeError) as fault:
-                log.error("line cannot be opened, the others go on", line=line.id, reason=str(fault))
-                continue
-            made[line.id] = partial(self._listen, line, secret)
-        return made
+    def _listen(self, line: Line, devices: Sequence[LineDevice], password: str, emit: Emit) -> Driver:
+        return listener_for(line, devices, self._clock, emit, password=password)
 
-    def _listen(self, line: Line, password: str, emit: Emit) -> Driver:
-        return listener_for(line, devices_on_line(self._inventory, line.id), self._clock, emit, password=password)
+    # -- the site file changes ---------------------------------------------------------------------------------
+
+    async def reload(self) -> Answer:
+        """Read the site file again and take what is different. A wrong file is refused whole, with every finding,
+        and the old one runs on. Polling goes on meanwhile: the file is read beside it."""
+        if self._config is None or self.runtime is None:
+            return Answer(False, "this gateway was not started from a site file")
+        try:
+            inventory, rules, zone = await asyncio.to_thread(read_configuration, self._config)
+            change = await self.runtime.reconfigure(inventory, rules, zone, self._open_ports)
+        except (ConfigError, LocalFault) as refusal:
+            log.error("new site file refused, the old one runs on", reason=str(refusal))
+            return Answer(False, str(refusal))
+        return Answer(True, change.words())
+
+    def reload_soon(self) -> None:
+        """As SIGHUP asks for it; what came of it is in the log."""
+        self._reloading = asyncio.ensure_future(self.reload())
 
     def _open_uplink(self) -> MessageLink | None:
         site = self._inventory.site
@@ -172,10 +188,12 @@ class Composition:
 
     # -- people on site ----------------------------------------------------------------------------------------
 
-    def _act(self, request: Request) -> Answer:
+    async def _act(self, request: Request) -> Answer:
         runtime = self.runtime
         if runtime is None or not runtime.started.is_set():
             return Answer(False, "the gateway is still starting")
+        if request.action == "reload":
+            return await self.reload()
         if request.action == "state":
             return Answer(True, state=self._state(runtime))
         result = runtime.act_on_site(command_of(request, self._clock.now().wall_us))
@@ -260,5 +278,6 @@ async def run_until_stopped(composition: Composition) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number.name)
+    loop.add_signal_handler(signal.SIGHUP, composition.reload_soon)
     with contextlib.suppress(asyncio.CancelledError):
         await composition.run()

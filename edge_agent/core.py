@@ -25,6 +25,7 @@ from device_model.alarm import NEVER_INCIDENT, AlarmState, AlarmTransition, Haza
 from device_model.clock import SECOND_US, Now
 from device_model.command import Command
 from device_model.duty import DutyCheck
+from device_model.errors import Finding
 from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister
 from device_model.inventory import Inventory
 from device_model.messages import (
@@ -35,11 +36,10 @@ from device_model.messages import (
     HeartbeatRecord,
     ImpairmentRecord,
     Lane,
-    OutputRecord,
     ReadingsRecord,
 )
 from device_model.ports import JournalState
-from device_model.reading import Reading
+from device_model.reading import Reading, Reason
 from edge_agent.agent_checkpoint import VERSION, AgentCheckpoint, decode_checkpoint, encode_checkpoint
 from edge_agent.duty_book import DutyBook
 from edge_agent.events import (
@@ -54,7 +54,6 @@ from edge_agent.events import (
     JournalOpened,
     LinkState,
     Live,
-    Log,
     NotifyLocal,
     OnSiteAction,
     OpenAlarm,
@@ -62,15 +61,18 @@ from edge_agent.events import (
     OutputWritten,
     PartFailed,
     PowerOn,
+    SiteChanged,
     Tick,
 )
 from edge_agent.health import DeviceHealth, HealthStep
 from edge_agent.image import ProcessImage
 from edge_agent.orders import AlarmEngine, OrderDesk, OrderStep
-from edge_agent.outputs import Drive, OutputBook, OutputStep
+from edge_agent.outputs import OutputBook
 from edge_agent.panel_isolation import PanelIsolation
 from edge_agent.proof_alarm import ProofAlarm
+from edge_agent.site_diff import SiteChange, refusals
 from edge_agent.telemetry import TelemetryFilter
+from edge_agent.turn import Turn
 
 CHECKPOINT_EVERY_US = 10 * SECOND_US  # what changed without an alarm is on disk after so long
 TIMER_CHECKPOINT_US = SECOND_US
@@ -78,30 +80,6 @@ SAY_AGAIN_EVERY_US = 10 * SECOND_US  # after failed steps; should every step fai
 DECIDING_READINGS_MAX = 50  # readings beside one alarm record; a zone of hundreds must not fill the message
 STANDS_MAX = 500  # of a heartbeat: about 20 kB; a site with more lacks is reconciled when it has fewer
 TOLD_UP = frozenset({AlarmState.RAISED, AlarmState.HELD, AlarmState.CLEARED})
-
-
-class _Turn:
-    """What one step gathers before it becomes effects."""
-
-    __slots__ = ("alarms", "drives", "facts", "notes", "timers")
-
-    def __init__(self) -> None:
-        self.drives: list[Drive] = []
-        self.alarms: list[AlarmRecord] = []
-        self.facts: list[ImpairmentRecord | OutputRecord | CommandResultRecord | DutyCheckRecord] = []
-        self.notes: list[NotifyLocal | Log | AnswerDuty] = []
-        self.timers = False  # a timer began or ended without an alarm being told
-
-    def log(self, level: str, what: str, **fields: str | int | float | bool) -> None:
-        self.notes.append(Log(level, what, fields))
-
-    def outputs(self, step: OutputStep) -> None:
-        self.drives += step.drives
-        self.facts += step.records
-        self.impairments(step.changes)
-
-    def impairments(self, changes: Iterable[ImpairmentChange | None]) -> None:
-        self.facts += [ImpairmentRecord(change) for change in changes if change is not None]
 
 
 class AgentCore:
@@ -137,7 +115,7 @@ class AgentCore:
 
     def step(self, event: Event, now: Now) -> tuple[Effect, ...]:
         """Take one event. Effects are to be done in their order: outputs, alarm records, telemetry, notes."""
-        turn = _Turn()
+        turn = Turn()
         handler = self._HANDLERS[type(event)]
         try:
             if self._failed and now.mono_us >= self._say_again_from:
@@ -152,7 +130,7 @@ class AgentCore:
             turn.log("error", "step failed", event=type(event).__name__, detail=f"{type(error).__name__}: {error}")
         return self._effects(turn, now)
 
-    def _say_open(self, now: Now, turn: _Turn) -> None:
+    def _say_open(self, now: Now, turn: Turn) -> None:
         """Say again what stands: a later step may have been told from memory that died, or not at all."""
         for transition in self._engine.open_alarms():
             if transition.state in TOLD_UP:
@@ -160,7 +138,7 @@ class AgentCore:
                 turn.alarms.append(AlarmRecord(msgspec.structs.replace(
                     transition, at_us=now.wall_us, previous=transition.state)))
 
-    def _on_read(self, event: DeviceRead, now: Now, turn: _Turn) -> None:
+    def _on_read(self, event: DeviceRead, now: Now, turn: Turn) -> None:
         readings = self.image.admit(event.readings, event.fresh, event.at)
         health = self.health.heard(event.device, readings, event.fresh, event.at)
         if health.back:
@@ -170,38 +148,38 @@ class AgentCore:
         turn.impairments(self._panel_isolation.heard(readings))
         self._judge(readings, event.fresh, now, turn)
 
-    def _on_failed(self, event: DeviceFailed, now: Now, turn: _Turn) -> None:
+    def _on_failed(self, event: DeviceFailed, now: Now, turn: Turn) -> None:
         health = self.health.failed(event.device, event.reason, event.detail, event.at)
         self._take_health(health, turn)
         self._judge(health.readings, (), now, turn)
 
-    def _on_line(self, event: LineState, now: Now, turn: _Turn) -> None:
+    def _on_line(self, event: LineState, now: Now, turn: Turn) -> None:
         health = self.health.line(event.line, event.up, event.detail, event.at)
         turn.log("info" if event.up else "warning", "line up" if event.up else "line down", line=event.line,
                  detail=event.detail)
         self._take_health(health, turn)
         self._judge(health.readings, (), now, turn)
 
-    def _on_notice(self, event: DeviceNotice, now: Now, turn: _Turn) -> None:
+    def _on_notice(self, event: DeviceNotice, now: Now, turn: Turn) -> None:
         turn.log("warning", "device notice", line=event.line, device=event.device, kind=event.kind,
                  text=event.text.en)
         turn.notes.append(NotifyLocal(event.kind, event.device or event.line, detail=event.text.zh))
 
-    def _on_duty_asked(self, event: DutyAsked, now: Now, turn: _Turn) -> None:
+    def _on_duty_asked(self, event: DutyAsked, now: Now, turn: Turn) -> None:
         self._duty(self.duties.asked(event, now), turn)
 
-    def _on_duty_settled(self, event: DutySettled, now: Now, turn: _Turn) -> None:
+    def _on_duty_settled(self, event: DutySettled, now: Now, turn: Turn) -> None:
         self._duty(self.duties.settled(event), turn)
 
     @staticmethod
-    def _duty(check: DutyCheck | None, turn: _Turn) -> None:
+    def _duty(check: DutyCheck | None, turn: Turn) -> None:
         if check is not None:
             turn.facts.append(DutyCheckRecord(check))
             turn.log("warning", f"duty check {check.state.value}", check=check.id, asker=check.asker, who=check.who,
                      detail=check.detail)
             turn.notes.append(NotifyLocal(f"duty_{check.state.value}", check.device, check.who, check.detail))
 
-    def _on_tick(self, event: Tick, now: Now, turn: _Turn) -> None:
+    def _on_tick(self, event: Tick, now: Now, turn: Turn) -> None:
         health = self.health.check(now)
         self._take_health(health, turn)
         for check in self.duties.check(now):
@@ -214,13 +192,13 @@ class AgentCore:
             self._tell([proof], now, turn)
         self._judge(health.readings, (), now, turn)
 
-    def _take_health(self, health: HealthStep, turn: _Turn) -> None:
+    def _take_health(self, health: HealthStep, turn: Turn) -> None:
         turn.impairments(health.changes)
         for device in health.lost:
             turn.log("warning", "device lost", device=device)
             turn.notes.append(NotifyLocal("device_lost", device))
 
-    def _judge(self, readings: tuple[Reading, ...], fresh: tuple[str, ...], now: Now, turn: _Turn) -> None:
+    def _judge(self, readings: tuple[Reading, ...], fresh: tuple[str, ...], now: Now, turn: Turn) -> None:
         """One cycle: rules see the frozen image's changes; outputs and records follow."""
         transitions = self._engine.step(readings, now, fresh)
         self._tell(transitions, now, turn)
@@ -229,7 +207,7 @@ class AgentCore:
         if readings and self._dirty_since is None:
             self._dirty_since = now.mono_us
 
-    def _tell(self, transitions: Iterable[AlarmTransition], now: Now, turn: _Turn) -> None:
+    def _tell(self, transitions: Iterable[AlarmTransition], now: Now, turn: Turn) -> None:
         transitions = tuple(transitions)
         if not transitions:
             return
@@ -258,13 +236,13 @@ class AgentCore:
 
     # -- orders and outputs ------------------------------------------------------------------------------------
 
-    def _on_command(self, event: CommandReceived, now: Now, turn: _Turn) -> None:
+    def _on_command(self, event: CommandReceived, now: Now, turn: Turn) -> None:
         self._order(event.command, now, turn, on_site=False)
 
-    def _on_site(self, event: OnSiteAction, now: Now, turn: _Turn) -> None:
+    def _on_site(self, event: OnSiteAction, now: Now, turn: Turn) -> None:
         self._order(event.command, now, turn, on_site=True)
 
-    def _order(self, command: Command, now: Now, turn: _Turn, *, on_site: bool) -> None:
+    def _order(self, command: Command, now: Now, turn: Turn, *, on_site: bool) -> None:
         step = self.orders.apply(command, now, on_site=on_site)
         self._take_order(step, now, turn)
         if step.result is not None:
@@ -274,7 +252,7 @@ class AgentCore:
             turn.notes.append(NotifyLocal(command.kind.value, command.target, command.who,
                                           step.result.detail or step.result.outcome.value))
 
-    def _take_order(self, step: OrderStep, now: Now, turn: _Turn) -> None:
+    def _take_order(self, step: OrderStep, now: Now, turn: Turn) -> None:
         turn.outputs(step.outputs)
         self._tell(step.transitions, now, turn)
         turn.impairments(step.changes)
@@ -282,16 +260,16 @@ class AgentCore:
             self._duty(step.duty.check, turn)
             turn.notes.append(AnswerDuty(step.duty.line, step.duty.check.device, step.duty.check.id))
 
-    def _on_written(self, event: OutputWritten, now: Now, turn: _Turn) -> None:
+    def _on_written(self, event: OutputWritten, now: Now, turn: Turn) -> None:
         turn.outputs(self.outputs.written(event.output, event.on, now))
 
-    def _on_write_failed(self, event: OutputWriteFailed, now: Now, turn: _Turn) -> None:
+    def _on_write_failed(self, event: OutputWriteFailed, now: Now, turn: Turn) -> None:
         turn.log("error", "output not written", output=event.output, on=event.on, detail=event.detail)
         turn.outputs(self.outputs.write_failed(event.output, event.on, event.detail, now))
 
     # -- start and journal -------------------------------------------------------------------------------------
 
-    def _on_power(self, event: PowerOn, now: Now, turn: _Turn) -> None:
+    def _on_power(self, event: PowerOn, now: Now, turn: Turn) -> None:
         self.image.start(now)
         journal = event.journal
         if journal is None:
@@ -305,7 +283,7 @@ class AgentCore:
         self._judge(readings, (), now, turn)
 
     @staticmethod
-    def _read_checkpoint(journal: JournalState | None, turn: _Turn) -> AgentCheckpoint | None:
+    def _read_checkpoint(journal: JournalState | None, turn: Turn) -> AgentCheckpoint | None:
         if journal is None or journal.checkpoint is None:
             return None
         try:
@@ -315,7 +293,7 @@ class AgentCore:
             turn.log("error", "checkpoint not readable, starting without it", detail=str(error))
             return None
 
-    def _resume(self, memory: AgentCheckpoint, now: Now, turn: _Turn) -> tuple[Reading, ...]:
+    def _resume(self, memory: AgentCheckpoint, now: Now, turn: Turn) -> tuple[Reading, ...]:
         for impairment in memory.impairments:
             self._register.begin(impairment)
             if not self._still_ours(impairment):
@@ -332,7 +310,7 @@ class AgentCore:
         turn.log("info", "resumed", open_alarms=len(open_alarms), impairments=len(memory.impairments))
         return self.health.resume(memory.health, now).readings
 
-    def _resume_engine(self, memory: AgentCheckpoint, now: Now, turn: _Turn) -> None:
+    def _resume_engine(self, memory: AgentCheckpoint, now: Now, turn: Turn) -> None:
         try:
             self._engine.resume(memory.engine)
         except ValueError as error:
@@ -351,18 +329,18 @@ class AgentCore:
             impairment.subject in self.outputs.names() or impairment.subject in lines
             or impairment.subject == self._gateway)
 
-    def _on_journal(self, event: JournalOpened, now: Now, turn: _Turn) -> None:
+    def _on_journal(self, event: JournalOpened, now: Now, turn: Turn) -> None:
         turn.log("info", "journal opened", epoch=event.journal.epoch)
         turn.timers = True
 
-    def _on_committed(self, event: Committed, now: Now, turn: _Turn) -> None:
+    def _on_committed(self, event: Committed, now: Now, turn: Turn) -> None:
         if self.outbox.journal_ok:
             turn.impairments([self._register.end(ImpairmentKind.NOT_JOURNALED, self._gateway, now.wall_us)])
 
-    def _on_commit_failed(self, event: CommitFailed, now: Now, turn: _Turn) -> None:
+    def _on_commit_failed(self, event: CommitFailed, now: Now, turn: Turn) -> None:
         self._not_journaled(event.reason, now, turn)
 
-    def _not_journaled(self, why: str, now: Now, turn: _Turn) -> None:
+    def _not_journaled(self, why: str, now: Now, turn: Turn) -> None:
         change = self._register.begin(Impairment(
             ImpairmentKind.NOT_JOURNALED, self._gateway, now.wall_us, why=why))
         if change is not None:
@@ -382,18 +360,54 @@ class AgentCore:
             self.health.memory(), self.orders.memory(), self._register.present(), self._proof.done,
             self.duties.memory()))
 
+    # -- the site file changes ---------------------------------------------------------------------------------
+
+    def objections(self, inventory: Inventory, change: SiteChange) -> list[Finding]:
+        """Why that change may not be made now; empty when it may."""
+        return refusals(
+            self.inventory, inventory, change, open_alarms=self._engine.open_alarms(),
+            isolated={i.subject for i in self._register.present() if i.kind is ImpairmentKind.ISOLATED},
+            outputs_on={name for name in self.outputs.names() if self.outputs.state(name).on})
+
+    def _on_site_changed(self, event: SiteChanged, now: Now, turn: Turn) -> None:
+        """What stays goes on untouched. The engine is made first: should that fail, nothing has changed yet."""
+        inventory, anew = event.inventory, event.change.anew
+        passed = self._engine.step((), now)
+        engine, transitions = self._engine.rebound(event.rules, inventory)
+        self.inventory, self._engine = inventory, engine
+        self.image.rebind(inventory, anew, now)
+        self.health.rebind(inventory, anew)
+        self.outputs.rebind(inventory)
+        self.duties.rebind(inventory)
+        self.orders.rebind(inventory, engine)
+        self._telemetry.rebind(inventory, anew)
+        self._panel_isolation = PanelIsolation(inventory, self._register)
+        site = inventory.site
+        self._proof = ProofAlarm(site.tenancy.path, site.gateway.proof_hour, event.zone, self._proof.done)
+        self.orders.prove_by(self._proof)
+        turn.impairments(self._register.end(i.kind, i.subject, now.wall_us)
+                         for i in self._register.present() if not self._still_ours(i))
+        turn.log("warning", "site file changed", change=event.change.words())
+        self._tell((*passed, *transitions), now, turn)
+        if event.change.outputs_added or event.change.outputs_changed:
+            turn.outputs(self.outputs.again(engine.open_alarms(), now))
+        unread = tuple(point.name for device in event.change.changed if device in anew
+                       for point in inventory.of_device(device))
+        self._judge(self.image.impose(unread, Reason.NOT_YET_READ, now), (), now, turn)
+        turn.timers = True
+
     # -- link and parts ----------------------------------------------------------------------------------------
 
-    def _on_link(self, event: LinkState, now: Now, turn: _Turn) -> None:
+    def _on_link(self, event: LinkState, now: Now, turn: Turn) -> None:
         turn.log("info" if event.up else "warning", "uplink up" if event.up else "uplink down")
         turn.notes.append(NotifyLocal("uplink_up" if event.up else "uplink_down", self._gateway))
 
-    def _on_part_failed(self, event: PartFailed, now: Now, turn: _Turn) -> None:
+    def _on_part_failed(self, event: PartFailed, now: Now, turn: Turn) -> None:
         turn.log("error", "part failed, started again", part=event.part, detail=event.detail)
 
     # -- effects -----------------------------------------------------------------------------------------------
 
-    def _effects(self, turn: _Turn, now: Now) -> tuple[Effect, ...]:
+    def _effects(self, turn: Turn, now: Now) -> tuple[Effect, ...]:
         effects: list[Effect] = [DriveOutput(drive) for drive in turn.drives]
         bodies: list[Body] = [*turn.alarms, *turn.facts]
         alarm_records = tuple((Lane.ALARM, self.outbox.assign(Lane.ALARM, body, now)) for body in bodies)
@@ -408,7 +422,7 @@ class AgentCore:
         effects += turn.notes
         return tuple(effects)
 
-    def _checkpoint_due(self, turn: _Turn, at_once: bool, now: Now) -> bool:
+    def _checkpoint_due(self, turn: Turn, at_once: bool, now: Now) -> bool:
         """Whether the state goes to disk with this step: with every record of the alarm lane; when a timer began
         or ended, but not more often than each second (a value that flutters around its limit wears no card);
         and each 10 s when anything changed."""
@@ -464,7 +478,7 @@ class AgentCore:
     _HANDLERS: dict[type, Callable[..., None]] = {
         DeviceRead: _on_read, DeviceFailed: _on_failed, LineState: _on_line, DeviceNotice: _on_notice,
         DutyAsked: _on_duty_asked, DutySettled: _on_duty_settled,
-        Tick: _on_tick,
+        Tick: _on_tick, SiteChanged: _on_site_changed,
         CommandReceived: _on_command, OnSiteAction: _on_site, OutputWritten: _on_written,
         OutputWriteFailed: _on_write_failed, PowerOn: _on_power, JournalOpened: _on_journal,
         Committed: _on_committed, CommitFailed: _on_commit_failed, LinkState: _on_link,

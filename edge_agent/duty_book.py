@@ -35,6 +35,10 @@ class DutyBook:
         self._inventory = inventory
         self._open: dict[str, OpenDuty] = {}
 
+    def rebind(self, inventory: Inventory) -> None:
+        """The site file changed; open checks stay open."""
+        self._inventory = inventory
+
     def asked(self, event: DutyAsked, now: Now) -> DutyCheck | None:
         """A check came; None where it is known already. Raises ValueError where too many stand open: the step fails,
         nothing is confirmed, and its asker sees it."""

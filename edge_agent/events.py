@@ -9,15 +9,20 @@ Effects are done in the order of the tuple.
 
 from __future__ import annotations
 
+from datetime import tzinfo
+
 import msgspec
 
 from device_drivers.driver import DriverEvent
 from device_model.clock import Now
 from device_model.command import Command
+from device_model.inventory import Inventory
 from device_model.messages import Lane, Record
 from device_model.ports import JournalState
 from device_model.reading import Value
 from edge_agent.outputs import Drive
+from edge_agent.site_diff import SiteChange
+from rules_engine import RuleSet
 
 # -- events ------------------------------------------------------------------------------------------------------
 
@@ -89,8 +94,17 @@ class PartFailed(msgspec.Struct, frozen=True):
     detail: str
 
 
+class SiteChanged(msgspec.Struct, frozen=True):
+    """A new site file was checked and may be taken: from this step on it holds."""
+
+    inventory: Inventory
+    rules: RuleSet
+    zone: tzinfo
+    change: SiteChange
+
+
 Event = (
-    DriverEvent | PowerOn | JournalOpened | Tick | CommandReceived | OnSiteAction | OutputWritten
+    SiteChanged | DriverEvent | PowerOn | JournalOpened | Tick | CommandReceived | OnSiteAction | OutputWritten
     | OutputWriteFailed | Committed | CommitFailed | LinkState | PartFailed
 )
 

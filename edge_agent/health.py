@@ -11,7 +11,7 @@ the start is neither alive nor lost until the limit of its points is over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -50,6 +50,16 @@ class DeviceHealth:
         self._lines_down: set[str] = set()
         self._points = {device: tuple(point.name for point in inventory.of_device(device))
                         for device in inventory.devices}
+
+    def rebind(self, inventory: Inventory, anew: Collection[str]) -> None:
+        """The site file changed: devices that are gone are forgotten, those that stand elsewhere now (`anew`) must be
+        heard before they are alive; what is lost stays lost until then."""
+        self._inventory = inventory
+        self._points = {device: tuple(point.name for point in inventory.of_device(device))
+                        for device in inventory.devices}
+        self._heard = {device for device in self._heard if device in self._points and device not in anew}
+        self._lost = {device: why for device, why in self._lost.items() if device in self._points}
+        self._lines_down &= {line.id for line in inventory.site.lines}
 
     @property
     def expected(self) -> int:

@@ -12,7 +12,7 @@ driver sends only what changed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -35,11 +35,32 @@ class ProcessImage:
         self._fresh: dict[str, Now] = {}
         self._limit_us = {name: round(point.spec.stale_after_s * SECOND_US)
                           for name, point in inventory.points.items()}
+        self._since: dict[str, Now] = {}  # points that joined later: their silence counts from then
         self.unknown_points = 0  # readings of points that the site file does not name: dropped, counted
 
     def start(self, now: Now) -> None:
         """From here on silence is counted: what is never heard is overdue after its limit."""
         self._started = now
+
+    def rebind(self, inventory: Inventory, anew: Collection[str], now: Now) -> None:
+        """The site file changed. Points that are new, or whose device stands elsewhere now (`anew`), were never
+        heard; those that are gone are forgotten; all others stay as they are."""
+        self._inventory = inventory
+        before = self._limit_us
+        self._limit_us = {name: round(point.spec.stale_after_s * SECOND_US)
+                          for name, point in inventory.points.items()}
+        for name, point in inventory.points.items():
+            if name not in before or point.device.id in anew:
+                self._forget(name)
+                self._since[name] = now
+        for name in before.keys() - self._limit_us.keys():
+            self._forget(name)
+
+    def _forget(self, point: str) -> None:
+        for table in (self._measured, self._imposed):
+            table.pop(point, None)
+        self._fresh.pop(point, None)
+        self._since.pop(point, None)
 
     def admit(self, readings: Sequence[Reading], fresh: Sequence[str], at: Now) -> tuple[Reading, ...]:
         """Take what a driver read. Returns the readings that rules and telemetry shall see.
@@ -92,10 +113,10 @@ class ProcessImage:
         """Points not proven fresh within their limit, of which something good is still shown (or nothing was ever
         heard). What is bad already claims nothing that could grow old."""
         start = self._started.mono_us
-        fresh, mono = self._fresh, now.mono_us
+        fresh, since, mono = self._fresh, self._since, now.mono_us
         return tuple(
             point for point, limit in self._limit_us.items()
-            if mono - (at.mono_us if (at := fresh.get(point)) is not None else start) > limit
+            if mono - (at.mono_us if (at := fresh.get(point) or since.get(point)) is not None else start) > limit
             and not self._is_bad(point)
         )
 

@@ -14,7 +14,7 @@ import hashlib
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -36,7 +36,7 @@ ACTIONS: dict[str, CommandKind] = {
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked: one of ACTIONS, or "state"."""
+    """What is asked: one of ACTIONS, or "state", or "reload"."""
 
     action: str
     target: str = ""
@@ -98,9 +98,9 @@ def command_of(request: Request, issued_us: int) -> Command:
 class LocalControl:
     """The listening side. `serve` until cancelled."""
 
-    def __init__(self, paths: Sequence[Path], act: Callable[[Request], Answer]) -> None:
-        """paths: where to listen, the first that can be had. act: carries one request out; called within the
-        event loop."""
+    def __init__(self, paths: Sequence[Path], act: Callable[[Request], Awaitable[Answer]]) -> None:
+        """paths: where to listen, the first that can be had. act: carries one request out, within the event
+        loop."""
         self._paths = tuple(paths)
         self._act = act
 
@@ -145,7 +145,7 @@ class LocalControl:
         try:
             async with asyncio.timeout(REQUEST_WITHIN_S):
                 line = await reader.readline()
-            answer = self._answer(line)
+            answer = await self._answer(line)
             writer.write(msgspec.json.encode(answer) + b"\n")
             await writer.drain()
         except (OSError, TimeoutError, ValueError):
@@ -154,9 +154,9 @@ class LocalControl:
         finally:
             writer.close()
 
-    def _answer(self, line: bytes) -> Answer:
+    async def _answer(self, line: bytes) -> Answer:
         try:
-            return self._act(msgspec.json.decode(line, type=Request))
+            return await self._act(msgspec.json.decode(line, type=Request))
         except ValueError as error:
             return Answer(False, str(error))
 

@@ -27,6 +27,7 @@ from device_model.reading import Reading
 from edge_agent.duty_book import DutyBook, OpenDuty
 from edge_agent.outputs import OutputBook, OutputStep
 from edge_agent.proof_alarm import ProofAlarm
+from rules_engine import RuleSet
 
 TEST_MAX_US = 30 * MINUTE_US  # law 6
 ISOLATE_MAX_US = 7 * DAY_US  # law 2: expiring; whoever needs longer names it again
@@ -49,6 +50,9 @@ class AlarmEngine(Protocol):
     def test_mode(self, device: str, until_us: int) -> tuple[AlarmTransition, ...]: ...
     def checkpoint(self) -> bytes: ...
     def resume(self, checkpoint: bytes) -> None: ...
+    def rebound(
+        self, rules: RuleSet, inventory: Inventory,
+    ) -> tuple[AlarmEngine, tuple[AlarmTransition, ...]]: ...
 
 
 class Absence(msgspec.Struct, frozen=True):
@@ -234,6 +238,16 @@ class OrderDesk:
     def forget_alarm(self, alarm: str) -> None:
         """The alarm is over: who acknowledged it is in the records."""
         self.acknowledged.pop(alarm, None)
+
+    def rebind(self, inventory: Inventory, engine: AlarmEngine) -> None:
+        """The site file changed: the absences of devices that are gone are over."""
+        self._inventory, self._engine = inventory, engine
+        for key in [key for key in self._absences if key[1] not in inventory.devices]:
+            del self._absences[key]
+
+    def prove_by(self, proof: ProofAlarm) -> None:
+        """The site file gave the daily proof another hour or time zone."""
+        self._proof = proof
 
     def memory(self) -> OrdersMemory:
         """What the checkpoint keeps."""

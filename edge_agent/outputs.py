@@ -331,6 +331,14 @@ class OutputBook:
             return OutputStep((self._drive(name, now),))
         return OutputStep()
 
+    def rebind(self, inventory: Inventory) -> None:
+        """The site file changed: outputs that stay go on as they are. One that is on must not be among those that go
+        (the diff refuses it)."""
+        self._inventory = inventory
+        self._outputs = {output.id: output for output in inventory.site.outputs}
+        self._memory = {name: self._memory.get(name) or OutputMemory() for name in self._outputs}
+        self._timers = {name: self._timers.get(name) or _Timers() for name in self._outputs}
+
     # -- small things ------------------------------------------------------------------------------------------
 
     def state(self, name: str) -> OutputMemory:

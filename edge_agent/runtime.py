@@ -14,22 +14,19 @@ Each part is supervised: one that dies is logged and started again with growing 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any
 
 from cloud_bridge.lanes import Outbox
 from cloud_bridge.uplink import Uplink
-from device_drivers.driver import AnswersDuty, Driver, DriverEvent, DutySettled, Emit, LineState, devices_on_line
-from device_drivers.poller import LinePoller
-from device_drivers.sensors import MqttSensors
+from device_drivers.driver import AnswersDuty, Driver, DriverEvent, DutySettled, Emit, LineState
 from device_model.clock import SECOND_US, Clock
 from device_model.command import Command, CommandResult
-from device_model.errors import LocalFault, TocsinError
+from device_model.errors import ConfigError, LocalFault, TocsinError
 from device_model.inventory import Inventory
 from device_model.messages import CommandResultRecord, GatewayAddress, HeartbeatRecord, Lane, Record
 from device_model.ports import JournalState, LineExchange, MessageLink, Store
-from device_model.site import LineKind
 from edge_agent.core import AgentCore
 from edge_agent.events import (
     AnswerDuty,
@@ -49,9 +46,12 @@ from edge_agent.events import (
     OutputWritten,
     PartFailed,
     PowerOn,
+    SiteChanged,
     Tick,
 )
+from edge_agent.field_lines import FieldLines, LinePorts, OpenPorts
 from edge_agent.outputs import Drive
+from edge_agent.site_diff import SiteChange, site_change
 from rules_engine import Engine, RuleSet
 
 TICK_S = 1.0
@@ -101,13 +101,9 @@ class GatewayRuntime:
         self._notify_to = notify
         self._version = version
         self._speed = speed
-        self._learnt = dict(learnt or {})
-        self._drivers: dict[str, Driver] = {
-            **{line: self._poller(line, exchange) for line, exchange in (lines or {}).items()},
-            **{line: self._sensors(line, link) for line, link in (mqtt_lines or {}).items()},
-            **{line: make(self._emit_taken) for line, make in (listening or {}).items()},
-        }
-        self._driver_of = {device.id: device.line for device in inventory.site.devices}
+        self.field = FieldLines(inventory, clock, emit=self._emit, emit_taken=self._emit_taken, learnt=learnt or {})
+        self.field.add(LinePorts(lines, mqtt_lines, listening))
+        self._changing = asyncio.Lock()
         self._core: AgentCore | None = None
         self._outbox: Outbox | None = None
         self._uplink: Uplink | None = None
@@ -150,16 +146,45 @@ class GatewayRuntime:
             await self._close()
 
     def _start_parts(self) -> None:
-        for line in self._inventory.site.lines:
-            if line.id in self._drivers:
-                self._supervise(f"line {line.id}", self._drivers[line.id].run)
-            else:
-                self._say("error", "line has no port, its devices are not read", line=line.id)
+        self._start_lines([line.id for line in self._inventory.site.lines])
         self._supervise("journal", self._commit_loop)
         self._supervise("ticker", self._tick_loop)
         if self._uplink is not None:
             self._supervise("uplink", self._uplink.run)
             self._supervise("link watch", self._watch_link)
+
+    def _start_lines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            driver = self.field.drivers.get(line)
+            task = self._supervise(f"line {line}", driver.run) if driver is not None else None
+            if task is not None:
+                self.field.tasks[line] = task
+            elif driver is None:
+                self._say("error", "line has no port, its devices are not read", line=line)
+
+    async def reconfigure(
+        self, inventory: Inventory, rules: RuleSet, zone: tzinfo, open_ports: OpenPorts,
+    ) -> SiteChange:
+        """Take a checked site file while running. Lines, devices, alarms, timers that did not change are not touched.
+
+        Raises ConfigError with all findings where the change may not be made; LocalFault where the core failed on it.
+        Then the old one runs on.
+        """
+        async with self._changing:
+            change = site_change(self._inventory, inventory)
+            findings = self.core.objections(inventory, change)
+            if findings:
+                raise ConfigError(findings)
+            failed = self._steps_failed()
+            self._take(SiteChanged(inventory, rules, zone, change))
+            if self._steps_failed() != failed:
+                raise LocalFault("the change failed within the gateway, see its log; the old site file runs on")
+            self._inventory, self._rules, self._zone = inventory, rules, zone
+            anew = self.field.change(inventory, change)
+            await self.field.close((*change.lines_removed, *anew))
+            self.field.add(open_ports(inventory, anew))
+            self._start_lines(anew)
+            return change
 
     async def _close(self) -> None:
         """Say to the disk what is left to say, if it listens in time; then let go."""
@@ -214,9 +239,8 @@ class GatewayRuntime:
                       reason=reason)
         return state
 
-    def _supervise(self, part: str, run: Callable[[], Awaitable[None]]) -> None:
-        if self._tasks is not None:
-            self._tasks.create_task(self._supervised(part, run), name=part)
+    def _supervise(self, part: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None] | None:
+        return None if self._tasks is None else self._tasks.create_task(self._supervised(part, run), name=part)
 
     async def _supervised(self, part: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run a part for ever: one that ends or dies is said, and started again with growing pauses."""
@@ -320,7 +344,7 @@ class GatewayRuntime:
 
     async def _write_once(self, drive: Drive) -> str | None:
         """None when the device took it, else why not."""
-        driver = self._drivers.get(self._driver_of.get(drive.device, ""))
+        driver = self.field.of_device(drive.device)
         if driver is None:
             return f"the line of {drive.device} has no port"
         write = asyncio.ensure_future(driver.write(drive.device, drive.point, drive.value))
@@ -341,7 +365,7 @@ class GatewayRuntime:
 
     def _answer_duty(self, wish: AnswerDuty) -> None:
         """A person's answer goes to the line that asked; what cannot be sent is told."""
-        driver = self._drivers.get(wish.line)
+        driver = self.field.drivers.get(wish.line)
         why = driver.answer_duty(wish.check) if isinstance(driver, AnswersDuty) else "its line has no port"
         if why:
             self._take(DutySettled(wish.line, wish.device, wish.check, False, why, self._clock.now()))
@@ -464,19 +488,8 @@ class GatewayRuntime:
     # -- lines and words ---------------------------------------------------------------------------------------
 
     def learnt(self) -> dict[str, bytes]:
-        """Line id → what its devices taught and counted so far, to be kept over a restart; safe to lose."""
-        return {line: driver.learnt() for line, driver in self._drivers.items() if isinstance(driver, LinePoller)}
-
-    def _poller(self, line: str, exchange: LineExchange) -> LinePoller:
-        of_site = next(known for known in self._inventory.site.lines if known.id == line)
-        return LinePoller(of_site, devices_on_line(self._inventory, line), exchange, self._clock, self._emit,
-                          learnt=self._learnt.get(line, b""))
-
-    def _sensors(self, line: str, link: MessageLink) -> MqttSensors:
-        of_site = next(known for known in self._inventory.site.lines if known.id == line)
-        if of_site.kind is not LineKind.MQTT:
-            raise ValueError(f"line {line} is not an MQTT line")
-        return MqttSensors(of_site, devices_on_line(self._inventory, line), link, self._clock, self._emit)
+        """As `FieldLines.learnt`."""
+        return self.field.learnt()
 
     def _log(self, line: Log) -> None:
         if self._log_to is not None:

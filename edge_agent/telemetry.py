@@ -11,7 +11,7 @@ not one per poll. What is not worth a record is not lost: its value is the last 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from device_model.clock import MINUTE_US, SECOND_US, Now
 from device_model.inventory import Inventory
@@ -32,15 +32,28 @@ class TelemetryFilter:
 
     def __init__(self, inventory: Inventory, heartbeat_s: float) -> None:
         self._heartbeat_us = round(heartbeat_s * SECOND_US)
-        self._deadband = {name: _deadband(inventory, name) for name in inventory.points}
-        self._numeric = {name for name, point in inventory.points.items()
-                         if not (QUANTITIES[point.quantity].boolean or QUANTITIES[point.quantity].text)}
-        self._inventory = inventory
+        self._bind(inventory)
         self._sent: OrderedDict[str, Reading] = OrderedDict()  # oldest sent first
         self._sent_mono: dict[str, int] = {}
         self._pending: dict[tuple[str, int], Reading] = {}
         self._plots: dict[str, tuple[tuple[str, ...], int]] = {}  # alarm → points, until mono
         self._flushed_us: int | None = None
+
+    def _bind(self, inventory: Inventory) -> None:
+        self._deadband = {name: _deadband(inventory, name) for name in inventory.points}
+        self._numeric = {name for name, point in inventory.points.items()
+                         if not (QUANTITIES[point.quantity].boolean or QUANTITIES[point.quantity].text)}
+        self._inventory = inventory
+
+    def rebind(self, inventory: Inventory, anew: Collection[str]) -> None:
+        """The site file changed: of points that are gone, or whose device stands elsewhere now (`anew`), nothing was
+        sent yet. What waits to be sent is still sent."""
+        self._bind(inventory)
+        for name in list(self._sent):
+            point = inventory.points.get(name)
+            if point is None or point.device.id in anew:
+                del self._sent[name]
+                self._sent_mono.pop(name, None)
 
     def offer(self, readings: Iterable[Reading]) -> None:
         """Keep those that changed beyond their deadband since they were last sent."""

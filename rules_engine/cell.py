@@ -38,13 +38,14 @@ class Cell:
     """One point: value, quality, when measured, when last proven fresh."""
 
     __slots__ = ("boolean", "boot", "device", "fresh_us", "held", "index", "isolated", "label", "limit_us", "mono_us",
-                 "name", "quality", "reason", "sampled_us", "sequence", "silent", "text", "time_us", "unit", "value",
-                 "windows", "zone")
+                 "name", "quality", "quantity", "reason", "sampled_us", "sequence", "silent", "text", "time_us",
+                 "unit", "value", "windows", "zone")
 
     def __init__(self, name: str, quantity: str, *, device: str, zone: str, limit_us: int, index: int) -> None:
         """limit_us: without a fresh value for so long the point is silent; 0 never."""
         entry = QUANTITIES[quantity]
         self.name, self.device, self.zone, self.index = name, device, zone, index
+        self.quantity = quantity
         self.label, self.unit = entry.en, unit_display(entry.canonical)
         self.boolean, self.text = entry.boolean, entry.text
         self.limit_us = limit_us

@@ -26,6 +26,7 @@ from device_model.reading import Quality, Reading
 from rules_engine.binding import bind_rules
 from rules_engine.cell import Cell, CellState
 from rules_engine.evaluate import House, Out, Watch, WatchState
+from rules_engine.rebind import carry
 from rules_engine.rule import RuleSet
 
 CHECKPOINT_VERSION = 1
@@ -419,6 +420,26 @@ class Engine:
                 continue
             for cell, at in zip(cells, times, strict=True):
                 cell.go_on_plain(at)
+
+    def rebound(self, rules: RuleSet, inventory: Inventory) -> tuple[Engine, tuple[AlarmTransition, ...]]:
+        """An engine for the changed site that goes on where this one is, and what ended by the change. Of points and
+        rules that stay nothing moves; this engine is left as it was, until the other one is used."""
+        new = Engine(rules, inventory, decides=self._decides, lateness_us=self._lateness_us)
+        new._started, new._resumed, new._time_us, new._last = self._started, self._resumed, self._time_us, self._last
+        new.counts = dict(self.counts)
+        carried = carry(self._bound, new._bound, self._time_us)
+        new._orphans = {**self._orphans, **carried.orphans}
+        new._isolated = {name: until for name, until in self._isolated.items() if name in inventory.devices}
+        new._house.testing = {name: until for name, until in self._house.testing.items() if name in inventory.devices}
+        if self._past is not None:
+            new._past = self._past.rebound(rules, inventory)[0]
+        new._rebuild_heap()
+        out: Out = list(carried.ended)
+        for watch in carried.refused:
+            watch.refuse(self._time_us, f"{watch.rule.id} refuses points of certainty C", out)
+        if self._started:
+            new._judge(set(carried.fresh), self._time_us, out)
+        return new, tuple(out)
 
     def resume(self, checkpoint: bytes) -> None:
         """Go on from a checkpoint. Rules and points that it does not know start fresh; alarms of rules that are gone

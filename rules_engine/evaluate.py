@@ -240,6 +240,18 @@ class Watch:
         onset = self.sides.pop(suffix)
         out.append(self._side_step(suffix, AlarmState.CLEARED, onset, at, self._values()))
 
+    def end_sides(self, at: int, out: Out) -> None:
+        """Its subject is gone from the site: its derived faults are over."""
+        for suffix in sorted(self.sides):
+            self._side_over(suffix, at, out)
+
+    def end_gone(self, at: int, out: Out) -> None:
+        """Its subject or rule is gone from the site, and nothing of it must stand: tell that it is over."""
+        self.end_sides(at, out)
+        if self.state not in _OVER:
+            before, self.state, self.due_us = self.state, AlarmState.CLEARED, 0
+            self._tell(before, at, out)
+
     def refuse(self, at: int, detail: str, out: Out) -> None:
         """State that the rule does not watch its subject."""
         self._side("refused", at, at, detail, out)

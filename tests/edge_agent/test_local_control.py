@@ -17,6 +17,10 @@ from device_model.errors import LocalFault
 from edge_agent.local_control import Answer, LocalControl, Request, ask, command_of, socket_paths
 
 
+async def _yes(request):
+    return Answer(True)
+
+
 @pytest.mark.parametrize(("action", "kind"), [
     ("silence", CommandKind.SILENCE_SOUNDER), ("reset", CommandKind.RESET_ALARM), ("test", CommandKind.TEST_MODE),
     ("isolate", CommandKind.ISOLATE), ("restore", CommandKind.RESTORE), ("proof", CommandKind.PROOF_ALARM),
@@ -43,11 +47,11 @@ def test_a_name_too_long_for_the_kernel_moves(tmp_path):
 def test_no_line_breaks_the_door(line):
     asked = []
 
-    def act(request):
+    async def act(request):
         asked.append(request)
         return Answer(True)
 
-    answer = LocalControl((Path("unused"),), act)._answer(line)
+    answer = asyncio.run(LocalControl((Path("unused"),), act)._answer(line))
     assert answer.ok == bool(asked)
 
 
@@ -59,7 +63,10 @@ def test_nobody_answers_is_one_clear_message(tmp_path):
 @pytest.mark.real
 async def test_asked_over_the_socket(tmp_path):
     path = tmp_path / "g.control"
-    control = LocalControl([path], lambda request: Answer(True, f"{request.action} {request.target}"))
+    async def act(request):
+        return Answer(True, f"{request.action} {request.target}")
+
+    control = LocalControl([path], act)
     control.claim()
     serving = asyncio.ensure_future(control.serve())
     while not path.exists():
@@ -68,7 +75,7 @@ async def test_asked_over_the_socket(tmp_path):
     answer = await asyncio.to_thread(ask, [path], Request("silence", "bell", "Li Wei"))
     assert answer == Answer(True, "silence bell")
     with pytest.raises(LocalFault, match="another gateway"):
-        LocalControl([path], lambda request: Answer(True)).claim()
+        LocalControl([path], act).claim()
     reader, writer = await asyncio.open_unix_connection(str(path))
     writer.write(b'{"action": 7}\n')
     assert not msgspec.json.decode(await reader.readline(), type=Answer).ok
@@ -82,7 +89,7 @@ async def test_asked_over_the_socket(tmp_path):
 async def test_where_the_disk_takes_nothing_the_door_is_elsewhere(tmp_path):
     (tmp_path / "var").write_text("no folder", encoding="utf-8")
     paths = (tmp_path / "var" / "g.control", tmp_path / "g.control")
-    serving = asyncio.ensure_future(LocalControl(paths, lambda request: Answer(True)).serve())
+    serving = asyncio.ensure_future(LocalControl(paths, _yes).serve())
     while not paths[1].exists():
         await asyncio.sleep(0.01)
     assert (await asyncio.to_thread(ask, paths, Request("state"))).ok
@@ -97,6 +104,6 @@ async def test_a_socket_left_by_a_killed_gateway_is_taken_over(tmp_path):
     server.close()
     await server.wait_closed()
     path.touch()
-    control = LocalControl([path], lambda request: Answer(True))
+    control = LocalControl([path], _yes)
     control.claim()
     assert not path.exists()

@@ -260,7 +260,7 @@ def test_a_line_that_misbehaves_disturbs_no_other(kit):
         async def broken(request, *, timeout_s):
             raise RuntimeError("a driver of ours is wrong")
 
-        bench.runtime._drivers["tcp-2"]._exchange.exchange = broken
+        bench.runtime.field.drivers["tcp-2"]._exchange.exchange = broken
         await bench.clock.sleep(30)
         bench.smoke()
         bench.at = bench.clock.now().mono_us
