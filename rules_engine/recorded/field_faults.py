@@ -6,24 +6,31 @@ None may raise a fire or gas alarm, and each must be told as a fault; delays may
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from device_model.reading import Reason
 from rules_engine.recorded.replay import Disturb
-
-if TYPE_CHECKING:
-    from random import Random
 
 LOST_SHARE = 0.05
 OUTAGE_S = 600.0
 
 
-def lost_polls(random: Random, _points: int) -> Disturb:
+class Dice(Protocol):
+    """What the faults need of a random.Random."""
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+
+    def randrange(self, stop: int) -> int:
+        """A number in [0, stop)."""
+
+
+def lost_polls(random: Dice, _points: int) -> Disturb:
     """One poll in twenty is not answered."""
     return lambda _t_s, _index, value: None if random.random() < LOST_SHARE else value
 
 
-def outage(random: Random, points: int) -> Disturb:
+def outage(random: Dice, points: int) -> Disturb:
     """One device is silent for ten minutes, from the second minute of what is replayed."""
     chosen = random.randrange(points)
     begin: list[float] = []
@@ -36,14 +43,14 @@ def outage(random: Random, points: int) -> Disturb:
     return disturb
 
 
-def error_value(random: Random, points: int) -> Disturb:
+def error_value(random: Dice, points: int) -> Disturb:
     """One device now and then gives its error mark."""
     chosen = random.randrange(points)
     return lambda _t_s, index, value: (
         Reason.ERROR_VALUE if index == chosen and value is not None and random.random() < 0.2 else value)
 
 
-def stuck(random: Random, points: int) -> Disturb:
+def stuck(random: Dice, points: int) -> Disturb:
     """One device repeats its first value for ever."""
     chosen = random.randrange(points)
     first: list[float] = []
@@ -58,6 +65,6 @@ def stuck(random: Random, points: int) -> Disturb:
     return disturb
 
 
-FIELD_FAULTS: dict[str, Callable[[Random, int], Disturb]] = {
+FIELD_FAULTS: dict[str, Callable[[Dice, int], Disturb]] = {
     "lost_polls": lost_polls, "outage": outage, "error_value": error_value, "stuck": stuck,
 }
