@@ -21,8 +21,8 @@ class Dice(Protocol):
     def random(self) -> float:
         """A number in [0, 1)."""
 
-    def randrange(self, stop: int) -> int:
-        """A number in [0, stop)."""
+    def randrange(self, start: int, /) -> int:
+        """A number in [0, start)."""
 
 
 def lost_polls(random: Dice, _points: int) -> Disturb:
