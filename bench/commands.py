@@ -22,6 +22,7 @@ BENCHES = {
     "ingest": "messages/s from the broker to the incident store, CPU per thousand",
     "modbus": "values/s read, decoded and judged, with what that costs the gateway alone",
     "rtu": "how much of a serial wire the poller uses",
+    "fleet": "15,000 MQTT detectors and 1,000 Modbus devices in one simulator process: cores, memory, rates",
     "isolation": "what dead units on a line cost the healthy ones",
 }
 

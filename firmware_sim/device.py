@@ -84,6 +84,7 @@ class VirtualDevice:
         self.pressed: deque[str] = deque(maxlen=16)  # the last buttons, for devices that report being operated
         self.presses = 0
         self.shown: dict[str, Value | None] = {}
+        self.version = 0  # grows whenever something else is shown
         self.image = RegisterImage(holes_readable=profile.modbus.read_holes if profile.modbus else True)
         self._seed = seed
         self._values: dict[str, Value] = {}
@@ -340,6 +341,7 @@ class VirtualDevice:
             self._put(point, value)
             if self.shown.get(point.id, ...) != value:
                 self.shown[point.id] = value
+                self.version += 1
                 self._changes.append(Change(self.id, point.id, value))
 
     def _state(self, point: ProfilePoint, warming: bool) -> Value:

@@ -52,6 +52,11 @@ class MqttLine:
         """Sessions that stand."""
         return sum(client.connected for client in self._clients)
 
+    @property
+    def lost(self) -> int:
+        """Messages that found their device's store full while the broker was away."""
+        return sum(client.lost for client in self._clients)
+
     async def start(self) -> str:
         """Begin to connect; a broker that is away is tried again and again."""
         host, port = broker_address(self._line.url) or ("127.0.0.1", 1883)
@@ -120,6 +125,7 @@ class MqttClient:
         self, members: list[MqttDevice], name: str, host: str, port: int, clock: Clock, gate: asyncio.Semaphore,
     ) -> None:
         self.connected = False
+        self.lost = 0  # messages that found the device's small store full
         self._members = {publisher.device.id: publisher for publisher in members}
         self._host, self._port, self._clock, self._gate = host, port, clock, gate
         self._loop = asyncio.get_running_loop()
@@ -129,7 +135,9 @@ class MqttClient:
         self._fd = -1
         self._writing = False
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name)
-        self._client.max_queued_messages_set(MQTT_QUEUE_MAX)
+        self._client.max_queued_messages_set(max(MQTT_QUEUE_MAX, 2 * len(members)))
+        # QoS 1 messages under way; paho's 20 would hold back a hub whose broker is a moment late.
+        self._client.max_inflight_messages_set(max(20, len(members)))
         self._client.on_connect = self._connected
         self._client.on_message = self._told
         self._client.on_socket_close = self._closed
@@ -207,7 +215,8 @@ class MqttClient:
     def publish(self, message: Publish) -> None:
         """Send, or keep until the broker is back (a bounded number)."""
         if self._on:
-            self._client.publish(message.topic, message.payload, qos=1, retain=message.retained)
+            told = self._client.publish(message.topic, message.payload, qos=1, retain=message.retained)
+            self.lost += told.rc == paho.MQTT_ERR_QUEUE_SIZE
             self._flush()
 
     def say_available(self, device_id: str, on: bool) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from typing import Any
 
 import msgspec
@@ -57,8 +58,11 @@ class MqttDevice:
         self._sent: dict[str, dict[str, Value | None]] = {topic: {} for topic in self._groups}
         self._sent_s: dict[str, float] = dict.fromkeys(self._groups, -1e12)
         stale_s = min((p.stale_after_s for p in device.profile.points), default=REPORT_S_MAX)
+        self._next_s, self._seen = -1e12, -1
         # A third of the time after which silence is suspected: two reports may be lost.
         self.report_s = max(REPORT_S_MIN, min(REPORT_S_MAX, stale_s / 3, traits.expire_after_s / 3))
+        # Devices were not all switched on in the same second: their regular reports are spread.
+        self._phase_s = zlib.crc32(device.id.encode()) / 2**32 * self.report_s
 
     @property
     def availability(self) -> tuple[str, bytes, bytes] | None:
@@ -83,15 +87,22 @@ class MqttDevice:
 
     def due(self, at_s: float, wall_us: int) -> list[Publish]:
         """What is to be published now."""
+        if at_s < self._next_s and self.device.version == self._seen:
+            return []  # fleets are mostly of such devices
         if not self.device.answers:
             return []
         out = []
+        settled = True
         for topic, points in self._groups.items():
             since_s = at_s - self._sent_s[topic]
             if since_s >= self.report_s or self._moved(topic, points, since_s):
                 out.append(Publish(self._full(topic), self._payload(points, wall_us)))
-                self._sent_s[topic] = at_s
+                first = not self._sent[topic]
+                self._sent_s[topic] = at_s - (self._phase_s if first else 0.0)
                 self._sent[topic] = {point.id: self.device.shown[point.id] for point in points}
+            settled = settled and since_s >= MIN_GAP_S
+        self._next_s = min(self._sent_s.values(), default=at_s) + self.report_s
+        self._seen = self.device.version if settled else -1
         return out
 
     def _moved(self, topic: str, points: list[ProfilePoint], since_s: float) -> bool:

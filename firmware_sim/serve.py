@@ -53,7 +53,7 @@ class SimRuntime:
         self._on_octets = on_octets
         self._start_us = clock.now().mono_us
         self.sessions: dict[str, list[LineSession]] = {}
-        self._lines: list[TcpLine | PtyLine | MqttLine | SessionLine] = []
+        self.lines: list[TcpLine | PtyLine | MqttLine | SessionLine] = []
         self._proxies: dict[str, LinkProxy] = {}
 
     def at_s(self) -> float:
@@ -69,7 +69,7 @@ class SimRuntime:
                 self.addresses[entry.id] = f"{proxy.address[0]}:{proxy.address[1]}"
             for line in self.world.scenario.lines:
                 opened = self._line(line)
-                self._lines.append(opened)
+                self.lines.append(opened)
                 self.addresses[line.id] = await opened.start()
             # The scenario's time begins when its ports are open.
             self._start_us = self._clock.now().mono_us
@@ -77,7 +77,7 @@ class SimRuntime:
             self.ready.set()
             await self._turn()
         finally:
-            for opened in self._lines:
+            for opened in self.lines:
                 await opened.close()
             for proxy in self._proxies.values():
                 await proxy.close()
@@ -111,7 +111,7 @@ class SimRuntime:
                 self._tell(truths)
             for proxy_id, proxy in self._proxies.items():
                 proxy.bend(self.world.cut_of(proxy_id, at_s))
-            for line in self._lines:
+            for line in self.lines:
                 line.turn(at_s)
 
     def _tell(self, truths: list[Truth]) -> None:
