@@ -28,6 +28,7 @@ from device_model.errors import LocalFault, PeerGarbled
 from device_model.site import Line, LineKind
 from wire_codecs.gbt26875 import Frame, FrameReader, RefusedFrame, decode_frame, encode_frame
 from wire_codecs.hj212 import Packet, PacketReader, RefusedPacket, encode_packet
+from wire_codecs.hj212_cipher import KEY_BYTES, decrypt_with, encrypt_with
 
 _log = structlog.get_logger(__name__)
 CONNECTIONS_MAX = 64  # more devices than any site has; a port scanner must not take the memory
@@ -362,12 +363,17 @@ class StationListener(_Listener[Packet | RefusedPacket]):
     """A line of environment stations that connect to us."""
 
     def __init__(self, line: Line, devices: Sequence[LineDevice], clock: Clock, emit: Emit, *,
-                 password: str = "") -> None:
+                 password: str = "", key: bytes = b"") -> None:
+        """key: SM4 key of HJ 212-2025, 16 bytes, b"" for plain text; it stands in no log and in no error."""
         super().__init__(line, clock, emit)
+        if key and len(key) != KEY_BYTES:
+            raise LocalFault(f"line {line.id}: its SM4 key must have {KEY_BYTES} bytes, this one has {len(key)}")
         self.stations = Stations(line.id, devices, clock.now(), password=password)
+        self._encrypt = partial(encrypt_with, key) if key else None
+        self._decrypt = partial(decrypt_with, key) if key else None
 
     def _new_reader(self) -> object:
-        return PacketReader()
+        return PacketReader(self._decrypt)
 
     def _feed(self, reader: object, received: bytes) -> tuple[Packet | RefusedPacket, ...]:
         return reader.feed(received) if isinstance(reader, PacketReader) else ()
@@ -378,14 +384,21 @@ class StationListener(_Listener[Packet | RefusedPacket]):
     def _judge(self, peer: int, frame: Packet | RefusedPacket, now: Now) \
             -> tuple[Sequence[DriverEvent], Sequence[tuple[int, bytes]]]:
         turn = self.stations.take(peer, frame, now)
+        return turn.events, self._encoded(turn.packets)
+
+    def _encoded(self, packets: Sequence[tuple[int, Packet]]) -> list[tuple[int, bytes]]:
         answers = []
-        for to, answer in turn.packets:
+        for to, answer in packets:
             with contextlib.suppress(ValueError):  # it sent a QN, PW or MN that cannot be echoed: it gets no answer
-                answers.append((to, encode_packet(answer)))
-        return turn.events, answers
+                answers.append((to, encode_packet(answer, self._encrypt)))
+        return answers
 
     def _time_passes(self, now: Now) -> tuple[Sequence[DriverEvent], Sequence[tuple[int, bytes]]]:
-        return self.stations.look(now).events, ()
+        turn = self.stations.look(now)
+        return turn.events, self._encoded(turn.packets)
+
+    def _gone(self, peer: int, now: Now) -> None:
+        self.stations.closed(peer)
 
     def _forget(self) -> None:
         self.stations.forget()
@@ -400,9 +413,10 @@ def listens(line: Line) -> bool:
 
 
 def listener_for(
-    line: Line, devices: Sequence[LineDevice], clock: Clock, emit: Emit, *, password: str = "",
+    line: Line, devices: Sequence[LineDevice], clock: Clock, emit: Emit, *, password: str = "", key: bytes = b"",
 ) -> PanelListener | StationListener:
-    """The driver of a listening line. `password`: what stations must send as PW, "" for any."""
+    """The driver of a listening line. `password`: what stations must send as PW, "" for any; `key`: their
+    SM4 key (2025), b"" where they send plain text. LocalFault: a key of another length."""
     if line.kind.protocol == "gbt26875":
         return PanelListener(line, devices, clock, emit)
-    return StationListener(line, devices, clock, emit, password=password)
+    return StationListener(line, devices, clock, emit, password=password, key=key)

@@ -23,6 +23,7 @@ import msgspec
 
 from device_drivers.driver import DeviceNotice, DriverEvent, LineDevice
 from device_drivers.heard_devices import HeardDevices
+from device_drivers.station_host import PIECE_US, HostDone, StationHost, gaps_worth_asking
 from device_model.clock import DAY_US, HOUR_US, MINUTE_US, Now
 from device_model.profile import DeviceProfile, StationTraits
 from device_model.reading import Quality, Reason
@@ -36,6 +37,10 @@ LATE_US = 60_000_000  # a packet that took longer than this to come was stored o
 PERIOD_MARGIN_US = 10 * MINUTE_US
 DELAYS_KEPT = 32
 AGREEING, AGREE_WITHIN_US = 3, 10_000_000
+ASKS_CLOCK = "1013"
+CLOCK_KNOWN_US = 2_000_000  # worse than this our own clock is not given to a station
+SILENCE_US = 3 * MINUTE_US  # stations speak each minute or oftener
+_WHY_ZH = {"clock": "校时", "gap": "补采", "interval": "上报间隔"}
 TOLD_MAX = 1000
 SPLITS_MAX = 64  # sets of packets being waited for, a station
 
@@ -60,6 +65,12 @@ class _Station(msgspec.Struct):
     device: str
     traits: StationTraits
     delays_us: deque[int]
+    host: StationHost
+    fills: tuple[str, ...] = ()  # kinds of record that it keeps and that points are made of
+    peer: int | None = None
+    last: Packet | None = None
+    heard_us: int = 0  # wall time of its last packet, 0: none since the start
+    newest_us: dict[str, int] = {}  # of each kind of record, by the station's clock
     splits: dict[tuple[str, str], set[int]] = {}  # (CN, DataTime) → numbers that came
 
 
@@ -81,7 +92,12 @@ class Stations:
         self._line, self._password = line, password
         self._stations = {
             entry.device.address: _Station(entry.device.id, entry.profile.hj212 or StationTraits(),
-                                           deque(maxlen=DELAYS_KEPT), {})
+                                           deque(maxlen=DELAYS_KEPT),
+                                           StationHost(entry.device.address,
+                                                       (entry.profile.hj212 or StationTraits()).utc_offset_h),
+                                           tuple(cn for cn in PIECE_US if any(
+                                               spec.payload is not None and spec.payload.topic == cn
+                                               for spec in entry.profile.points)))
             for entry in devices
         }
         self._heard = HeardDevices(
@@ -107,8 +123,14 @@ class Stations:
             self._tell(turn, now, station.device, "wrong_password", "", "a packet with a wrong password was refused",
                        "访问密码错误的数据包被拒收")
             return turn
+        self._greet(turn, station, peer, packet, now)
+        done = station.host.answered(packet, now.mono_us)
+        if done is not None:
+            self._done(turn, station, done, now)
         if packet.cn in NOTICES:
             turn.packets.append((peer, packet.answer("9013")))
+            if packet.cn == ASKS_CLOCK and 0 <= now.wall_error_us <= CLOCK_KNOWN_US:
+                station.host.set_clock(now.wall_us)
             self._tell(turn, now, station.device, "station_notice", packet.cn,
                        f"the station sends notice {packet.cn}", f"现场机发来通知 {packet.cn}")
         elif packet.cn.startswith("2") or packet.cn == HEARTBEAT or packet.cn in ("1001", "3020"):
@@ -119,11 +141,65 @@ class Stations:
             self._tell(turn, now, station.device, "not_understood", packet.cn[:20],
                        f"command {packet.cn[:20]} is not understood", f"无法识别命令 {packet.cn[:20]}")
         turn.events += self._heard.prove(station.device, now) if packet.cn == HEARTBEAT else ()
+        self._pump(turn, station, now)
         return turn
+
+    def closed(self, peer: int) -> None:
+        """A connection ended: what was asked on it is asked again on the next one."""
+        for station in self._stations.values():
+            if station.peer == peer:
+                station.peer = None
+                for wish in station.host.drop():
+                    station.host.ask(wish)
+
+    def ask_interval(self, device: str, seconds: int) -> bool:
+        """A person wants real-time data so often. False: no such station, or too much waits.
+
+        ValueError outside 30 to 3600 s.
+        """
+        return any(station.host.set_interval(seconds) for station in self._stations.values()
+                   if station.device == device)
 
     def look(self, now: Now) -> StationTurn:
         """Time passes: silence."""
-        return StationTurn(list(self._heard.look_for_silence(now)), [])
+        turn = StationTurn(list(self._heard.look_for_silence(now)), [])
+        for station in self._stations.values():
+            self._pump(turn, station, now)
+        return turn
+
+    def _greet(self, turn: StationTurn, station: _Station, peer: int, packet: Packet, now: Now) -> None:
+        """It speaks. After a silence its records of that time are asked for."""
+        since_us, station.heard_us = station.heard_us, now.wall_us
+        station.peer, station.last = peer, packet
+        if not since_us or now.wall_us - since_us < SILENCE_US:
+            return
+        wrong_us = _usual_us(station.delays_us) if station.delays_us else 0  # its records carry its own time
+        for cn in station.fills:
+            if not gaps_worth_asking(cn, since_us, now.wall_us):
+                continue
+            asked_us = station.host.back_fill(cn, since_us - wrong_us, now.wall_us - wrong_us)
+            left_s = (now.wall_us - since_us - asked_us) // 1_000_000
+            more = f"; {left_s} s of it are too old or too much to ask for" if left_s else ""
+            more_zh = f"，其中 {left_s} 秒无法补采" if left_s else ""
+            silent_s = (now.wall_us - since_us) // 1_000_000
+            turn.events.append(DeviceNotice(self._line, station.device, "gap_asked", Text(
+                f"silent for {silent_s} s: its {cn} records are asked for{more}",
+                f"失联 {silent_s} 秒，正在补采 {cn} 数据{more_zh}"), now))
+
+    def _done(self, turn: StationTurn, station: _Station, done: HostDone, now: Now) -> None:
+        kind = "station_asked" if not done.problem else "station_refused"
+        turn.events.append(DeviceNotice(self._line, station.device, kind, Text(
+            f"{done.wish.why} ({done.wish.cn}): {done.problem or 'done'}",
+            f"{_WHY_ZH.get(done.wish.why, done.wish.why)}（{done.wish.cn}）：{done.problem or '已完成'}"), now))
+
+    def _pump(self, turn: StationTurn, station: _Station, now: Now) -> None:
+        if station.peer is None or station.last is None:
+            return
+        packet, over = station.host.due(station.last, now.wall_us, now.mono_us)
+        if over is not None:
+            self._done(turn, station, over, now)
+        if packet is not None:
+            turn.packets.append((station.peer, packet))
 
     def forget(self) -> None:
         """What was said last did not arrive: say everything anew when it is told again."""
@@ -158,6 +234,11 @@ class Stations:
         age_us = max(0, sent_us - data_us)
         period_us = PERIOD_US.get(packet.cn)
         live = late_us <= LATE_US and age_us <= (LATE_US if period_us is None else 2 * period_us + PERIOD_MARGIN_US)
+        if period_us is not None:
+            if station.host.fetches(packet.cn) and data_us < station.newest_us.get(packet.cn, data_us):
+                live = False  # asked for after a gap: it must not take the place of a newer record
+            else:
+                station.newest_us[packet.cn] = data_us
         if live and period_us is None:
             return now.wall_us, True
         return now.wall_us - late_us - age_us, live

@@ -112,7 +112,7 @@ def test_uploads_are_acknowledged_where_the_station_wants_it() -> None:
     rig.send(factor("1"), flag=8)
     assert rig.answers == []
     rig.send(cn="1013", flag=5)
-    assert [p.cn for p in rig.answers] == ["9013"] and rig.notices("station_notice")
+    assert [p.cn for p in rig.answers] == ["9013", "1012"] and rig.notices("station_notice")
 
 
 def test_live_data_count_now_whatever_the_stations_clock_says() -> None:
