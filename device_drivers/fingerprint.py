@@ -101,7 +101,7 @@ def identity_of(reply: LineReply) -> Identity:
 
 def questions(profiles: Iterable[DeviceProfile]) -> tuple[Question, ...]:
     """All blocks that must be read to compare with these profiles, each once."""
-    found = {(block.table, block.address, block.count) for profile in profiles if profile.modbus is not None
+    found = {(block.table, block.address, block.count) for profile in profiles if profile.protocol == "modbus"
              for block in plan_blocks(profile)}
     return tuple(sorted(found))
 
@@ -115,7 +115,7 @@ def request_of(unit: int, question: Question) -> LineRequest:
 def matches(profiles: Iterable[DeviceProfile], answers: Mapping[Question, Answer], identity: Identity
             ) -> tuple[Match, ...]:
     """The profiles that fit, best first, at most MATCHES_SHOWN."""
-    found = [match for profile in profiles if profile.modbus is not None
+    found = [match for profile in profiles if profile.protocol == "modbus"
              and (match := _match(profile, answers, identity)) is not None]
     return tuple(sorted(found, key=lambda match: (-match.score, match.profile))[:MATCHES_SHOWN])
 

@@ -24,6 +24,7 @@ from pymodbus.framer import FramerType
 from pymodbus.pdu import DecodePDU, ModbusPDU
 
 from device_drivers.driver import LineUnreachable
+from device_drivers.lls_link import LlsLink
 from device_drivers.mqtt_client import GmqttClientLink
 from device_drivers.reply_check import FILE_REFERENCE, file_write_payload
 from device_model.errors import PeerGarbled, PeerRefused, PeerSilent
@@ -274,9 +275,12 @@ class _ConnectionGone(Exception):
 
 
 def open_modbus_line(line: Line, watch: Callable[[bool, bytes], None] | None = None) -> LineExchange:
-    """A Modbus line of any kind. Opens nothing yet: the first exchange does. ValueError for an MQTT line."""
+    """A line whose devices are asked: Modbus of any kind, or level probes. Opens nothing yet: the first exchange
+    does. ValueError for an MQTT line."""
     if line.kind is LineKind.MQTT:
         raise ValueError(f"line {line.id} is MQTT")
+    if line.kind.protocol == "lls":
+        return LlsLink(line)
     return ModbusLink(line, watch)
 
 

@@ -52,6 +52,8 @@ CAPABILITIES = Capabilities(writes=True, scans=True)
 _PARTS = (RegisterType.U8_LOW, RegisterType.U8_HIGH, RegisterType.S8_LOW)
 _WRITABLE = (Table.COIL, Table.HOLDING, Table.FILE)
 _READS = (1, 2, 3, 4, 20, 43)  # all that a scan may use
+# Lines where a late answer may reach the next question.
+_SHARED_WIRES = (LineKind.MODBUS_RTU, LineKind.MODBUS_RTU_TCP, LineKind.LLS_SERIAL, LineKind.LLS_TCP)
 _STALE_CHECK_US = 250_000  # how finely silence is noticed; limits are seconds
 
 
@@ -88,7 +90,7 @@ class RegisterLine:
                  memory: Mapping[str, DeviceMemory] | None = None) -> None:
         """memory: what `memory()` gave before a restart; what does not fit the device now is left out."""
         self._line = line
-        self._serial = line.kind in (LineKind.MODBUS_RTU, LineKind.MODBUS_RTU_TCP)
+        self._serial = line.kind in _SHARED_WIRES
         self._devices: dict[str, _DeviceState] = {}
         self._checked_us = now.mono_us
         self._schedule = LineSchedule(

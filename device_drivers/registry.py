@@ -10,6 +10,8 @@ DRIVERS: dict[str, PureDriver] = {
     driver.name: driver
     for driver in (
         PureDriver("modbus", register_driver.CAPABILITIES, register_driver.check_profile),
+        # Level probes are read as three input registers (lls_link.py); they cannot be written.
+        PureDriver("lls", Capabilities(), register_driver.check_profile),
         PureDriver("mqtt", Capabilities(writes=True, device_time=True), payload_map.check_profile),
         PureDriver("gbt26875", Capabilities(), fire_panel.check_profile),
         PureDriver("hj212", Capabilities(device_time=True), station.check_profile),

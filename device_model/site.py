@@ -117,6 +117,8 @@ class LineKind(StrEnum):
     MODBUS_RTU = "modbus_rtu"
     MODBUS_RTU_TCP = "modbus_rtu_tcp"
     MODBUS_TLS = "modbus_tls"
+    LLS_SERIAL = "lls_serial"  # level probes that speak LLS, on RS-485 or RS-232
+    LLS_TCP = "lls_tcp"  # the same behind a serial server
     MQTT = "mqtt"
     GBT26875_TCP_SERVER = "gbt26875_tcp_server"  # fire panels' transmission devices connect to host:port here
     GBT26875_TCP_CLIENT = "gbt26875_tcp_client"  # we connect to one

@@ -15,7 +15,7 @@ from device_model.quantities import QUANTITIES
 from device_model.site import Device, GatewaySettings, Line, LineKind, Output, OutputPurpose, Position, Site
 from device_model.yaml_source import Path, Source
 
-SERIAL_KINDS = frozenset({LineKind.MODBUS_RTU})
+SERIAL_KINDS = frozenset({LineKind.MODBUS_RTU, LineKind.LLS_SERIAL})
 LATENESS_LEAST_S = 5.0
 CONTACT_ROLES = ("owner", "key_holder", "duty", "micro_station", "brigade", "monitoring_centre")
 # What fire rules are made of: such a point of certainty C would raise or miss a fire by guesswork.

@@ -22,7 +22,7 @@ IO_FILES = {
     "device_model/system_clock.py", "device_model/library.py", "device_model/commands.py",
     "device_drivers/poller.py", "device_drivers/sensors.py", "device_drivers/links.py",
     "device_drivers/mqtt_client.py", "device_drivers/discover.py", "device_drivers/commands.py",
-    "device_drivers/listeners.py",
+    "device_drivers/listeners.py", "device_drivers/lls_link.py",
     "rules_engine/packs.py", "rules_engine/commands.py", "rules_engine/replay_commands.py",
     "rules_engine/recorded/folder.py",
     "cloud_bridge/mqtt_link.py", "cloud_bridge/uplink.py",
