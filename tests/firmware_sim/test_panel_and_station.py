@@ -73,6 +73,36 @@ def unpacked(octets: bytes) -> dict[str, str]:
     return fields
 
 
+# -- the decoders themselves read the verified samples of the references --
+
+
+SAMPLE_H = bytes.fromhex("404001000101203A091A090C385B01000000790300000000030004510100FE2323")
+SAMPLE_I = bytes.fromhex("404001000101203A091A090C790300000000385B01000000090005150108023A091A090C452323")
+SAMPLE_R = bytes.fromhex("404001000101203A091A090C385B010000007903000000000300015B010A0F2323")
+SAMPLE_P = bytes.fromhex("404001000101233A091A090C790300000000385B01000000000003AB2323")
+SAMPLE_DUST = (b"##0239QN=20180821142509000;ST=39;CN=2011;PW=123456;MN=690000D5800028F889221AC0;Flag=4;CP=&&DataTime="
+               b"20180821142509;a34004-Rtd=0.0;a34002-Rtd=0.0;a34001-Rtd=0.0;LA-Rtd=0.0;a01001-Rtd=0.0;a01002-Rtd=0.0;"
+               b"a01006-Rtd=0.0;a01007-Rtd=0.0;a01008-Rtd=0&&E541\r\n")
+
+
+def test_the_decoders_of_this_test_read_the_verified_samples() -> None:
+    assert unframed(SAMPLE_I)["unit"] == b"\x15\x01\x08\x02\x3a\x09\x1a\x09\x0c"
+    assert unpacked(SAMPLE_DUST)["a01008-Rtd"] == "0" and unpacked(SAMPLE_DUST)["ST"] == "39"
+
+
+def test_the_samples_questions_get_the_samples_answers() -> None:
+    """State (H, I) and duty check (R, P), byte for byte but for the times, the state's bit 0 and the sum."""
+    device = VirtualDevice("uitd", PROFILES["gbt26875-uitd"], start={"mains_ok": False})
+    it = Panel(0x379, {"": device}, centre=0x15B38)
+    confirmed(it, it.opened(0, WALL_US), 0)
+    for asked, wanted in ((SAMPLE_H, SAMPLE_I), (SAMPLE_R, SAMPLE_P)):
+        got = it.take(asked, S, WALL_US)[0]
+        assert got[:6] + got[12:27] == wanted[:6] + wanted[12:27] and got[-2:] == wanted[-2:]
+        assert len(got) == len(wanted)
+        if wanted is SAMPLE_I:
+            assert got[27:29] == wanted[27:29] and got[29] == wanted[29] | 1
+
+
 # -- panels ---------------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from device_model.profile import READ_FUNCTION
 from device_model.system_clock import SystemClock, new_time_scale
 from firmware_sim.commands import read_recording
 from firmware_sim.modbus_device import Framing, frame
+from firmware_sim.mqtt_clients import MqttLine
 from firmware_sim.scenario import Scenario
 from firmware_sim.scenario_file import parse_scenario
 from firmware_sim.serve import SimRuntime
@@ -243,6 +244,28 @@ faults:
     assert {topic for topic, _ in seen} == {"zigbee2mqtt/hall/availability", "zigbee2mqtt/hall"}
     calm = {"smoke": False, "battery": 100, "battery_low": False, "env": {"temperature": 20.5}}
     assert bodies[0] == calm and {**calm, "smoke": True} in bodies
+
+
+async def test_detectors_behind_a_hub_share_its_session(tmp_path: Path) -> None:
+    async with mosquitto(tmp_path) as port:
+        text = f"""
+scenario: hub
+lines: [{{id: air, kind: mqtt, url: "mqtt://127.0.0.1:{port}", hub_devices: 3}}]
+devices: [{", ".join(f"{{id: d{n}, profile: radio, line: air}}" for n in range(5))}]
+"""
+        async with running(world_of(text), new_time_scale(FAST)) as runtime:
+            watch = await asyncio.create_subprocess_exec(
+                "mosquitto_sub", "-p", str(port), "-t", "zigbee2mqtt/+/availability", "-v", "-C", "6",
+                stdout=asyncio.subprocess.PIPE)
+            assert watch.stdout is not None
+            seen = {(await asyncio.wait_for(watch.stdout.readline(), 20)).decode().split()[0] for _ in range(5)}
+            assert seen == {f"zigbee2mqtt/d{n}/availability" for n in range(5)}
+            air = runtime.lines[0]
+            assert isinstance(air, MqttLine) and air.connected == 2 and air.lost == 0
+            runtime.world.devices["d4"].power(on=False)
+            said = (await asyncio.wait_for(watch.stdout.readline(), 20)).decode().split()
+            assert said == ["zigbee2mqtt/d4/availability", "offline"]
+            await watch.wait()
 
 
 def test_the_fixture_covers_all_four_tables() -> None:
