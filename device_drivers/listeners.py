@@ -363,14 +363,25 @@ class StationListener(_Listener[Packet | RefusedPacket]):
     """A line of environment stations that connect to us."""
 
     def __init__(self, line: Line, devices: Sequence[LineDevice], clock: Clock, emit: Emit, *,
-                 password: str = "", key: bytes = b"") -> None:
-        """key: SM4 key of HJ 212-2025, 16 bytes, b"" for plain text; it stands in no log and in no error."""
+                 password: str = "", key: bytes = b"", fault: str = "") -> None:
+        """key: SM4 key of HJ 212-2025, 16 bytes, b"" for plain text; it stands in no log and in no error.
+
+        fault: why this line is not to be opened at all.
+        """
         super().__init__(line, clock, emit)
         if key and len(key) != KEY_BYTES:
             raise LocalFault(f"line {line.id}: its SM4 key must have {KEY_BYTES} bytes, this one has {len(key)}")
         self.stations = Stations(line.id, devices, clock.now(), password=password)
+        self._fault = fault
         self._encrypt = partial(encrypt_with, key) if key else None
         self._decrypt = partial(decrypt_with, key) if key else None
+
+    async def run(self) -> None:
+        """Until cancelled. A line whose secrets cannot be read stays down."""
+        while self._fault:
+            self._say_down(self._fault)
+            await self._clock.sleep(self._line.reconnect_max_s)
+        await super().run()
 
     def _new_reader(self) -> object:
         return PacketReader(self._decrypt)
@@ -412,6 +423,22 @@ def listens(line: Line) -> bool:
     return line.kind.protocol in ("gbt26875", "hj212")
 
 
+def station_secrets(line: str, text: str) -> tuple[str, bytes]:
+    """What a station line's `password_file` holds: PW in its first line, and where its stations encrypt (HJ 212-2025)
+    the SM4 key in a second one, `sm4 ` and 32 hex digits. LocalFault names the line and never the secret."""
+    word, _, rest = text.partition("\n") if not text.startswith("sm4 ") else ("", "", text)  # no PW, only a key
+    if not rest.strip():
+        return word.strip(), b""
+    mark, _, digits = rest.strip().partition(" ")
+    try:
+        key = bytes.fromhex(digits)
+    except ValueError:
+        key = b""
+    if mark != "sm4" or len(key) != KEY_BYTES:
+        raise LocalFault(f"line {line}: the second line of its password_file must be `sm4 ` and 32 hex digits")
+    return word.strip(), key
+
+
 def listener_for(
     line: Line, devices: Sequence[LineDevice], clock: Clock, emit: Emit, *, password: str = "", key: bytes = b"",
 ) -> PanelListener | StationListener:
@@ -419,4 +446,8 @@ def listener_for(
     SM4 key (2025), b"" where they send plain text. LocalFault: a key of another length."""
     if line.kind.protocol == "gbt26875":
         return PanelListener(line, devices, clock, emit)
-    return StationListener(line, devices, clock, emit, password=password, key=key)
+    try:
+        word, found = station_secrets(line.id, password)
+    except LocalFault as fault:  # said as a line that is down: the others go on, and none opens without its key
+        return StationListener(line, devices, clock, emit, fault=str(fault))
+    return StationListener(line, devices, clock, emit, password=word, key=key or found)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 import msgspec
 import pytest
 
 from device_drivers.driver import DeviceNotice, DeviceRead
-from device_drivers.listeners import StationListener
+from device_drivers.listeners import StationListener, listener_for, station_secrets
 from device_drivers.station import Stations
 from device_drivers.station_host import BACK_FILL_MAX_US, EXECUTE_US, TIMEOUT_US, WAITING_MAX, StationHost, Wish
 from device_model.clock import HOUR_US, MINUTE_US, SECOND_US
@@ -16,6 +17,7 @@ from device_model.errors import LocalFault
 from device_model.library import shipped_profiles
 from device_model.site import Line, LineKind
 from tests.device_drivers.rig import START, entry
+from trial.virtual_time import VirtualClock, VirtualLoop, run_virtual
 from wire_codecs.hj212 import Packet, PacketReader, RefusedPacket, encode_packet, instant_text
 from wire_codecs.hj212_cipher import decrypt_with, encrypt_with
 
@@ -177,3 +179,35 @@ def test_a_line_with_an_sm4_key_reads_and_writes_cipher_text_and_never_says_the_
     with pytest.raises(LocalFault) as refused:
         StationListener(line, [], _Clock(), lambda event: None, key=b"short-secret")
     assert "short-secret" not in str(refused.value) and "stations" in str(refused.value)
+
+
+@pytest.mark.parametrize(("text", "word", "key"), [
+    ("", "", b""), ("123456", "123456", b""), ("123456\n", "123456", b""),
+    ("123456\nsm4 " + "3a" * 16 + "\n", "123456", b":" * 16), ("\nsm4 " + "3a" * 16, "", b":" * 16),
+    ("sm4 " + "3a" * 16, "", b":" * 16),
+])
+def test_the_secret_file_of_a_station_line(text: str, word: str, key: bytes) -> None:
+    assert station_secrets("stations", text) == (word, key)
+
+
+@pytest.mark.parametrize("text", ["pw\nsm4 hunter2hunter2", "pw\n" + "3a" * 16, "pw\nsm4 " + "3a" * 15])
+def test_a_damaged_secret_file_is_refused_without_saying_the_secret(text: str) -> None:
+    with pytest.raises(LocalFault) as refused:
+        station_secrets("stations", text)
+    assert "hunter2" not in str(refused.value) and "3a3a" not in str(refused.value)
+
+
+def test_a_line_whose_secrets_cannot_be_read_is_down_and_not_open_to_everybody() -> None:
+    async def script() -> None:
+        said = []
+        line = Line("stations", LineKind.HJ212_TCP_SERVER, "127.0.0.1", 0)
+        listener = listener_for(line, [entry("d", DUST, address=MN)], VirtualClock(loop, "b", wall_us=WALL),
+                                said.append, password="pw\nsm4 hunter2")
+        task = asyncio.ensure_future(listener.run())
+        await asyncio.sleep(100)
+        task.cancel()
+        assert listener.port == 0 and [type(event).__name__ for event in said] == ["LineState", "DeviceFailed"]
+        assert "password_file" in said[0].detail and "hunter2" not in said[0].detail
+
+    loop = VirtualLoop()
+    run_virtual(script(), loop)
