@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import termios
 
 import serial
 
@@ -27,6 +28,7 @@ CONNECT_TIMEOUT_S = 3.0
 REGISTERS = 3
 READ_INPUT = 4
 _BUFFER_MAX = 1024  # a reading has nine bytes; more in one exchange is a babbling line
+_PIECES_MAX = 16  # what a port holds at most; one that gives more for ever must not hold us
 _PARITY = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
 
 
@@ -95,17 +97,27 @@ class LlsLink:
                 raise EOFError("closed by the other end")
             return octets
         while self._port is not None:
-            self._arrived.clear()
             octets = bytes(self._port.read(256))
             if octets:
                 return octets
-            await self._arrived.wait()
+            await self._more(self._port.fileno())
         raise EOFError("the port is closed")
+
+    async def _more(self, descriptor: int) -> None:
+        """Watched while somebody waits only: a line that babbles between two questions must not wake us for ever."""
+        loop = asyncio.get_running_loop()
+        self._arrived.clear()
+        loop.add_reader(descriptor, self._arrived.set)
+        try:
+            await self._arrived.wait()
+        finally:
+            loop.remove_reader(descriptor)
 
     def _forget(self) -> None:
         self._buffer = b""
-        if self._port is not None:
-            self._port.reset_input_buffer()
+        for _ in range(_PIECES_MAX):
+            if self._port is None or not self._port.read(_BUFFER_MAX):
+                break
 
     def _doubt(self) -> None:
         """An answer may still be under way: on TCP it dies with its connection, on serial the driver drains."""
@@ -119,14 +131,13 @@ class LlsLink:
         line = self._line
         try:
             if line.kind is LineKind.LLS_SERIAL:
-                port = serial.Serial(line.port_path, line.baud, parity=_PARITY[line.parity], stopbits=line.stop_bits,
-                                     timeout=0, write_timeout=1.0, exclusive=True)
-                asyncio.get_running_loop().add_reader(port.fileno(), self._arrived.set)
-                self._port = port
+                self._port = serial.Serial(
+                    line.port_path, line.baud, parity=_PARITY[line.parity], stopbits=line.stop_bits, timeout=0,
+                    write_timeout=1.0, exclusive=True)
                 return
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 self._stream = await asyncio.open_connection(line.host, line.port)
-        except (OSError, ValueError, TimeoutError) as problem:  # SerialException is an OSError
+        except (OSError, ValueError, TimeoutError, termios.error) as problem:  # SerialException is an OSError
             where = line.port_path or f"{line.host}:{line.port}"
             raise LineUnreachable(f"{line.id} ({where}): {problem}") from problem
 
@@ -139,7 +150,5 @@ class LlsLink:
         self._doubt()
         port, self._port = self._port, None
         if port is not None:
-            with contextlib.suppress(OSError, ValueError):
-                asyncio.get_running_loop().remove_reader(port.fileno())
-            port.close()
-            self._arrived.set()
+            with contextlib.suppress(OSError, termios.error):
+                port.close()

@@ -133,6 +133,22 @@ async def test_what_a_probe_cannot_do_is_refused_without_a_word_on_the_bus(reque
     await link.close()
 
 
+async def test_a_port_that_is_pulled_out_is_unreachable_and_one_that_is_back_is_read(tmp_path: Path) -> None:
+    reading = reading_frame(LevelReading(1, 1, 2, 3))
+    async with probe(LineKind.LLS_SERIAL, tmp_path, lambda request: reading + b"babble" * 100) as line:
+        link = open_modbus_line(line)
+        for _ in range(3):
+            assert (await link.exchange(READ, timeout_s=2.0)).payload == bytes.fromhex("000100020003")
+    for _ in range(2):
+        with pytest.raises((LineUnreachable, PeerSilent)):
+            await link.exchange(READ, timeout_s=0.1)
+    with pytest.raises(LineUnreachable):
+        await link.exchange(READ, timeout_s=0.1)
+    async with probe(LineKind.LLS_SERIAL, tmp_path, lambda request: reading) as line:
+        assert (await link.exchange(READ, timeout_s=2.0)).payload == bytes.fromhex("000100020003")
+        await link.close()
+
+
 def test_profiles_name_the_dialect() -> None:
     assert PROFILE.protocol == "lls" == LineKind.LLS_TCP.protocol and driver_for(PROFILE).name == "lls"
     assert profile(point("a")).protocol == "modbus"
