@@ -5,8 +5,8 @@
                                   /event/status   margin, batteryLevel
                                   /command/down   what we send
 
-address: APP/DEV_EUI, base_topic: application/{address}. Points name the event in `topic:` (up, status), and stand in
-it by `path:` (object.temperature) or in its decoded data by `binary:` (u16be@3). A hole in fCnt is told to people:
+address: APP/DEV_EUI, base_topic: application/{address}. Points name the event in `topic:` (status, up, or up/2 for
+uplinks on port 2 only), and stand in it by `path:` (object.temperature) or in its decoded data by `binary:` (u16be@3). A hole in fCnt is told to people:
 uplinks were lost on the air. Source: chirpstack.io/docs, "Integrations / MQTT", "Event types".
 """
 
@@ -80,7 +80,8 @@ class ChirpstackTemplate(PlainTemplate):
                 document = {key: value for key, value in document.items() if key != "batteryLevel"}
             return (Told(device, document, event, remembered=retained),)
         said: list[Saying] = [] if retained else self._count(device, document)
-        return [*said, Told(device, document, event, _data(document), remembered=retained)]
+        data, port = _data(document), document.get("fPort", 0)
+        return [*said, *(Told(device, document, kind, data, remembered=retained) for kind in (event, f"up/{port}"))]
 
     def _count(self, device: str, document: dict[str, object]) -> list[Saying]:
         count = document.get("fCnt", 0)  # proto3 leaves out a zero

@@ -63,6 +63,12 @@ async def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
             await asyncio.sleep(0.005)
 
 
+def address_of(path: Path) -> str:
+    """The address that a transcript's topics are written for."""
+    marked = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# address: ")]
+    return marked[0].removeprefix("# address: ").strip() if marked else "hall-1"
+
+
 class Expectation(msgspec.Struct):
     """A `=` or `!` line of a transcript."""
 
@@ -93,6 +99,9 @@ def read_transcript(path: Path) -> list[Look]:
             looks.append(Look(rest, image={}, messages=[], expected=[], rtu=[]))
         elif mark == ">>":
             asked = bytes.fromhex(rest)
+        elif mark == "hex<<":
+            topic, _, payload = rest.partition(" ")
+            looks[-1].messages.append((topic, bytes.fromhex(payload)))
         elif mark == "<<" and "/" in rest:
             topic, _, payload = rest.partition(" ")
             looks[-1].messages.append((topic, payload.encode()))

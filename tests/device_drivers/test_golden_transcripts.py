@@ -22,6 +22,7 @@ from tests.device_drivers.rig import (
     GOLDEN,
     START,
     Look,
+    address_of,
     answer_from,
     entry,
     line_to,
@@ -100,7 +101,7 @@ async def test_a_modbus_device_is_read_as_its_transcript_says(name: str) -> None
 @pytest.mark.parametrize("name", MQTT)
 def test_an_mqtt_device_is_read_as_its_transcript_says(name: str) -> None:
     for look in read_transcript(GOLDEN / f"{name}.txt"):
-        payloads = PayloadMap((entry("d", PROFILES[name], address="hall-1"),), START)
+        payloads = PayloadMap((entry("d", PROFILES[name], address=address_of(GOLDEN / f"{name}.txt")),), START)
         seen: dict[str, Reading] = {}
         for topic, payload in look.messages:
             for event in payloads.take(topic, payload, False, START):

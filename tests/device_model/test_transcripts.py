@@ -117,7 +117,9 @@ def test_every_shipped_profile_has_a_transcript_and_no_other_stands_there() -> N
 
 
 # What connects to us by itself has its own independent tests, on frames of the standard (tests/wire_codecs).
-ASKED = sorted(name for name, profile in PROFILES.items() if profile.protocol in ("modbus", "mqtt"))
+# Conventions with a template have states and bytes of their own; their tests stand beside the drivers.
+ASKED = sorted(name for name, profile in PROFILES.items() if profile.protocol == "modbus" or (
+    profile.mqtt is not None and profile.mqtt.template in ("", "zigbee2mqtt")))
 
 
 @pytest.mark.parametrize("profile", ASKED)

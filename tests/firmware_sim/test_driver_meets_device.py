@@ -23,7 +23,8 @@ from firmware_sim.noise import Noise
 from tests.firmware_sim.test_shipped_profiles_real import chosen, may_set
 
 PROFILES = {p.id: p for p in shipped_profiles().values() if p.protocol == "modbus"}
-MESSAGING = {p.id: p for p in shipped_profiles().values() if p.protocol == "mqtt"}
+MESSAGING = {p.id: p for p in shipped_profiles().values() if p.mqtt is not None
+             and p.mqtt.template in ("", "zigbee2mqtt")}  # the simulator speaks no other convention yet
 NOW = Now(1_700_000_000_000_000, 1_000_000, "b")
 
 
