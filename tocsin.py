@@ -233,6 +233,7 @@ def gateway_act(
     who: Annotated[str, typer.Option(help="your name: it is recorded")] = "",
     why: Annotated[str, typer.Option(help="the reason: it is recorded")] = "",
     for_s: Annotated[float, typer.Option("--for", help="seconds, for test and isolate")] = 0.0,
+    meanwhile: Annotated[str, typer.Option(help="the compensating measure; isolate needs it")] = "",
 ) -> None:
     """Act on the gateway on site, as a named person.
 
@@ -240,7 +241,7 @@ def gateway_act(
     """
     from edge_agent.commands import act_on_site
 
-    print(act_on_site(config, action, target, who=who, why=why, for_s=for_s))
+    print(act_on_site(config, action, target, who=who, why=why, for_s=for_s, compensating_measure=meanwhile))
 
 
 @cloud_app.command("run")

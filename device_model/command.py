@@ -30,6 +30,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
 
     target: alarm id, device id, output id or duty check id, as the kind needs.
     value: for WRITE_OUTPUT the wanted state; for TEST_MODE and ISOLATE the duration in seconds.
+    compensating_measure: what is done meanwhile ("guard walks hourly"); an ISOLATE needs it (law 3).
     """
 
     id: str
@@ -41,6 +42,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     expires_us: int
     value: float | bool | None = None
     on_site: bool = False
+    compensating_measure: str = ""
 
 
 class CommandOutcome(StrEnum):

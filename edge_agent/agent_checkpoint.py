@@ -6,10 +6,13 @@ and the mind agree: no alarm is raised twice, no timer starts again from zero.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from device_model.clock import Now
 from device_model.impairment import Impairment
+from device_model.ports import JournalState
 from edge_agent.duty_book import OpenDuty
 from edge_agent.health import HealthMemory
 from edge_agent.orders import OrdersMemory
@@ -49,6 +52,18 @@ _decoder = msgspec.msgpack.Decoder(AgentCheckpoint)
 def encode_checkpoint(checkpoint: AgentCheckpoint) -> bytes:
     """As bytes."""
     return _encoder.encode(checkpoint)
+
+
+def read_checkpoint(journal: JournalState | None, say: Callable[..., None]) -> AgentCheckpoint | None:
+    """What the journal kept of the mind; None where there is nothing, or nothing readable, which is said."""
+    if journal is None or journal.checkpoint is None:
+        return None
+    try:
+        return decode_checkpoint(journal.checkpoint)
+    except ValueError as error:
+        # Better a gateway that starts from the devices' present state than none: alarms rise again.
+        say("error", "checkpoint not readable, starting without it", detail=str(error))
+        return None
 
 
 def decode_checkpoint(text: bytes) -> AgentCheckpoint:

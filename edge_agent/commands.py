@@ -53,7 +53,8 @@ def reload_gateway(config: Path) -> str:
     return answer.detail
 
 
-def act_on_site(config: Path, action: str, target: str, *, who: str = "", why: str = "", for_s: float = 0.0) -> str:
+def act_on_site(config: Path, action: str, target: str, *, who: str = "", why: str = "", for_s: float = 0.0,
+                compensating_measure: str = "") -> str:
     """Act as a named person at the gateway; returns what became of it, for people.
 
     action: silence, reset, test, isolate, restore, proof; or "state", which answers as JSON. Raises LocalFault
@@ -62,7 +63,7 @@ def act_on_site(config: Path, action: str, target: str, *, who: str = "", why: s
     site = read_site(config)
     if action != "state" and action not in ACTIONS:
         raise LocalFault(f"{action!r} is no action; known: {', '.join(ACTIONS)}, state")
-    request = Request(action, target, who, why, for_s, os.urandom(8).hex())
+    request = Request(action, target, who, why, for_s, os.urandom(8).hex(), compensating_measure)
     answer = ask(socket_paths(site.gateway.journal_path), request)
     if answer.state is not None:
         return msgspec.json.format(msgspec.json.encode(answer.state), indent=2).decode()

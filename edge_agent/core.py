@@ -38,9 +38,8 @@ from device_model.messages import (
     Lane,
     ReadingsRecord,
 )
-from device_model.ports import JournalState
 from device_model.reading import Reading, Reason
-from edge_agent.agent_checkpoint import VERSION, AgentCheckpoint, decode_checkpoint, encode_checkpoint
+from edge_agent.agent_checkpoint import VERSION, AgentCheckpoint, encode_checkpoint, read_checkpoint
 from edge_agent.duty_book import DutyBook
 from edge_agent.events import (
     AnswerDuty,
@@ -70,7 +69,7 @@ from edge_agent.orders import AlarmEngine, OrderDesk, OrderStep
 from edge_agent.outputs import OutputBook
 from edge_agent.panel_isolation import PanelIsolation
 from edge_agent.proof_alarm import ProofAlarm
-from edge_agent.site_diff import SiteChange, refusals
+from edge_agent.site_diff import SiteChange, names_subject, refusals
 from edge_agent.telemetry import TelemetryFilter
 from edge_agent.turn import Turn
 
@@ -274,7 +273,7 @@ class AgentCore:
         journal = event.journal
         if journal is None:
             self._not_journaled(event.detail or "the journal cannot be opened", now, turn)
-        memory = self._read_checkpoint(journal, turn)
+        memory = read_checkpoint(journal, turn.log)
         readings: tuple[Reading, ...] = ()
         if memory is None:
             turn.outputs(self.outputs.resume({}, None, now))
@@ -282,21 +281,10 @@ class AgentCore:
             readings = self._resume(memory, now, turn)
         self._judge(readings, (), now, turn)
 
-    @staticmethod
-    def _read_checkpoint(journal: JournalState | None, turn: Turn) -> AgentCheckpoint | None:
-        if journal is None or journal.checkpoint is None:
-            return None
-        try:
-            return decode_checkpoint(journal.checkpoint)
-        except ValueError as error:
-            # Better a gateway that starts from the devices' present state than none: alarms rise again.
-            turn.log("error", "checkpoint not readable, starting without it", detail=str(error))
-            return None
-
     def _resume(self, memory: AgentCheckpoint, now: Now, turn: Turn) -> tuple[Reading, ...]:
         for impairment in memory.impairments:
             self._register.begin(impairment)
-            if not self._still_ours(impairment):
+            if not names_subject(self.inventory, impairment.subject):
                 turn.impairments([self._register.end(impairment.kind, impairment.subject, now.wall_us)])
         self._resume_engine(memory, now, turn)
         self._proof.resume(memory.proof_dates)
@@ -321,17 +309,32 @@ class AgentCore:
             # the wall clock and moves its memory along; else it would take every reading for an old one.
             self._tell(self._engine.step((), Now(memory.wall_us, now.mono_us, now.boot)), now, turn)
 
-    def _still_ours(self, impairment: Impairment) -> bool:
-        """Whether the site file still names what the impairment is about."""
-        known = self.inventory
-        lines = {line.id for line in known.site.lines}
-        return impairment.subject in known.devices or impairment.subject in known.points or (
-            impairment.subject in self.outputs.names() or impairment.subject in lines
-            or impairment.subject == self._gateway)
-
     def _on_journal(self, event: JournalOpened, now: Now, turn: Turn) -> None:
         turn.log("info", "journal opened", epoch=event.journal.epoch)
         turn.timers = True
+        memory = read_checkpoint(event.journal, turn.log)
+        if memory is not None:
+            self._merge(memory, now, turn)
+
+    def _merge(self, memory: AgentCheckpoint, now: Now, turn: Turn) -> None:
+        """The journal opened only after this life had begun without it. What stood before stands again beside what
+        this life found itself; nothing that is raised or on now is taken back."""
+        try:
+            transitions = self._engine.merge(memory.engine, now)
+        except ValueError as error:
+            transitions = ()
+            turn.log("error", "rules cannot go on where they were, alarms rise again", detail=str(error))
+        self.orders.merge(memory.orders, now)
+        self._proof.resume((*memory.proof_dates, *self._proof.done))
+        for check in self.duties.resume((*memory.duties, *self.duties.memory()), now):
+            self._duty(check, turn)
+        turn.impairments(self._register.begin(i) for i in memory.impairments
+                         if i.kind in (ImpairmentKind.ISOLATED, ImpairmentKind.IN_TEST)
+                         and names_subject(self.inventory, i.subject) and not 0 < i.expires_us <= now.wall_us)
+        self._tell(transitions, now, turn)
+        standing = {transition.alarm for transition in self._engine.open_alarms()}
+        turn.outputs(self.outputs.merge(memory.outputs, standing, now))
+        turn.log("info", "resumed late", open_alarms=len(standing), impairments=len(memory.impairments))
 
     def _on_committed(self, event: Committed, now: Now, turn: Turn) -> None:
         if self.outbox.journal_ok:
@@ -386,7 +389,7 @@ class AgentCore:
         self._proof = ProofAlarm(site.tenancy.path, site.gateway.proof_hour, event.zone, self._proof.done)
         self.orders.prove_by(self._proof)
         turn.impairments(self._register.end(i.kind, i.subject, now.wall_us)
-                         for i in self._register.present() if not self._still_ours(i))
+                         for i in self._register.present() if not names_subject(self.inventory, i.subject))
         turn.log("warning", "site file changed", change=event.change.words())
         self._tell((*passed, *transitions), now, turn)
         if event.change.outputs_added or event.change.outputs_changed:

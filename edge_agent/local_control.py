@@ -44,6 +44,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: str = ""
     for_s: float = 0.0
     id: str = ""
+    compensating_measure: str = ""
 
 
 class OutputView(msgspec.Struct, frozen=True):
@@ -92,7 +93,7 @@ def command_of(request: Request, issued_us: int) -> Command:
         raise ValueError(f"{request.action!r} is no action; known: {', '.join(ACTIONS)}, state")
     value = request.for_s if request.for_s > 0 else None
     return Command(request.id or os.urandom(8).hex(), kind, request.target, request.who, request.why, issued_us, 0,
-                   value, True)
+                   value, True, request.compensating_measure)
 
 
 class LocalControl:

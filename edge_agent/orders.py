@@ -50,6 +50,7 @@ class AlarmEngine(Protocol):
     def test_mode(self, device: str, until_us: int) -> tuple[AlarmTransition, ...]: ...
     def checkpoint(self) -> bytes: ...
     def resume(self, checkpoint: bytes) -> None: ...
+    def merge(self, checkpoint: bytes, now: Now) -> tuple[AlarmTransition, ...]: ...
     def rebound(
         self, rules: RuleSet, inventory: Inventory,
     ) -> tuple[AlarmEngine, tuple[AlarmTransition, ...]]: ...
@@ -125,6 +126,9 @@ class OrderDesk:
             return "nobody is named: give who"
         if command.kind in (CommandKind.ISOLATE, CommandKind.TEST_MODE) and not command.why.strip():
             return "no reason is given: give why"
+        if command.kind is CommandKind.ISOLATE and not command.compensating_measure.strip():
+            return ("refused by law of safety 3: no compensating measure is given: say what is done meanwhile, "
+                    "as \"guard walks hourly\"")
         return ""
 
     def _carry_out(self, command: Command, now: Now) -> OrderStep:
@@ -186,7 +190,7 @@ class OrderDesk:
         ended = self._register.end(kind, command.target, now.wall_us)
         begun = self._register.begin(Impairment(
             kind, command.target, now.wall_us, self._inventory.devices[command.target].zone, command.who,
-            command.why, expires_us=until_us))
+            command.why, command.compensating_measure, until_us))
         absence = Absence(kind, command.target, until_us, duration_us)
         self._absences[(kind, command.target)] = (absence, now.mono_us + duration_us)
         return OrderStep(transitions=transitions, changes=tuple(c for c in (ended, begun) if c is not None))
@@ -238,6 +242,15 @@ class OrderDesk:
     def forget_alarm(self, alarm: str) -> None:
         """The alarm is over: who acknowledged it is in the records."""
         self.acknowledged.pop(alarm, None)
+
+    def merge(self, memory: OrdersMemory, now: Now) -> None:
+        """What was applied before a restart, known only now; what was ordered meanwhile counts before it."""
+        mine = self.memory()
+        self.resume(OrdersMemory(
+            tuple({entry[0]: entry for entry in (*memory.applied, *mine.applied)}.values()),
+            tuple(absence for absence in memory.absences if absence.until_us > now.wall_us
+                  and (absence.kind, absence.device) not in self._absences),
+            {**memory.acknowledged, **mine.acknowledged}), now)
 
     def rebind(self, inventory: Inventory, engine: AlarmEngine) -> None:
         """The site file changed: the absences of devices that are gone are over."""

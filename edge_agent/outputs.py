@@ -12,7 +12,7 @@ devices under test, of drills, of the proof alarm and of late backlog drive noth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -318,6 +318,22 @@ class OutputBook:
             elif not mine.on and not short:
                 timers.settle_at = now.mono_us + hold_off_us
         return OutputStep(tuple(drives))
+
+    def merge(self, memory: dict[str, OutputMemory], open_alarms: Collection[str], now: Now) -> OutputStep:
+        """A memory that could be read only after this life began without it: what had tripped is tripped (law 5),
+        what an alarm that still stands had demanded is demanded. Nothing that is on goes off."""
+        steps = []
+        for output, known in memory.items():
+            mine = self._memory.get(output)
+            if mine is None:
+                continue
+            mine.demands = {name: what for name, what in known.demands.items() if name in open_alarms} | mine.demands
+            mine.silenced = sorted({(zone, hazard) for zone, hazard in (*known.silenced, *mine.silenced)})
+            self._forget_silence(mine)
+            mine.tripped = mine.tripped or known.tripped
+            if not mine.on:
+                steps.append(self._settle(output, known.cause or "as before the restart", now))
+        return _joined(steps)
 
     def _after_hold_off(self, name: str, now: Now) -> OutputStep:
         output, memory = self._outputs[name], self._memory[name]

@@ -97,6 +97,13 @@ def refusals(
     return findings
 
 
+def names_subject(inventory: Inventory, subject: str) -> bool:
+    """Whether the site file still names that device, point, output, line or gateway."""
+    site = inventory.site
+    others = {site.gateway.id, *(output.id for output in site.outputs), *(line.id for line in site.lines)}
+    return subject in inventory.devices or subject in inventory.points or subject in others
+
+
 def _fixed(old: Site, new: Site) -> list[str]:
     """What only a restart changes."""
     said = []

@@ -24,12 +24,12 @@ from device_model.inventory import Inventory
 from device_model.profile import DeviceClass
 from device_model.reading import Quality, Reading
 from rules_engine.binding import bind_rules
-from rules_engine.cell import Cell, CellState
+from rules_engine.cell import Cell
+from rules_engine.engine_checkpoint import CHECKPOINT_VERSION, EngineCheckpoint, decode_engine
 from rules_engine.evaluate import House, Out, Watch, WatchState
-from rules_engine.rebind import carry
+from rules_engine.rebind import absorb, carry, name_of
 from rules_engine.rule import RuleSet
 
-CHECKPOINT_VERSION = 1
 # Law 6: a test ends by itself.
 TEST_MAX_US = 30 * MINUTE_US
 # Slewing stays below this between two steps; what is larger is a step of the wall clock.
@@ -39,22 +39,6 @@ STEP_US = SECOND_US
 ABSENCE_US = 20 * SECOND_US
 _CELL, _WATCH, _EXPIRY = 0, 1, 2
 _Timed = tuple[int, int, Reading]  # event time, order of arrival, reading
-
-
-class _Checkpoint(msgspec.Struct):
-    version: int
-    started: bool
-    time_us: int
-    last: Now | None
-    cells: dict[str, CellState]
-    watches: dict[str, WatchState]
-    refused: dict[str, WatchState]
-    isolated: dict[str, int]
-    testing: dict[str, int]
-    counts: dict[str, int]
-    orphans: dict[str, AlarmTransition] = {}
-    past: bytes = b""
-    plain: dict[str, list[tuple[int, int]]] = {}  # device → (fresh_us, how many cells in a row); see _is_plain
 
 
 class Engine:
@@ -376,9 +360,9 @@ class Engine:
     def checkpoint(self) -> bytes:
         """All state, timers, windows and doses included: equal state gives equal bytes."""
         def kept(watches: list[Watch]) -> dict[str, WatchState]:
-            return {_name(watch): state for watch in watches if (state := watch.dump()) is not None}
+            return {name_of(watch): state for watch in watches if (state := watch.dump()) is not None}
 
-        whole = _Checkpoint(
+        whole = EngineCheckpoint(
             CHECKPOINT_VERSION, self._started, self._time_us, self._last,
             {cell.name: cell.dump() for cell in self._by_index
              if cell.index in self._bound.on_change and not self._is_plain(cell)},
@@ -408,7 +392,7 @@ class Engine:
                     of_device.append((cell.fresh_us, 1))
         return runs
 
-    def _resume_plain(self, state: _Checkpoint) -> None:
+    def _resume_plain(self, state: EngineCheckpoint) -> None:
         """Cells that were plain go on so. A device whose cells are not those that were kept starts fresh."""
         left: dict[str, list[Cell]] = {}
         for cell in self._by_index:
@@ -441,15 +425,29 @@ class Engine:
             new._judge(set(carried.fresh), self._time_us, out)
         return new, tuple(out)
 
+    def merge(self, checkpoint: bytes, now: Now) -> tuple[AlarmTransition, ...]:
+        """A checkpoint that could be read only now, after this engine began without it: what was raised then and is
+        not raised again stands again (law 3), and isolations and tests go on. Raises ValueError as `resume`."""
+        state = decode_engine(checkpoint)
+        out: Out = list(self.step((), now))
+        orphans, touched = absorb(self._bound, {**state.watches, **state.refused}, {*self._orphans, *(
+            step.alarm for step in self.open_alarms())})
+        self._orphans = {**state.orphans, **orphans, **self._orphans}
+        out.extend((*state.orphans.values(), *orphans.values(), *(
+            last for index in touched if (last := self._watches[index].last) is not None)))
+        self._isolated = {**state.isolated, **self._isolated}
+        self._house.testing.update({name: until for name, until in state.testing.items()
+                                    if name not in self._house.testing})
+        for device in self._isolated:
+            self._mark_isolated(device, True)
+        self._judge(set(touched), self._time_us, out)
+        self._rebuild_heap()
+        return tuple(out)
+
     def resume(self, checkpoint: bytes) -> None:
         """Go on from a checkpoint. Rules and points that it does not know start fresh; alarms of rules that are gone
         stay open until a person resets them. Raises ValueError for bytes that are no checkpoint of this version."""
-        try:
-            state = msgspec.json.decode(checkpoint, type=_Checkpoint)
-        except msgspec.DecodeError as error:
-            raise ValueError(f"not a checkpoint: {error}") from error
-        if state.version != CHECKPOINT_VERSION:
-            raise ValueError(f"checkpoint of version {state.version}; this program reads {CHECKPOINT_VERSION}")
+        state = decode_engine(checkpoint)
         self._started, self._time_us, self._last = state.started, state.time_us, state.last
         self._resumed = True
         self.counts = {**self.counts, **state.counts}
@@ -460,8 +458,8 @@ class Engine:
                 cell.fresh_us = self._time_us
         self._resume_plain(state)
         self._orphans = dict(state.orphans)
-        known = {_name(watch): watch for watch in self._watches}
-        refused = {_name(watch): watch for watch in self._bound.refused}
+        known = {name_of(watch): watch for watch in self._watches}
+        refused = {name_of(watch): watch for watch in self._bound.refused}
         for name, kept in sorted({**state.watches, **state.refused}.items()):
             watch = known.get(name) or refused.get(name)
             if watch is not None:
@@ -475,10 +473,6 @@ class Engine:
             self._past = Engine(self._rules, self._inventory, decides=self._decides, lateness_us=2**62)
             self._past.resume(state.past)
         self._rebuild_heap()
-
-
-def _name(watch: Watch) -> str:
-    return f"{watch.key.rule}|{watch.key.subject}"
 
 
 def _event_time(reading: Reading, now: Now) -> int:

@@ -10,12 +10,14 @@ Nothing here looks at the time or at a reading: what is not touched by the chang
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import msgspec
 
 from device_model.alarm import LIFE_SAFETY, AlarmState, AlarmTransition
 from rules_engine.binding import Bound
 from rules_engine.cell import Cell
-from rules_engine.evaluate import Out, Watch
+from rules_engine.evaluate import Out, Watch, WatchState
 
 _OPEN = (AlarmState.RAISED, AlarmState.HELD)
 
@@ -39,8 +41,8 @@ def carry(old: Bound, new: Bound, at: int) -> Carried:
         _carry_cell(old.cells.get(cell.name), cell, new, at)
     orphans: dict[str, AlarmTransition] = {}
     out: Out = []
-    known = {_name(watch): watch for watch in (*new.watches, *new.refused)}
-    before = {_name(watch): watch for watch in (*old.watches, *old.refused)}
+    known = {name_of(watch): watch for watch in (*new.watches, *new.refused)}
+    before = {name_of(watch): watch for watch in (*old.watches, *old.refused)}
     for name, watch in sorted(before.items()):
         after = known.get(name)
         if after is not None:
@@ -54,8 +56,8 @@ def carry(old: Bound, new: Bound, at: int) -> Carried:
         else:
             watch.end_gone(at, out)
     return Carried(
-        orphans, tuple(watch.index for watch in new.watches if _name(watch) not in before),
-        tuple(watch for watch in new.refused if _name(watch) not in before), tuple(out))
+        orphans, tuple(watch.index for watch in new.watches if name_of(watch) not in before),
+        tuple(watch for watch in new.refused if name_of(watch) not in before), tuple(out))
 
 
 def _carry_cell(old: Cell | None, cell: Cell, bound: Bound, at: int) -> None:
@@ -72,5 +74,29 @@ def _carry_cell(old: Cell | None, cell: Cell, bound: Bound, at: int) -> None:
     cell.isolated = old.isolated
 
 
-def _name(watch: Watch) -> str:
+def absorb(
+    bound: Bound, kept: Mapping[str, WatchState], standing: Collection[str],
+) -> tuple[dict[str, AlarmTransition], tuple[int, ...]]:
+    """Take over alarms that stood before a restart and were not known until now: (orphans, watches that took one).
+
+    standing: ids that stand already. A watch that has raised an alarm of its own meanwhile keeps it; the old one
+    stays beside it until a person resets it, because nobody said that it was over.
+    """
+    known = {name_of(watch): watch for watch in (*bound.watches, *bound.refused)}
+    orphans: dict[str, AlarmTransition] = {}
+    touched: list[int] = []
+    for name, state in sorted(kept.items()):
+        if state.last is None or state.state not in _OPEN or state.last.alarm in standing:
+            continue
+        watch = known.get(name)
+        if watch is None or watch.state in _OPEN or watch not in bound.watches:
+            orphans[state.last.alarm] = state.last
+        else:
+            watch.load(state)
+            touched.append(watch.index)
+    return orphans, tuple(touched)
+
+
+def name_of(watch: Watch) -> str:
+    """What names a watch in checkpoints."""
     return f"{watch.key.rule}|{watch.key.subject}"

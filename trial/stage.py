@@ -240,7 +240,7 @@ class Stage:
             self._orders += 1
             self._runtime.act_on_site(Command(
                 f"deed-{self._orders}", kind, target, deed.who, deed.why, now.wall_us, now.wall_us + 60 * SECOND_US,
-                deed.minutes * 60.0, on_site=True))
+                deed.minutes * 60.0, on_site=True, compensating_measure=deed.why))
 
 
 def play(setup: TrialSetup, *, seed: int, progress: Progress | None = None) -> Witness:

@@ -96,7 +96,8 @@ def test_a_real_gateway_with_an_unreachable_device_a_kill_and_a_stop(tmp_path):
         assert eventually(lost)["devices_expected"] == 1
         second = subprocess.run(command, capture_output=True, env=environment, text=True, timeout=30, check=False)
         assert second.returncode == 1 and "another gateway runs on this journal" in second.stderr
-        assert act_on_site(path, "isolate", "duct", who="Li Wei", why="being replaced", for_s=600) == (
+        assert act_on_site(path, "isolate", "duct", who="Li Wei", why="being replaced", for_s=600,
+                           compensating_measure="guard walks hourly") == (
             "isolate duct: applied")
         with pytest.raises(LocalFault, match="nobody is named"):
             act_on_site(path, "isolate", "duct", why="x", for_s=600)

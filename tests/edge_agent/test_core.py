@@ -48,6 +48,8 @@ def started(kit, **more):
 
 
 def command(kind, target="", ident="c-1", who="Li Wei", why="seen", **more):
+    if kind is CommandKind.ISOLATE:
+        more.setdefault("compensating_measure", "guard walks hourly")
     return Command(ident, kind, target, who, why, 0, 0, **more)
 
 
@@ -225,6 +227,16 @@ def test_test_mode_ends_by_itself_even_when_the_clock_is_set_back(kit, step_s):
     effects = core.step(Tick(), kit.at(601, wall_step_s=step_s))
     assert next(b.change.impairment.kind for b in bodies(effects, ImpairmentRecord)) is ImpairmentKind.IN_TEST
     assert engine.tests["smoke-1"] == kit.at(601, wall_step_s=step_s).wall_us
+
+
+def test_isolation_needs_a_compensating_measure_and_the_impairment_carries_it(kit):
+    core = started(kit)
+    bare = command(CommandKind.ISOLATE, "smoke-1", value=600.0, compensating_measure=" ")
+    result = bodies(core.step(CommandReceived(bare), kit.at(1)), CommandResultRecord)[0].result
+    assert result.outcome is CommandOutcome.REFUSED and "law of safety 3" in result.detail
+    assert "compensating measure" in result.detail and core.impairments() == ()
+    core.step(CommandReceived(command(CommandKind.ISOLATE, "smoke-1", "c-2", value=600.0)), kit.at(2))
+    assert [i.compensation for i in core.impairments()] == ["guard walks hourly"]
 
 
 def test_restore_ends_isolation_and_test(kit):

@@ -82,6 +82,10 @@ def timeline(kit, change):
     return asked
 
 
+def isolation(device):
+    return Command("c1", CommandKind.ISOLATE, device, "Li Wei", "works", 0, 0, 3600.0, True, "guard walks hourly")
+
+
 def with_another(site):
     return replace(site, devices=(*site.devices, replace(site.devices[0], id="smoke-9", unit=9)))
 
@@ -129,9 +133,7 @@ def test_latches_timers_isolations_and_outputs_go_on(kit):
         bench.smoke(unit=1)
         await bench.clock.sleep(5)
         core = bench.runtime.core
-        order = Command("c1", CommandKind.ISOLATE, "smoke-2", "Li Wei", "works", 0, 0, 3600.0, True)
-        if "compensating_measure" in Command.__struct_fields__:
-            order = replace(order, compensating_measure="guard walks hourly")
+        order = isolation("smoke-2")
         assert bench.runtime.act_on_site(order).outcome is CommandOutcome.APPLIED
         before = core.open_alarms()
         image = dict(core.image.frozen())
@@ -179,9 +181,7 @@ def test_a_device_in_alarm_goes_only_when_isolated(kit):
         with pytest.raises(ConfigError, match=r"smoke-1.*law of safety 3"):
             await reconfigure(bench, gone)
         assert "smoke-1" in core.inventory.devices
-        order = Command("c1", CommandKind.ISOLATE, "smoke-1", "Li Wei", "broken", 0, 0, 3600.0, True)
-        if "compensating_measure" in Command.__struct_fields__:
-            order = replace(order, compensating_measure="guard walks hourly")
+        order = isolation("smoke-1")
         bench.runtime.act_on_site(order)
         await reconfigure(bench, gone)
         (alarm,) = (a for a in core.open_alarms() if a.subject == "smoke-1.smoke")

@@ -70,7 +70,8 @@ class Player:
                       else self.kit.read(self.now(), fresh=(f"{what}.{'bell' if what == 'io-1' else 'smoke'}",)))
         elif kind == "order":
             order, target, value = ORDERS[what]
-            self.step(OnSiteAction(Command(f"c-{what}-{how}", order, target, "Li Wei", "why", 0, 0, value)))
+            self.step(OnSiteAction(Command(f"c-{what}-{how}", order, target, "Li Wei", "why", 0, 0, value,
+                                           compensating_measure="guard walks hourly")))
         else:
             self.second += what
         self.step(Tick())
