@@ -18,8 +18,9 @@ _FIRST_UNUSED = 0x66  # a function code that the standard leaves to nobody (publ
 
 
 def modbus_checks(framing: Framing, unit: int, readable: tuple[int, int] = (3, 0)) -> list[Check]:
-    """The checklist. readable: (function, address) of a register that is there."""
+    """The checklist. readable: (function, address) of a register, or of a bit, that is there."""
     function, address = readable
+    width, most = (1, 2000) if function in (1, 2) else (2, 125)
     read = struct.pack(">BHH", function, address, 1)
 
     def check(name: str, clause: str, en: str, zh: str, pdu: bytes, judge: Callable[[bytes], str]) -> Check:
@@ -27,12 +28,13 @@ def modbus_checks(framing: Framing, unit: int, readable: tuple[int, int] = (3, 0
                      lambda octets: _in_frame(framing, unit, octets) or judge(_pdu(framing, octets)))
 
     found = [
-        check("read", "AP 6.3", "one register is read: byte count 2, the function echoed", "读一个寄存器", read,
-              lambda pdu: _normal(pdu, function, 2)),
+        check("read", "AP 6.1-6.4", f"one is read: byte count {width}, the function echoed",
+              "读一个寄存器或线圈", read, lambda pdu: _normal(pdu, function, width)),
         check("count_zero", "AP 6.3", "a count of 0 is refused with exception 03", "数量为 0 应返回异常 03",
               struct.pack(">BHH", function, address, 0), lambda pdu: _exception(pdu, function, {3})),
-        check("count_over", "AP 6.3", "126 registers are refused with exception 03", "数量 126 应返回异常 03",
-              struct.pack(">BHH", function, address, 126), lambda pdu: _exception(pdu, function, {3})),
+        check("count_over", "AP 6.1-6.4", f"{most + 1} are refused with exception 03",
+              f"数量 {most + 1} 应返回异常 03", struct.pack(">BHH", function, address, most + 1),
+              lambda pdu: _exception(pdu, function, {3})),
         check("address_over", "AP 6.3, figure 13", "an address beyond 65,535 is refused with exception 02",
               "地址越界应返回异常 02", struct.pack(">BHH", function, 0xFFFF, 2),
               lambda pdu: _exception(pdu, function, {2})),

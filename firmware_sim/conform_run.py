@@ -4,6 +4,7 @@
     gbt26875://host:port          a receiver (monitoring centre, our gateway's listener)
     gbt26875-listen://host:port   a transmitter (UITD) that will connect there
     hj212://host:port?mn=…&pw=…   a host             mqtt://host:port/address?profile=…    a device behind a broker
+    PROFILE                       our own simulated device of that profile
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from device_model.clock import SECOND_US, Clock
 from device_model.errors import LocalFault
 from device_model.library import shipped_profiles
-from device_model.profile import READ_FUNCTION, DeviceProfile
 from firmware_sim.conform import Check, Report, Verdict
 from firmware_sim.conform_gbt26875 import TransmitterTrial, receiver_checks
 from firmware_sim.conform_hj212 import host_checks
 from firmware_sim.conform_modbus import modbus_checks
 from firmware_sim.conform_mqtt import Heard, mqtt_verdicts
+from firmware_sim.conform_profile import conform_profile, readable_of
 from firmware_sim.device import VirtualDevice
 from firmware_sim.modbus_device import Framing
 from firmware_sim.mqtt_device import MqttDevice
@@ -36,11 +37,18 @@ _STANDARDS = {"modbus": "MODBUS V1.1b3 / TCP V1.0b", "rtu": "MODBUS V1.1b3 / Ser
               "mqtt": "MQTT 3.1.1, profile"}
 _QUIET_S = 0.25  # so long after the last byte an answer counts as whole
 _FORMS = "modbus://host:port/unit, rtu:///dev/ttyUSB0?baud=9600&unit=1, gbt26875://host:port, " \
-    "gbt26875-listen://host:port, hj212://host:port?mn=…, mqtt://host:port/address?profile=…"
+    "gbt26875-listen://host:port, hj212://host:port?mn=…, mqtt://host:port/address?profile=…, " \
+    "or a profile's id"
 
 
 async def conform(target: str, clock: Clock, *, listen_s: float = 30.0) -> Report:
     """Run the checklist. Raises LocalFault for a target that cannot be reached or is none."""
+    profile = shipped_profiles().get(target)
+    if profile is not None:
+        found = conform_profile(profile, clock.now().wall_us)
+        if found is None:
+            raise LocalFault(f"there is no checklist for {profile.protocol} profiles alone: write {_FORMS}")
+        return found
     parts = urlsplit(target)
     if parts.scheme not in _STANDARDS:
         raise LocalFault(f"{target!r} is no target: write {_FORMS}")
@@ -81,14 +89,6 @@ def _readable(options: dict[str, str]) -> tuple[int, int]:
     if profile is not None:
         return readable_of(profile)
     return int(options.get("function", "3")), int(options.get("address", "0"))
-
-
-def readable_of(profile: DeviceProfile) -> tuple[int, int]:
-    """(function, address) of the profile's first register; (3, 0) where it has only bits."""
-    for point in profile.points:
-        if point.register is not None and READ_FUNCTION[point.register.table] in (3, 4):
-            return READ_FUNCTION[point.register.table], point.register.address
-    return 3, 0
 
 
 async def _asked(check: Check, line: _Line) -> Verdict:

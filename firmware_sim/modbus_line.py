@@ -1,4 +1,4 @@
-"""What a Modbus line really answers: its devices' replies, bent by the line's faults and the firmware's bugs. Pure."""
+"""What a Modbus line really answers: its devices' replies, bent by line faults and firmware bugs. Pure."""
 
 from __future__ import annotations
 

@@ -94,7 +94,8 @@ class SimRuntime:
             sessions = [ReplaySession(f"{line.id}-{number}", recording, number, line.role, line.speed)
                         for number in recording.connections()]
         self.sessions[line.id] = sessions
-        return SessionLine(line, sessions, self.world.faults[line.id], self._clock, self.at_s, note)
+        return SessionLine(
+            line, sessions, self.world.faults[line.id], self._clock, self.at_s, note, self.world.wall_us)
 
     def _note_of(self, line: SimLine) -> Callable[[int, bool, bytes], None] | None:
         if self._on_octets is None:

@@ -25,12 +25,15 @@ _log = structlog.get_logger("sim.session")
 
 
 class SessionLine:
-    """All sessions of one line. `note`: told every piece of bytes, for traces: (connection, from us, bytes)."""
+    """All sessions of one line. `note`: told every piece of bytes, for traces: (connection, from us, bytes).
+    `wall_of`: (device, scenario seconds, true wall time) to what the device's own clock shows."""
 
     def __init__(
         self, line: SimLine, sessions: list[LineSession], faults: LineFaults, clock: Clock, at_s: Callable[[], float],
         note: Callable[[int, bool, bytes], None] | None = None,
+        wall_of: Callable[[str, float, int], int] | None = None,
     ) -> None:
+        self._wall_of = wall_of
         self._line, self._faults, self._clock, self._at_s = line, faults, clock, at_s
         self._note = note
         self._ends = [_End(number, session, self) for number, session in enumerate(sessions)]
@@ -92,9 +95,10 @@ class SessionLine:
         """Where a client connects to."""
         return self._line.host, self._line.port
 
-    def now(self) -> tuple[int, int]:
-        """(scenario µs, wall µs)."""
-        return round(self._at_s() * SECOND_US), self._clock.now().wall_us
+    def now(self, session: LineSession) -> tuple[int, int]:
+        """(scenario µs, wall µs by that device's clock)."""
+        at_s, wall_us = self._at_s(), self._clock.now().wall_us
+        return round(at_s * SECOND_US), wall_us if self._wall_of is None else self._wall_of(session.id, at_s, wall_us)
 
     def dead(self) -> bool:
         """Whether bytes vanish both ways while connections stay."""
@@ -160,23 +164,23 @@ class _End:
 
     def _begin(self, put: Callable[[bytes], None], drop: Callable[[], None]) -> None:
         self.open, self._put, self._drop = True, put, drop
-        self._say(self.session.opened(*self._line.now()))
+        self._say(self.session.opened(*self._line.now(self.session)))
 
     def _end(self) -> None:
         self.open, self._put, self._drop = False, None, None
-        self.session.closed(self._line.now()[0])
+        self.session.closed(self._line.now(self.session)[0])
 
     def _heard(self, octets: bytes) -> None:
         if self._line.dead() or not self.session.wants_link:
             return
         self._line.noted(self._number, False, octets)
-        self._say(self.session.take(octets, *self._line.now()))
+        self._say(self.session.take(octets, *self._line.now(self.session)))
 
     def turn(self) -> None:
         if self.open and not self.session.wants_link:
             self.drop()
             return
-        self._say(self.session.due(*self._line.now()))
+        self._say(self.session.due(*self._line.now(self.session)))
 
     def drop(self) -> None:
         if self._drop is not None:
