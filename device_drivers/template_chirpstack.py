@@ -6,7 +6,8 @@
                                   /command/down   what we send
 
 address: APP/DEV_EUI, base_topic: application/{address}. Points name the event in `topic:` (status, up, or up/2 for
-uplinks on port 2 only), and stand in it by `path:` (object.temperature) or in its decoded data by `binary:` (u16be@3). A hole in fCnt is told to people:
+uplinks on port 2 only), and stand in it by `path:` (object.temperature) or in its decoded data by `binary:`
+(u16be@3). A hole in fCnt is told to people:
 uplinks were lost on the air. Source: chirpstack.io/docs, "Integrations / MQTT", "Event types".
 """
 

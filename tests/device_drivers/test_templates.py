@@ -60,7 +60,8 @@ class Node:
             self.seq = 0 if kind == "NBIRTH" else (self.seq + 1) % 256
             seq = self.seq
         tail = "/D" if kind[0] == "D" else ""
-        return self.map.take(f"spBv1.0/G/{kind}/N{tail}", encode_sparkplug(SparkplugPayload(metrics, seq)), retained, at)
+        payload = encode_sparkplug(SparkplugPayload(metrics, seq))
+        return self.map.take(f"spBv1.0/G/{kind}/N{tail}", payload, retained, at)
 
     def birth(self, number: int = 0) -> tuple[DriverEvent, ...]:
         self.say("NBIRTH", Metric("bdSeq", datatype=8, value=number))
@@ -151,7 +152,8 @@ def test_garbage_breaks_the_sequence() -> None:
 
 @pytest.mark.parametrize(("profile", "address", "topic", "payload", "will", "word"), [
     ("homie-climate", "h", "homie/h/climate/temperature", b"21.5", "homie/h/$state", b"lost"),
-    ("aqara-mccgq11lm", "h", "zigbee2mqtt/h", b'{"contact":true}', "zigbee2mqtt/bridge/state", b'{"state":"offline"}'),
+    ("aqara-mccgq11lm", "h", "zigbee2mqtt/h", b'{"contact":true}', "zigbee2mqtt/bridge/state",
+     b'{"state":"offline"}'),
     ("aqara-mccgq11lm", "h", "zigbee2mqtt/h", b'{"contact":true}', "zigbee2mqtt/h/availability", b"offline"),
 ])
 def test_a_last_will_is_absence_and_a_memory_does_not_bring_it_back(
@@ -179,8 +181,8 @@ TEMPERATURE = ('{"stat_t":"~state","~":"homeassistant/sensor/bed/","unit_of_meas
 
 def announced(unit: str = "°C", template: str = "{{ value_json.temperature }}", expire: int = 0) -> PayloadMap:
     payloads = PayloadMap((device("homeassistant-climate", "bed"),), START)
-    told = payloads.take("homeassistant/sensor/sensorBedroomT/config", (TEMPERATURE % (unit, template, expire)).encode(),
-                         True, START)
+    config = (TEMPERATURE % (unit, template, expire)).encode()
+    told = payloads.take("homeassistant/sensor/sensorBedroomT/config", config, True, START)
     assert not values(told)
     return payloads
 
@@ -236,11 +238,13 @@ def test_lost_uplinks_are_told_and_a_join_starts_anew() -> None:
     assert notices(payloads.take(base + "join", b"{}", False, START)) == ["joined"]
     assert notices(payloads.take(base + "up", uplink(40), False, START)) == []
     assert values(payloads.take(base + "up", uplink(41, port=5), False, START)) == {}
-    assert values(payloads.take(base + "status", b'{"batteryLevel":0,"externalPowerSource":true}', False, START)) == {}
+    mains = b'{"batteryLevel":0,"externalPowerSource":true}'
+    assert values(payloads.take(base + "status", mains, False, START)) == {}
 
 
 def test_a_post_is_answered_unless_it_asks_for_none_or_is_a_memory() -> None:
-    payloads, topic = PayloadMap((device("aliyun-tsl-climate", "pk/dn"),), START), "/sys/pk/dn/thing/event/property/post"
+    payloads = PayloadMap((device("aliyun-tsl-climate", "pk/dn"),), START)
+    topic = "/sys/pk/dn/thing/event/property/post"
     body = {"id": "123", "params": {"CurrentTemperature": 20}}
     payloads.take(topic, json.dumps(body).encode(), True, START)
     assert payloads.outgoing() == ()
@@ -319,7 +323,8 @@ def test_home_assistant_commands_go_where_the_device_said() -> None:
     assert made is not None
     with pytest.raises(LocalFault, match="no command topic"):
         made.command(one, spec, True, START)
-    payloads.take("homeassistant/switch/n/plug/config", b'{"~":"n/plug","stat_t":"~/state","cmd_t":"~/set"}', True, START)
+    config = b'{"~":"n/plug","stat_t":"~/state","cmd_t":"~/set"}'
+    payloads.take("homeassistant/switch/n/plug/config", config, True, START)
     assert made.command(one, spec, True, START) == made.command(one, spec, True, later(1))
     assert (made.command(one, spec, True, START).topic, made.command(one, spec, False, START).payload) == (
         "n/plug/set", b"OFF")
@@ -335,7 +340,8 @@ TOPICS = ("spBv1.0/G/NBIRTH/N", "spBv1.0/G/DDATA/N/D", "homie/h/$state", "homie/
           "homeassistant/sensor/bed/state", "application/a/device/01/event/up", "zigbee2mqtt/bridge/state",
           "application/a/device/01/event/status", "/sys/pk/dn/thing/event/property/post", "zigbee2mqtt/z",
           "zigbee2mqtt/z/availability", "/sys/pk/dn/thing/event/fire/post")
-WORDS = st.sampled_from(["params", "value", "time", "state_topic", "value_template", "data", "object", "fCnt", "n", "v",
+WORDS = st.sampled_from(["params", "value", "time", "state_topic", "value_template", "data", "object", "fCnt",
+                         "n", "v",
                          "components", "availability", "~", "state", "expire_after", "contact", "temperature"])
 DOCUMENT = st.recursive(
     st.none() | st.booleans() | st.integers(-(1 << 53), 1 << 53) | st.floats(allow_nan=False, allow_infinity=False)

@@ -1,4 +1,5 @@
-"""Each convention end to end: mosquitto_pub speaks the shipped transcript's own bytes, Mosquitto carries them, MqttSensors
+"""Each convention end to end: mosquitto_pub speaks the shipped transcript's own bytes, Mosquitto carries them,
+MqttSensors
 reads them. What the convention wants said back is heard by mosquitto_sub."""
 
 from __future__ import annotations

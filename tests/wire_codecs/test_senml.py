@@ -19,8 +19,10 @@ def test_section_5_1_1_a_single_point() -> None:
 
 
 def test_section_5_1_2_several_points() -> None:
-    found = resolve_senml([{"bn": URN + ":", "n": "voltage", "u": "V", "v": 120.1}, {"n": "current", "u": "A", "v": 1.2}])
-    assert [(r.name, r.unit, r.value) for r in found] == [(URN + ":voltage", "V", 120.1), (URN + ":current", "A", 1.2)]
+    found = resolve_senml([
+        {"bn": URN + ":", "n": "voltage", "u": "V", "v": 120.1}, {"n": "current", "u": "A", "v": 1.2}])
+    assert [(r.name, r.unit, r.value) for r in found] == [
+        (URN + ":voltage", "V", 120.1), (URN + ":current", "A", 1.2)]
 
 
 def test_section_5_1_3_base_time_and_relative_times() -> None:
@@ -29,7 +31,8 @@ def test_section_5_1_3_base_time_and_relative_times() -> None:
          "n": "voltage", "u": "V", "v": 120.1},
         {"n": "current", "t": -5, "v": 1.2}, {"n": "current", "t": -4, "v": 1.3}, {"n": "current", "v": 1.7}])
     assert [(r.unit, r.value) for r in found] == [("V", 120.1), ("A", 1.2), ("A", 1.3), ("A", 1.7)]
-    assert [r.time_s for r in found] == pytest.approx([1276020076.001, 1276020071.001, 1276020072.001, 1276020076.001])
+    assert [r.time_s for r in found] == pytest.approx(
+        [1276020076.001, 1276020071.001, 1276020072.001, 1276020076.001])
     assert not any(r.relative for r in found)
 
 

@@ -46,5 +46,6 @@ def test_any_bytes_are_taken_or_refused(payload: bytes) -> None:
 
 @given(st.integers(-(1 << 31), (1 << 31) - 1), st.integers(0, 255))
 def test_what_is_written_is_read(number: int, seq: int) -> None:
-    payload = SparkplugPayload((Metric("Node Control/Rebirth", datatype=11, value=True), Metric("n", 7, 3, number)), seq)
+    rebirth = Metric("Node Control/Rebirth", datatype=11, value=True)
+    payload = SparkplugPayload((rebirth, Metric("n", 7, 3, number)), seq)
     assert decode_sparkplug(encode_sparkplug(payload)) == payload
