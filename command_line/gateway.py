@@ -1,0 +1,57 @@
+"""`tocsin gateway …`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+group = typer.Typer(no_args_is_help=True, help="The gateway at a site.")
+
+
+@group.command("run")
+def gateway_run(
+    config: Annotated[Path, typer.Option("--config", help="The site file.", show_default=False)],
+) -> None:
+    """Run the gateway of a site.
+
+    Example: tocsin gateway run --config /etc/tocsin/site.yaml
+    """
+    import os
+
+    # In the same process, but without this command line: a gateway does not carry 10 MiB of it for years.
+    os.execv(sys.executable, [sys.executable, "-m", "edge_agent", str(config)])  # noqa: S606
+
+
+@group.command("reload")
+def gateway_reload(
+    config: Annotated[Path, typer.Option("--config", help="The site file of the running gateway.")],
+) -> None:
+    """Have the running gateway take its changed site file; what did not change is not touched.
+
+    Example: tocsin gateway reload --config /etc/tocsin/site.yaml
+    """
+    from edge_agent.commands import reload_gateway
+
+    print(reload_gateway(config))
+
+
+@group.command("act")
+def gateway_act(
+    config: Annotated[Path, typer.Option("--config", help="The site file of the running gateway.")],
+    action: Annotated[str, typer.Argument(help="silence | reset | test | isolate | restore | proof")],
+    target: Annotated[str, typer.Argument(help="alarm, device or output id")] = "",
+    who: Annotated[str, typer.Option(help="your name: it is recorded")] = "",
+    why: Annotated[str, typer.Option(help="the reason: it is recorded")] = "",
+    for_s: Annotated[float, typer.Option("--for", help="seconds, for test and isolate")] = 0.0,
+    meanwhile: Annotated[str, typer.Option(help="the compensating measure; isolate needs it")] = "",
+) -> None:
+    """Act on the gateway on site, as a named person.
+
+    Example: tocsin gateway act silence sounder-1 --who "Li Wei" --why "seen, extinguished" --config site.yaml
+    """
+    from edge_agent.commands import act_on_site
+
+    print(act_on_site(config, action, target, who=who, why=why, for_s=for_s, compensating_measure=meanwhile))

@@ -1,0 +1,85 @@
+"""`tocsin rules …`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from command_line.shared import AsJson, Files, print_findings, print_report, progress_line
+
+group = typer.Typer(no_args_is_help=True, help="Rule packs.")
+
+
+@group.command("check")
+def rules_check(files: Files, as_json: AsJson = False) -> None:
+    """Check rule packs: grammar, units, references, sources.
+
+    Example: tocsin rules check rules_engine/packs/fire.yaml
+    """
+    from rules_engine.commands import check_rules
+
+    print_findings(check_rules, files, as_json)
+
+
+SetName = Annotated[str, typer.Option("--set", help="Layout of a known set, with --path; see --help of replay.")]
+SetPath = Annotated[Path | None, typer.Option("--path", help="Folder of the set.")]
+Readings = Annotated[Path | None, typer.Option("--readings", help="Folder with readings.*, points.csv, events.csv.")]
+RuleFiles = Annotated[list[Path] | None, typer.Option("--rules", help="Rule files; none: all shipped packs.")]
+FromS = Annotated[float, typer.Option("--from", help="Replay from this second of each experiment.")]
+ToS = Annotated[float, typer.Option("--to", help="Replay to this second of each experiment.")]
+
+
+@group.command("replay")
+def rules_replay(
+    rules: RuleFiles = None, set_name: SetName = "", path: SetPath = None, readings: Readings = None,
+    from_s: FromS = float("-inf"), to_s: ToS = float("inf"),
+    fault: Annotated[str, typer.Option(help="Field fault: lost_polls, outage, error_value, stuck.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the fault.")] = 1,
+    analogue: Annotated[bool, typer.Option(help="With raw detector channels (nist_smoke_alarms).")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Run rules over recorded time: alarms, delay to what was labelled, false alarms per sensor-year.
+
+    Example: tocsin rules replay --set nist_smoke_alarms --path recordings/nist_smoke_alarms --json
+    Example: tocsin rules replay --rules my.yaml --readings recordings/our-estate
+    """
+    from rules_engine.replay_commands import ReplayAsked, replay
+
+    asked = ReplayAsked(tuple(rules or ()), set_name, path, readings, from_s, to_s, fault, seed, analogue)
+    print_report(lambda: replay(asked, progress_line(as_json)), as_json)
+
+
+@group.command("diff")
+def rules_diff(
+    rules: RuleFiles = None, set_name: SetName = "", path: SetPath = None, readings: Readings = None,
+    active: Annotated[list[Path] | None, typer.Option(help="Rule files now active; none: all shipped packs.")] = None,
+    from_s: FromS = float("-inf"), to_s: ToS = float("inf"), as_json: AsJson = False,
+) -> None:
+    """Before switching on: what changed rules would do otherwise than the active ones on recorded time.
+
+    Example: tocsin rules diff --rules fire-new.yaml --active fire.yaml --readings recordings/our-estate
+    """
+    from rules_engine.replay_commands import ReplayAsked, diff
+
+    asked = ReplayAsked(tuple(rules or ()), set_name, path, readings, from_s, to_s)
+    print_report(lambda: diff(asked, tuple(active or ()), progress_line(as_json)), as_json)
+
+
+@group.command("test")
+def rules_test(
+    files: Annotated[list[Path] | None, typer.Argument(help="*.test.yaml files; none: the shipped ones.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the tests that stand beside rules.
+
+    Example: tocsin rules test rules_engine/packs/fire.test.yaml
+    """
+    from rules_engine.commands import run_rule_tests
+
+    report = run_rule_tests(files or None)
+    print(msgspec.json.encode(report).decode() if as_json else report.text())
+    if report.failed:
+        raise typer.Exit(1)

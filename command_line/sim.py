@@ -1,0 +1,159 @@
+"""`tocsin sim …`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from command_line.shared import AsJson
+
+group = typer.Typer(no_args_is_help=True, help="Simulated devices on real ports.")
+
+
+@group.command("run")
+def sim_run(
+    scenario: Annotated[str, typer.Argument(help="scenario file, or the name of a shipped one")],
+    truth: Annotated[Path | None, typer.Option(help="append what really happened to this JSONL file")] = None,
+    for_s: Annotated[float | None, typer.Option("--for", help="stop after so many seconds of real time")] = None,
+    ports: Annotated[bool, typer.Option("--ports", help="serve real ports instead of judging")] = False,
+    seed: Annotated[int | None, typer.Option(help="another seed than the scenario's")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="disable this rule or output")] = None,
+    prove: Annotated[bool, typer.Option("--prove", help="pass, and fail without each protection")] = False,
+    report: Annotated[Path | None, typer.Option(help="write the acceptance report into this folder")] = None,
+    lang: Annotated[str, typer.Option(help="language of the report: zh | en")] = "zh",
+    tester: Annotated[str, typer.Option(help="the tester's name, for the report")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Judge a scenario that names its site, in virtual time; serve one that does not on real ports.
+
+    Exit code 0: verdict pass; 1: fail, or the scenario is wrong.
+
+    Example: tocsin sim run flaming-room-fire --report out/
+             tocsin sim run flaming-room-fire --without fire.smoke
+             tocsin sim run examples/scenario/one_detector.yaml
+    """
+    from trial.commands import sim_run as judge_or_serve
+
+    raise typer.Exit(judge_or_serve(
+        scenario, truth=truth, for_s=for_s, ports=ports, seed=seed, disabled=without or (), proving=prove,
+        report=report, language=lang, tester=tester, as_json=as_json))
+
+
+@group.command("list")
+def sim_list(as_json: AsJson = False) -> None:
+    """The shipped scenarios and what each shows.
+
+    Example: tocsin sim list
+    """
+    from trial.commands import sim_list as list_scenarios
+
+    list_scenarios(as_json=as_json)
+
+
+@group.command("proxy")
+def sim_proxy(
+    listen: Annotated[str, typer.Argument(help="host:port to listen on")],
+    to: Annotated[str, typer.Argument(help="host:port to pass on to")],
+    cut_after_s: Annotated[float | None, typer.Option(help="make the link bad after so many seconds")] = None,
+    cut_for_s: Annotated[float, typer.Option(help="for so many seconds")] = 30.0,
+    kind: Annotated[str, typer.Option(help="cut | half_open | delay | throttle")] = "cut",
+) -> None:
+    """A TCP link that can be made bad, to stand between a gateway and its cloud.
+
+    Example: tocsin sim proxy 127.0.0.1:18883 127.0.0.1:8883 --cut-after-s 20 --cut-for-s 10
+    """
+    from firmware_sim.commands import run_proxy
+    from firmware_sim.scenario import CutKind
+
+    if kind not in list(CutKind):
+        raise typer.BadParameter(f"{kind!r} is none of {', '.join(CutKind)}", param_hint="--kind")
+    run_proxy(listen, to, cut_after_s=cut_after_s, cut_for_s=cut_for_s, kind=CutKind(kind))
+
+
+@group.command("record")
+def sim_record(
+    out: Annotated[Path, typer.Argument(help="file to write (JSON lines)")],
+    listen: Annotated[str, typer.Option(help="host:port that clients connect to")] = "",
+    to: Annotated[str, typer.Option(help="host:port of the server; with --serial a second port to bridge to")] = "",
+    serial: Annotated[str, typer.Option(help="serial port to tap")] = "",
+    baud: Annotated[int, typer.Option(help="of the serial port")] = 9600,
+    mqtt: Annotated[str, typer.Option(help="mqtt://host:port to subscribe to")] = "",
+    topic: Annotated[str, typer.Option(help="topic filter")] = "#",
+    for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds")] = None,
+) -> None:
+    """Write a real line down, byte for byte, to replay it later.
+
+    Example: tocsin sim record meter.jsonl --listen 127.0.0.1:1502 --to 192.168.1.20:502
+    """
+    from firmware_sim.line_commands import run_record
+
+    run_record(out, listen=listen, to=to, serial=serial, baud=baud, mqtt=mqtt, topic=topic, duration_s=for_s)
+
+
+@group.command("replay")
+def sim_replay(
+    file: Annotated[Path, typer.Argument(help="a recorded line")],
+    listen: Annotated[str, typer.Option(help="host:port: we are the recorded server")] = "",
+    to: Annotated[str, typer.Option(help="host:port: we are the recorded client")] = "",
+    port: Annotated[int, typer.Option(help="short for --listen 127.0.0.1:PORT")] = -1,
+    speed: Annotated[float, typer.Option(help="recorded seconds per second")] = 1.0,
+    for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds")] = None,
+) -> None:
+    """Play a recorded line again, byte for byte.
+
+    Example: tocsin sim replay meter.jsonl --port 1502
+    """
+    from firmware_sim.line_commands import run_replay
+
+    run_replay(file, listen=listen or (f"127.0.0.1:{port}" if port >= 0 else ""), to=to, speed=speed,
+               duration_s=for_s)
+
+
+@group.command("trace")
+def sim_trace(
+    file: Annotated[Path, typer.Argument(help="a recorded line")],
+    out: Annotated[Path, typer.Argument(help="pcapng file to write")],
+    port: Annotated[int, typer.Option(help="the server's port: tells Wireshark the protocol")] = 502,
+) -> None:
+    """Turn a recorded line into a file that Wireshark opens.
+
+    Example: tocsin sim trace meter.jsonl meter.pcapng
+    """
+    from firmware_sim.line_commands import run_trace
+
+    run_trace(file, out, port=port)
+
+
+@group.command("conform")
+def sim_conform(
+    target: Annotated[str, typer.Argument(help="modbus:// rtu:/// gbt26875:// gbt26875-listen:// hj212:// mqtt://")],
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    listen_s: Annotated[float, typer.Option("--listen", help="seconds that an MQTT device is heard")] = 30.0,
+) -> None:
+    """Check a device, driver or receiver against its standard; exit 1 where something deviates.
+
+    Example: tocsin sim conform modbus://192.168.1.20:502/1
+    """
+    from firmware_sim.line_commands import run_conform
+
+    run_conform(target, as_json=as_json, listen_s=listen_s)
+
+
+@group.command("cameras")
+def sim_cameras(
+    count: Annotated[int, typer.Argument(help="how many")] = 4,
+    host: Annotated[str, typer.Option(help="address to serve on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="RTSP port; 0: any free one")] = 8554,
+    clips: Annotated[Path, typer.Option(help="folder for the coded pictures")] = Path("sim-clips"),
+    state: Annotated[str, typer.Option(help="normal | frozen | blind | moved | dark")] = "normal",
+    for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds")] = None,
+) -> None:
+    """Serve RTSP cameras with drawn pictures.
+
+    Example: tocsin sim cameras 100 --port 8554
+    """
+    from firmware_sim.line_commands import run_cameras
+
+    run_cameras(count, host=host, port=port, clips=clips, state=state, duration_s=for_s)
