@@ -149,6 +149,9 @@ class AlarmTransition(msgspec.Struct, frozen=True, omit_defaults=True):
     late: bool = False
     journaled: bool = True  # False: sent from memory, the disk did not take it (law 4)
     decided: str = "edge"  # "edge" or "cloud"
+    # "permit:<id>": smoke under a permit for hot work. Told to its watcher and the control room instead of the
+    # brigade while the work goes on; "" (law 1 as ever) as soon as it does not. Unanswered, it is queued as ever.
+    audience: str = ""
 
 
 def alarm_id(site_path: str, key: AlarmKey, onset_us: int) -> str:

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from device_model.permit import PermitStep
+
 
 class CommandKind(StrEnum):
     """What the cloud or a person on site may ask of a gateway."""
@@ -19,6 +21,7 @@ class CommandKind(StrEnum):
     PROOF_ALARM = "proof_alarm"  # raise the synthetic alarm now
     ANSWER_DUTY = "answer_duty"  # a person on duty answers the duty check `target`
     WRITE_OUTPUT = "write_output"  # manual, rate limited, expiring
+    PERMIT = "permit"  # one act on a permit for hot work: `permit`; `target` is the permit's id
 
 
 # Law 3 and 5: trips, latches and sounders are reset and silenced on site by a person, never from afar.
@@ -43,6 +46,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     value: float | bool | None = None
     on_site: bool = False
     compensating_measure: str = ""
+    permit: PermitStep | None = None
 
 
 class CommandOutcome(StrEnum):

@@ -106,6 +106,16 @@ _ALL = (
     _number("wind_direction", "wind direction", "风向", Unit("deg")),
     _number("rain", "rain", "降雨量", Unit("mm")),
     _number("illuminance", "illuminance", "照度", Unit("lx"), Unit("klx", 1e3)),
+    # surface water
+    _number("ph", "pH", "pH 值", _ONE),
+    _number("dissolved_oxygen", "dissolved oxygen", "溶解氧", Unit("mg/L")),
+    _number("permanganate_index", "permanganate index", "高锰酸盐指数", Unit("mg/L")),
+    _number("cod", "chemical oxygen demand", "化学需氧量", Unit("mg/L")),
+    _number("ammonia_nitrogen", "ammonia nitrogen", "氨氮", Unit("mg/L")),
+    _number("total_phosphorus", "total phosphorus", "总磷", Unit("mg/L")),
+    _number("total_nitrogen", "total nitrogen", "总氮", Unit("mg/L")),
+    _number("conductivity", "conductivity", "电导率", Unit("uS/cm"), Unit("mS/cm", 1e3)),
+    _number("turbidity", "turbidity", "浊度", Unit("[NTU]")),
     # electricity
     _number("voltage", "voltage", "电压", Unit("V"), Unit("mV", 1e-3), Unit("kV", 1e3)),
     _number("current", "current", "电流", Unit("A"), Unit("mA", 1e-3)),
@@ -148,6 +158,18 @@ _ALL = (
     _flag("motion", "motion", "人体移动"),
     _flag("contact", "contact input", "开关量输入"),
     _number("people", "people", "人数", _ONE),
+    _number("entries", "people who came in", "进入人次", _ONE),
+    _number("exits", "people who went out", "离开人次", _ONE),
+    _flag("sos", "help button", "求助按钮"),
+    _number("weight", "weight", "重量", Unit("kg"), Unit("t", 1e3), Unit("g", 1e-3)),
+    _number("uv_irradiance", "ultraviolet irradiance", "紫外辐照度", Unit("uW/cm2")),
+    # what a camera thinks it sees, 0 to 1
+    _number("hot_work_score", "hot work seen", "动火画面评分", _ONE),
+    _number("flame_score", "flame seen", "火焰画面评分", _ONE),
+    _number("smoke_score", "smoke seen", "烟雾画面评分", _ONE),
+    _number("obstruction_score", "obstruction seen", "占用堵塞画面评分", _ONE),
+    # leave for work: facts of a permit, told to rules as readings
+    _flag("permit", "hot-work permit", "动火作业许可"),
     Quantity("text", "text", "文本", (_ONE,), text=True),
 )
 
@@ -158,13 +180,15 @@ UNIT_ALIASES: dict[str, str] = {
     "°C": "Cel", "℃": "Cel", "degC": "Cel", "°F": "[degF]", "%LEL": "%[LEL]", "ppm": "[ppm]", "ppb": "[ppb]",
     "µg/m3": "ug/m3", "ug/m³": "ug/m3", "µg/m³": "ug/m3", "mg/m³": "mg/m3", "%RH": "%", "kWh": "kW.h",
     "Wh": "W.h", "VA": "V.A", "kVA": "kV.A", "psi": "[psi]", "dBA": "dB[A]", "dB(A)": "dB[A]", "dBm": "dB[mW]",
-    "Ah": "A.h", "m³": "m3", "m³/h": "m3/h", "ohm": "Ohm", "Ω": "Ohm",
+    "Ah": "A.h", "µS/cm": "uS/cm", "NTU": "[NTU]", "µW/cm²": "uW/cm2",
+    "m³": "m3", "m³/h": "m3/h", "ohm": "Ohm", "Ω": "Ohm",
 }
 
 _DISPLAY = {
     "Cel": "°C", "[degF]": "°F", "%[LEL]": "%LEL", "[ppm]": "ppm", "[ppb]": "ppb", "ug/m3": "µg/m³",
     "mg/m3": "mg/m³", "kW.h": "kWh", "W.h": "Wh", "V.A": "VA", "kV.A": "kVA", "[psi]": "psi",
     "dB[A]": "dB(A)", "dB[mW]": "dBm", "A.h": "Ah", "m3": "m³", "m3/h": "m³/h", "Ohm": "Ω", "1": "",
+    "uS/cm": "µS/cm", "[NTU]": "NTU", "uW/cm2": "µW/cm²",
 }
 
 ALL_UNIT_CODES: frozenset[str] = frozenset(unit.code for quantity in _ALL for unit in quantity.units)
