@@ -211,7 +211,8 @@ class Output(msgspec.Struct, frozen=True):
     """Something the gateway may switch, what for, and how it is proved.
 
     device, point: the writable point that drives it. zones: where it sounds or acts; empty means the site.
-    hazards: raised alarms of these classes in those zones switch it on. proof: an independent input
+    hazards: raised alarms of these classes in those zones switch it on. rules: only alarms of these rules do; empty
+    means every rule of those hazards. proof: an independent input
     ("device.point") that must become true within proof_within_s; without one it is "unproved".
     rated_for: what a fan is declared fit for ("II 3G Ex nA, methane, zone b1-garage"); without it no gas starts it.
     """
@@ -229,6 +230,7 @@ class Output(msgspec.Struct, frozen=True):
     proof_within_s: float = 5.0
     restart_hold_off_s: float = 60.0
     rated_for: str = ""
+    rules: tuple[str, ...] = ()
 
 
 class CloudLink(msgspec.Struct, frozen=True):

@@ -125,6 +125,7 @@ class OutputEntry(msgspec.Struct, frozen=True):
     proof_within_s: float = 5.0
     restart_hold_off_s: float = 60.0
     rated_for: str = ""
+    rules: tuple[str, ...] = ()
 
 
 class RulesEntry(msgspec.Struct, frozen=True):
@@ -277,7 +278,7 @@ class _Reader:
             id=entry.id, device=device, point=point, purpose=OutputPurpose(entry.purpose), hazards=entry.hazards,
             on_power_loss=entry.on_power_loss, on_agent_death=entry.on_agent_death, on_restart=entry.on_restart,
             zones=entry.zones, proof=entry.proof, proof_within_s=entry.proof_within_s,
-            restart_hold_off_s=entry.restart_hold_off_s, rated_for=entry.rated_for,
+            restart_hold_off_s=entry.restart_hold_off_s, rated_for=entry.rated_for, rules=entry.rules,
         )
 
     def _rules(self) -> RuleChoice:

@@ -388,11 +388,16 @@ class OutputBook:
         memory.silenced = [pair for pair in memory.silenced if pair in wanted]
 
 
+def acts_on(output: Output, rule: str, hazard: Hazard, zone: str) -> bool:
+    """Whether a raised alarm of that rule, hazard and zone ("" the whole site) moves the output."""
+    here = not output.zones or not zone or zone in output.zones
+    return here and hazard in output.hazards and (not output.rules or rule in output.rules)
+
+
 def _demands(output: Output, transition: AlarmTransition) -> bool:
     if transition.test or transition.drill or transition.late or transition.hazard is Hazard.PROOF:
         return False
-    here = not output.zones or not transition.zone or transition.zone in output.zones
-    return here and transition.hazard in output.hazards
+    return acts_on(output, transition.key.rule, transition.hazard, transition.zone)
 
 
 def _joined(steps: Iterable[OutputStep]) -> OutputStep:
