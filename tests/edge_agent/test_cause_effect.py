@@ -53,8 +53,8 @@ def test_every_cell_is_what_the_outputs_do(site: tuple[Inventory, RuleSet], shee
         for zone in cause.zones:
             book = OutputBook(inventory, ImpairmentRegister())
             step = book.transitions([AlarmTransition(
-                "a-1", AlarmKey(cause.rule, "x"), AlarmState.RAISED, AlarmState.PENDING, now.wall_us, now.wall_us,
-                cause.hazard, cause.severity, zone=zone)], now)
+                "a-1", AlarmKey(cause.rule, "x"), AlarmState.RAISED, AlarmState.PENDING, cause.hazard,
+                cause.severity, now.wall_us, now.wall_us, zone=zone)], now)
             named = {c.output for c in sheet.crossings if c.rule == cause.rule and zone in c.zones}
             assert {drive.output for drive in step.drives} == named, (cause.rule, zone)
             tried += 1
