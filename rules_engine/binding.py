@@ -16,6 +16,7 @@ from rules_engine.cell import Cell
 from rules_engine.condition_compile import compile_condition
 from rules_engine.condition_types import (
     About,
+    AirIndex,
     Arithmetic,
     Both,
     Compare,
@@ -156,6 +157,10 @@ class _SubjectBinder:
             for point in self._inventory.of_device(self._subject.device):
                 if point.quantity == ref.name:
                     return self._use(point)
+        if ref.scope == "reference":
+            for point in self._places.by_quantity.get(ref.name, ()):
+                if "reference" in point.device.tags:
+                    return self._use(point)
         raise KeyError(ref.name)
 
     def members(self, scope: str, quantity: str) -> Sequence[Cell]:
@@ -216,7 +221,7 @@ def _parts(term: Term) -> Iterator[Term]:
     if isinstance(term, Both | Compare | Arithmetic):
         yield from _parts(term.left)
         yield from _parts(term.right)
-    elif isinstance(term, Not | Known | Lasting):
+    elif isinstance(term, Not | Known | Lasting | AirIndex):
         yield from _parts(term.operand)
     elif isinstance(term, Several):
         yield from _parts(term.body)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from device_model.quantities import QUANTITIES, unit_display
+from rules_engine.air_index import TABLE_CN, TABLE_US, factor_of
 from rules_engine.condition_parse import ConditionError
 from rules_engine.condition_types import (
     ANY_POINT,
@@ -21,6 +22,7 @@ from rules_engine.condition_types import (
     TEXT,
     WINDOW_SECONDS_MAX,
     About,
+    AirIndex,
     Arithmetic,
     Binary,
     Both,
@@ -48,7 +50,7 @@ SCOPES = ("device", "zone", "floor", "building", "site")
 _WINDOWS = ("rise", "fall", "delta", "rate", "mean", "min", "max", "baseline", "jitter", "surprise")
 _SEVERAL = ("any", "all", "count", "zones", "max", "min", "mean")
 _FUNCTIONS = (*_WINDOWS, "dose", "age", "silent", "reason", "quality", "known", "held", "seen", "abs",
-              "time_between", "on_dates")
+              "aqi_cn", "aqi_us", "time_between", "on_dates")
 _CLOCK_NAMES = ("local_hour", "weekday")
 _CLOCK_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -139,8 +141,8 @@ class _Checker:
         if self._member is not None and (name in QUANTITIES or name == "point"):
             return self._member_point(tree, name)
         scope, _, rest = name.partition(".")
-        if scope == "device" and rest in QUANTITIES:
-            return PointRef(type_of_quantity(rest), "device", rest)
+        if scope in ("device", "reference") and rest in QUANTITIES:
+            return PointRef(type_of_quantity(rest), scope, rest)
         if name in QUANTITIES:
             raise ConditionError(tree.offset, f"{name!r} of which point?",
                                  f"write value, device.{name}, or zone.any({name})")
@@ -257,7 +259,8 @@ class _Checker:
         handler = {
             "dose": self._dose, "age": self._about, "silent": self._about, "reason": self._about,
             "quality": self._about, "known": self._known_call, "held": self._lasting, "seen": self._lasting,
-            "abs": self._abs, "time_between": self._time_between, "on_dates": self._on_dates,
+            "abs": self._abs, "aqi_cn": self._air_index, "aqi_us": self._air_index,
+            "time_between": self._time_between, "on_dates": self._on_dates,
         }.get(tree.name)
         if handler is None:
             raise ConditionError(tree.offset, f"there is no function {tree.name!r}",
@@ -326,6 +329,20 @@ class _Checker:
         self._arity(tree, 1, "abs(delta(value, 60 s))")
         operand = self._number(tree.arguments[0])
         return Arithmetic(operand.type, "abs", operand, operand)
+
+    def _air_index(self, tree: Call) -> Term:
+        self._arity(tree, 2, f'{tree.name}("pm25", mean(value, 1 h))')
+        standard = tree.name.removeprefix("aqi_")
+        pollutant, operand = self._text(tree.arguments[0]), self._number(tree.arguments[1])
+        known = TABLE_CN if standard == "cn" else TABLE_US
+        if pollutant not in known:
+            raise ConditionError(tree.arguments[0].offset, f"{tree.name} has no table {pollutant!r}",
+                                 f"one of {', '.join(known)}")
+        factor = factor_of(standard, pollutant, operand.type)
+        if factor is None:
+            raise ConditionError(tree.arguments[1].offset, f"{pollutant} cannot be {operand.type}",
+                                 "particles in µg/m³, gases in ppm or mg/m³")
+        return AirIndex(PLAIN, standard, pollutant, operand, factor)
 
     def _lasting(self, tree: Call) -> Term:
         self._arity(tree, 2, f"{tree.name}(value > 1, 30 s)")

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from device_model.quantities import QUANTITIES, unit_display
+from rules_engine.air_index import index_cn, index_us
 from rules_engine.cell import Cell
 from rules_engine.condition_types import (
     About,
+    AirIndex,
     Arithmetic,
     Both,
     ClockRead,
@@ -194,6 +196,15 @@ class _Compiler:
             wakes.ask(until)
             return value
         return figure, (lambda at: f"{term.function} {_figure(read(at)[0], '')}")
+
+    def _airindex(self, term: AirIndex) -> Code:
+        inner, say = self.code(term.operand)
+        look, pollutant, factor = index_cn if term.standard == "cn" else index_us, term.pollutant, term.factor
+
+        def index(at: int) -> float | None:
+            value = inner(at)
+            return None if value is None else look(pollutant, value * factor)
+        return index, (lambda at: f"AQI {_figure(index(at), '')} ({say(at)})")
 
     def _known(self, term: Known) -> Code:
         inner, say = self.code(term.operand)

@@ -180,7 +180,8 @@ class Constant(Term):
 @dataclass(frozen=True, slots=True)
 class PointRef(Term):
     """scope "value": the bound point; "device": another point of the same device, by quantity or id;
-    "member": the point that an aggregate looks at; "name": a name that the caller supplies."""
+    "member": the point that an aggregate looks at; "reference": the site's reference point of that quantity (a device
+    with the tag `reference`); "name": a name that the caller supplies."""
 
     scope: str
     name: str = ""
@@ -230,6 +231,16 @@ class ClockRead(Term):
     function: str
     numbers: tuple[int, ...] = ()
     dates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AirIndex(Term):
+    """`aqi_cn("pm25", x)`, `aqi_us(…)`: standard "cn" or "us"; factor brings x into the table's unit."""
+
+    standard: str
+    pollutant: str
+    operand: Term
+    factor: float
 
 
 @dataclass(frozen=True, slots=True)
