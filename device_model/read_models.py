@@ -128,6 +128,7 @@ class IncidentView(msgspec.Struct, frozen=True, omit_defaults=True):
     address: Text = Text("", "")
     position: Position | None = None
     access_note: Text = Text("", "")
+    audience: str = ""  # "permit:<id>": told to its watcher and the control room, not the brigade; "" as law 1 says
 
 
 class GatewayView(msgspec.Struct, frozen=True, omit_defaults=True):

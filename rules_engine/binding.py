@@ -30,6 +30,7 @@ from rules_engine.condition_types import (
 )
 from rules_engine.evaluate import House, Watch
 from rules_engine.local_time import LocalTime
+from rules_engine.permit_names import PERMIT_DEFAULTS, PERMIT_QUANTITY, permit_label, permit_point
 from rules_engine.rule import Per, Rule, RuleSet, Runs
 
 
@@ -161,7 +162,20 @@ class _SubjectBinder:
             for point in self._places.by_quantity.get(ref.name, ()):
                 if "reference" in point.device.tags:
                     return self._use(point)
+        if ref.scope == "name":
+            return self._permit_cell(ref.name.partition(".")[2])
         raise KeyError(ref.name)
+
+    def _permit_cell(self, fact: str) -> Cell:
+        """A fact of the permits of the subject's zone; without any permit it has a value too."""
+        name = permit_point(self._subject.zone.id if self._subject.zone else "", fact)
+        cell = self._cells.get(name)
+        if cell is None:
+            cell = self._cells[name] = Cell(
+                name, PERMIT_QUANTITY[fact], device="", zone="", index=len(self._cells), limit_us=0)
+            cell.label = permit_label(fact)
+            cell.begin_with(PERMIT_DEFAULTS[fact])
+        return self.used.setdefault(name, cell)
 
     def members(self, scope: str, quantity: str) -> Sequence[Cell]:
         # An output that is only written is never heard, so it does not stand among "all points".

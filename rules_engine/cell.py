@@ -169,6 +169,11 @@ class Cell:
         self.value = self.held = "" if self.text else False if self.boolean else 0.0
         self.fresh_us = self.time_us = fresh_us
 
+    def begin_with(self, value: Known) -> None:
+        """What is known before anything is said of it (that there is no permit)."""
+        self.quality, self.reason = Quality.GOOD.value, Reason.NONE.value
+        self.value = self.held = value
+
     def _again(self, value: Known | None) -> Known | None:
         return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 

@@ -12,7 +12,7 @@ raises is told as `late`. When the wall clock steps (the monotonic one did not),
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import msgspec
@@ -327,6 +327,16 @@ class Engine:
             self._end_test(device, self._time_us, out)
         return tuple(out)
 
+    def shield(self, shields: Mapping[str, str], now: Now) -> tuple[AlarmTransition, ...]:
+        """Zone → audience: smoke there is told to these people instead of the brigade, from now on until said
+        otherwise (permit_watch.py says it anew with every change). Alarms that stand are told again."""
+        out: Out = list(self.step((), now))
+        old, self._house.shields = self._house.shields, dict(sorted(shields.items()))
+        for watch in self._watches:
+            if old.get(watch.zone) != shields.get(watch.zone):
+                watch.tell_audience(self._time_us, out)
+        return tuple(out)
+
     def _expire(self, device: str, due: int, out: Out) -> None:
         if 0 < self._isolated.get(device, 0) <= due:
             del self._isolated[device]
@@ -347,7 +357,7 @@ class Engine:
 
     def _mark_isolated(self, device: str, isolated: bool) -> None:
         for cell in self._by_index:
-            if cell.device == device:
+            if cell.device == device and device:
                 cell.isolated = isolated
 
     def _of_device(self, device: str) -> list[Watch]:
@@ -368,7 +378,7 @@ class Engine:
              if cell.index in self._bound.on_change and not self._is_plain(cell)},
             kept(self._watches), kept(self._bound.refused),
             self._isolated, self._house.testing, self.counts, self._orphans,
-            b"" if self._past is None else self._past.checkpoint(), self._plain_runs())
+            b"" if self._past is None else self._past.checkpoint(), self._plain_runs(), self._house.shields)
         return msgspec.json.encode(whole, order="deterministic")
 
     def _is_plain(self, cell: Cell) -> bool:
@@ -415,6 +425,7 @@ class Engine:
         new._orphans = {**self._orphans, **carried.orphans}
         new._isolated = {name: until for name, until in self._isolated.items() if name in inventory.devices}
         new._house.testing = {name: until for name, until in self._house.testing.items() if name in inventory.devices}
+        new._house.shields = dict(self._house.shields)
         if self._past is not None:
             new._past = self._past.rebound(rules, inventory)[0]
         new._rebuild_heap()
@@ -467,6 +478,7 @@ class Engine:
             elif kept.last is not None and kept.state in (AlarmState.RAISED, AlarmState.HELD):
                 self._orphans[kept.last.alarm] = kept.last
         self._isolated, self._house.testing = dict(state.isolated), dict(state.testing)
+        self._house.shields = dict(state.shields)
         for device in self._isolated:
             self._mark_isolated(device, True)
         if state.past:

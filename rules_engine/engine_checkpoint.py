@@ -28,6 +28,7 @@ class EngineCheckpoint(msgspec.Struct):
     orphans: dict[str, AlarmTransition] = {}
     past: bytes = b""
     plain: dict[str, list[tuple[int, int]]] = {}  # device → (fresh_us, how many cells in a row); see Engine._is_plain
+    shields: dict[str, str] = {}
 
 
 def decode_engine(checkpoint: bytes) -> EngineCheckpoint:

@@ -27,6 +27,7 @@ from device_model.alarm import (
 from device_model.errors import LawRefusal
 from rules_engine.cell import Cell
 from rules_engine.condition_compile import Closure, LastingState, Say, Wakes
+from rules_engine.permit_names import is_permit_point
 from rules_engine.rule import Rule
 
 Out = list[AlarmTransition]
@@ -34,17 +35,21 @@ Out = list[AlarmTransition]
 POINTS_MAX = 8
 # What a condition may raise when it meets something its author did not think of.
 RULE_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+# What welding and cutting make beside heat and light.
+SMOKE = frozenset({"smoke_alarm", "obscuration", "smoke_score"})
 _ACTIVE = (AlarmState.RAISED, AlarmState.HELD)
 _OVER = (AlarmState.INACTIVE, AlarmState.CLEARED)
 
 
 @dataclass
 class House:
-    """What all watches of an engine share: the site, which end decides, and the devices under test."""
+    """What all watches of an engine share: the site, which end decides, the devices under test, and the zones in
+    which smoke goes to the people of a permit (`AlarmTransition.audience`)."""
 
     site_path: str
     decides: str
     testing: dict[str, int] = field(default_factory=dict)  # device → until, µs
+    shields: dict[str, str] = field(default_factory=dict)  # zone → audience
 
 
 class WatchState(msgspec.Struct, array_like=True):
@@ -207,9 +212,21 @@ class Watch:
             previous=before, hazard=rule.hazard, severity=rule.severity, at_us=at, onset_us=self.onset_us,
             zone=self.zone, device=self.device, points=self._points(),
             detail=self._words(at) if true_now else self._values(), latched=rule.latched, test=self.test,
-            decided=self._house.decides)
+            decided=self._house.decides, audience=self._audience())
         self.last = step
         out.append(step)
+
+    def _audience(self) -> str:
+        """Only smoke is ever kept from the brigade: heat, flame, call points, gas and CO never are."""
+        rule, shields = self.rule, self._house.shields
+        if not shields or rule.hazard is not Hazard.FIRE or not SMOKE.issuperset(rule.bind.quantities or ("",)):
+            return ""
+        return shields.get(self.zone, "")
+
+    def tell_audience(self, at: int, out: Out) -> None:
+        """Work under a permit began or ended in its zone: who is to be told of what stands has changed."""
+        if self.state not in _OVER and self.last is not None and self.last.audience != self._audience():
+            self._tell(self.state, at, out)
 
     def _words(self, at: int) -> str:
         try:
@@ -224,10 +241,11 @@ class Watch:
         return ", ".join(_shown(cell) for cell in self.cells[:POINTS_MAX])
 
     def _points(self) -> tuple[str, ...]:
-        if len(self.cells) <= POINTS_MAX:
-            return tuple(cell.name for cell in self.cells)
-        true = [cell.name for cell in self.cells if cell.value is True]
-        return tuple((true or [cell.name for cell in self.cells])[:POINTS_MAX])
+        cells = [cell for cell in self.cells if not is_permit_point(cell.name)]
+        if len(cells) <= POINTS_MAX:
+            return tuple(cell.name for cell in cells)
+        true = [cell.name for cell in cells if cell.value is True]
+        return tuple((true or [cell.name for cell in cells])[:POINTS_MAX])
 
     # --- derived faults ---
 

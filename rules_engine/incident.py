@@ -142,7 +142,11 @@ class IncidentBook:
                 incident = self._open(step, drill, now_us)
                 changes.append(self._note(incident, "opened", step.at_us, notify=True))
             self._state.holder[_holder_key(name, drill)] = incident.id
+        audience = incident.audience
         changes += self._take(incident, name, step, place, min(step.at_us, now_us))
+        if audience and not incident.audience:  # the work ended, or what is no smoke joined: now it is everybody's
+            incident.unanswer(min(step.at_us, now_us))
+            changes.append(self._note(incident, "permit_over", step.at_us, detail=audience, notify=True))
         if not drill:
             self._end_rehearsal(name, step, changes)
         if changes:
@@ -203,7 +207,7 @@ class IncidentBook:
         elif not supersedes(step, entry, place):
             return self._take_older(incident, entry, step) if new_onset and step.decided != "cloud" else []
         elif not new_onset and says_again(step, entry):
-            entry.place = same_place(entry.place, place)
+            entry.place, entry.audience = same_place(entry.place, place), step.audience
             return []
         else:
             update_entry(entry, step, place, new_onset=new_onset)
@@ -220,11 +224,11 @@ class IncidentBook:
             incident.zones.append(step.zone)
             if len(incident.zones) > 1:
                 # Each new zone notifies again (law 2): the earlier acknowledgement did not know of it.
-                self._unanswer(incident, heard_us)
+                incident.unanswer(heard_us)
                 changes.append(self._note(incident, "new_zone", step.at_us, detail=step.zone, notify=True))
         elif new_onset and (entry.repeats or quiet) and step.hazard in LIFE_SAFETY and incident.acknowledged_us:
             # Raised anew after a reset on site, or when all was over: what was acknowledged was the former onset.
-            self._unanswer(incident, heard_us)
+            incident.unanswer(heard_us)
             changes.append(self._note(incident, "raised_again", step.at_us, notify=True))
         again = raised and (incident.state in ENDED or incident.state is IncidentState.RESOLVED)
         if again and not self.trust.isolated(step.device):
@@ -466,14 +470,8 @@ class IncidentBook:
 
     def _reopen(self, incident: Incident, at_us: int, why: str, who: str = "") -> IncidentChange:
         incident.state, incident.closed_us, incident.cause, incident.queued = IncidentState.REOPENED, 0, "", False
-        self._unanswer(incident, at_us)
+        incident.unanswer(at_us)
         return self._note(incident, "reopened", at_us, who, why, notify=True)
-
-    def _unanswer(self, incident: Incident, at_us: int) -> None:
-        """Nobody has answered what is there now."""
-        incident.acknowledged_by, incident.acknowledged_us, incident.gateway_told_us = "", 0, 0
-        incident.asked, incident.told = [], []
-        incident.unanswered_us = max(incident.unanswered_us, at_us)
 
     def _forget_ended(self) -> None:
         """Keep only the latest ended incidents; one with an (isolated) alarm standing is never forgotten."""

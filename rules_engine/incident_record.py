@@ -36,7 +36,7 @@ class AlarmEntry(msgspec.Struct):
     """One alarm key within an incident, at its latest known step.
 
     alarm: id of the latest onset; onsets: ids seen, newest last. at_us: event time of the latest step;
-    raised_us: of the first raise. repeats: how often it was raised again.
+    raised_us: of the first raise. repeats: how often it was raised again. audience: see AlarmTransition.
     """
 
     key: AlarmKey
@@ -57,6 +57,7 @@ class AlarmEntry(msgspec.Struct):
     onsets: list[str] = []
     repeats: int = 0
     place: Place | None = None
+    audience: str = ""
 
     @property
     def standing(self) -> bool:
@@ -119,6 +120,19 @@ class Incident(msgspec.Struct):
         """Entries that are in alarm."""
         return [entry for entry in self.alarms.values() if entry.standing]
 
+    def unanswer(self, at_us: int) -> None:
+        """Nobody has answered what is there now."""
+        self.acknowledged_by, self.acknowledged_us, self.gateway_told_us = "", 0, 0
+        self.asked, self.told = [], []
+        self.unanswered_us = max(self.unanswered_us, at_us)
+
+    @property
+    def audience(self) -> str:
+        """Who is told instead of everybody ("permit:<id>": watcher and control room); "" as soon as one alarm in it
+        is for everybody, or it stands in the dispatch queue because nobody answered."""
+        told = {entry.audience for entry in self.alarms.values() if not entry.test}
+        return told.pop() if len(told) == 1 and not self.queued else ""
+
 
 def entry_name(key: AlarmKey) -> str:
     """A key as one text, for the checkpoint's mapping."""
@@ -162,7 +176,7 @@ def entry_of(step: AlarmTransition, place: Place | None = None) -> AlarmEntry:
         key=step.key, alarm=step.alarm, state=step.state, hazard=step.hazard, severity=step.severity,
         at_us=step.at_us, raised_us=step.at_us, zone=step.zone, device=step.device, points=step.points,
         detail=step.detail, latched=step.latched, test=step.test, journaled=step.journaled,
-        decided=step.decided, onsets=[step.alarm], place=place,
+        decided=step.decided, onsets=[step.alarm], place=place, audience=step.audience,
     )
 
 
@@ -179,6 +193,7 @@ def update_entry(
     entry.alarm, entry.state, entry.at_us = step.alarm, step.state, step.at_us
     entry.severity, entry.hazard = step.severity, step.hazard
     entry.points, entry.detail = step.points or entry.points, step.detail or entry.detail
+    entry.audience = step.audience
     entry.latched, entry.test, entry.journaled, entry.decided = (
         step.latched, step.test, step.journaled, step.decided
     )

@@ -18,7 +18,9 @@ ALARMS_SHOWN = 60
 
 def verification_by_alarms(incident: Incident, inventory: Inventory) -> Verification:
     """What the alarms alone prove: a call point, or two witnesses (two detectors, or smoke and heat of one)."""
-    real = [entry for entry in incident.alarms.values() if not entry.test or entry.hazard is Hazard.CALL_POINT]
+    # Two detectors smell the same welding: smoke under a permit is no witness while the work goes on.
+    real = [entry for entry in incident.alarms.values()
+            if (not entry.test or entry.hazard is Hazard.CALL_POINT) and not entry.audience]
     if any(entry.hazard is Hazard.CALL_POINT for entry in real):
         return Verification.CALL_POINT
     detectors = {entry.detector for entry in real}
@@ -60,7 +62,7 @@ def view_of(
         in_dispatch_queue=incident.queued and incident.state in BEFORE_DISPATCH,
         drill=incident.drill, closed_us=incident.closed_us, cause=incident.cause,
         alarms=_alarms(incident, inventory, titles, trust), log=_log(incident), plots=plots,
-        contacts=site.contacts, address=site.address,
+        contacts=site.contacts, audience=incident.audience, address=site.address,
         position=site.access_point or (building.position if building else None) or site.position,
         access_note=site.access_note,
     )

@@ -35,6 +35,7 @@ from rules_engine.condition_types import (
     meanings,
     type_of_quantity,
 )
+from rules_engine.permit_names import PERMIT_NAMES
 from rules_engine.text_place import place_in
 
 _ID = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
@@ -285,7 +286,7 @@ class _InKey(ConditionError):
 def build_rule(written: Any, overrides: Mapping[str, str]) -> Rule:
     """A rule with its parameters put in. Raises ConditionError where text, units or bounds do not fit."""
     parameters = _parameters(written, overrides)
-    vocabulary = Vocabulary(_bound_type(written), parameters)
+    vocabulary = Vocabulary(_bound_type(written), parameters, PERMIT_NAMES)
 
     def condition(key: str) -> Term:
         value = getattr(written, key)

@@ -202,6 +202,7 @@ TEXTS: dict[str, Text] = {
     "log.closed": Text("closed", "结案"),
     "log.reopened": Text("reopened", "重新打开"),
     "log.raised_again": Text("raised again", "再次报警"),
+    "log.permit_over": Text("no longer only for the people of the permit", "不再只通知作业监护人，转为全员告警"),
     "log.became_real": Text("test over: real", "测试结束：按真实处置"),
     "log.gateway_refused": Text("refused by the gateway", "网关拒绝"),
     "log.output": Text("output", "输出"),
