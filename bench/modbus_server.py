@@ -20,6 +20,7 @@ import uvloop
 
 _HEAD = struct.Struct(">HHHBBHH")
 REQUEST_BYTES = _HEAD.size
+LENGTH_BYTES = 6  # the length field counts what follows it
 EXCEPTION_ADDRESS = 2
 
 
@@ -72,9 +73,14 @@ class _Port(asyncio.Protocol):
         """Answer every whole request."""
         data = self._waiting + data
         at = 0
-        while len(data) - at >= REQUEST_BYTES and self._transport is not None:
-            reply = self._reply(*_HEAD.unpack_from(data, at))
-            at += REQUEST_BYTES
+        while len(data) - at >= LENGTH_BYTES and self._transport is not None:
+            size = LENGTH_BYTES + int.from_bytes(data[at + 4:at + 6], "big")
+            if len(data) - at < size:
+                break
+            # Shorter than a read of registers: a question of a scan (function 43), which no unit here knows.
+            reply = (self._reply(*_HEAD.unpack_from(data, at)) if size == REQUEST_BYTES
+                     else struct.pack(">4sHBBB", data[at:at + 4], 3, data[at + 6], data[at + 7] | 0x80, 1))
+            at += size
             if reply:
                 self._transport.write(reply)
         self._waiting = data[at:]

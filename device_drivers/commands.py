@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from device_drivers.diagnose import Attempt, Diagnosis, PointValue, advise, figures_of
 from device_drivers.discover import (
+    Ask,
     LineFound,
     TopicFound,
     UnitFound,
@@ -37,6 +39,8 @@ from device_model.site import Line, LineKind, Text
 from device_model.system_clock import SystemClock
 
 SHARE = 0.05  # of a line that others use
+# (site file, line, device or empty) → how to read through the gateway that runs on it, or None
+Through = Callable[[Path, str, str], Ask | None]
 TIMEOUT_TCP_S, TIMEOUT_SERIAL_S = 0.5, 0.15
 LISTEN_S = 10.0
 _KINDS = {"tcp": LineKind.MODBUS_TCP, "rtu": LineKind.MODBUS_RTU, "mqtt": LineKind.MQTT}
@@ -53,8 +57,9 @@ class ScanReport(msgspec.Struct, frozen=True):
 
 def scan_devices(kind: str, target: str, *, config: Path | None = None, units: str = "1-247",
                  maintenance: bool = False, timeout_s: float | None = None, listen_s: float = LISTEN_S,
-                 all_settings: bool = False) -> ScanReport:
-    """Look for devices. kind: tcp, rtu or mqtt; target: host[:port] or serial port.
+                 all_settings: bool = False, through: Through | None = None) -> ScanReport:
+    """Look for devices. kind: tcp, rtu or mqtt; target: host[:port] or serial port. through: how to read on a line
+    of the site file whose master is a running gateway, or None where none runs.
 
     Raises LawRefusal(8) for a line with fire-class devices, and where no site file says that there are none, unless
     in maintenance; LocalFault when the target cannot be had or an argument is wrong.
@@ -64,10 +69,17 @@ def scan_devices(kind: str, target: str, *, config: Path | None = None, units: s
     inventory = read_inventory(config) if config else None
     line = _line_of(kind, target)
     known = _known_line(inventory, line)
+    asked = _units(units)
+    profiles = profiles_for(config) if config else shipped_profiles()
+    polled = known is not None and known.kind is not LineKind.MQTT
+    reads = through(config, known.id, "") if through and config and known and polled else None
+    if reads is not None:  # the gateway itself knows whether the fire devices of its line are in maintenance
+        found = asyncio.run(scan_units(reads, asked, profiles, SystemClock(), timeout_s=timeout_s or TIMEOUT_TCP_S))
+        return ScanReport(kind, target, (LineFound(known.baud if known and known.port_path else 0,
+                                                   known.parity if known and known.port_path else "", found),)
+                          if found else ())
     if not maintenance and line.kind is not LineKind.MQTT:
         _refuse_fire_lines(inventory, known)
-    profiles = profiles_for(config) if config else shipped_profiles()
-    asked = _units(units)
     shared = known is not None and not maintenance
     return asyncio.run(_scan(kind, target, line, asked, profiles, timeout_s=timeout_s, listen_s=listen_s,
                              all_settings=all_settings, shared=shared))
@@ -189,8 +201,9 @@ def _unit_text(unit: UnitFound, language: str) -> str:
 # --- one device --------------------------------------------------------------------------------------------------
 
 
-def diagnose_device(device: str, config: Path, rounds: int = 3) -> Diagnosis:
-    """Read one Modbus device a few times and say what is wrong. LocalFault for one that the site does not name."""
+def diagnose_device(device: str, config: Path, rounds: int = 3, through: Through | None = None) -> Diagnosis:
+    """Read one Modbus device a few times and say what is wrong. LocalFault for one that the site does not name.
+    through: as in `scan_devices`; frames are then shown from what was asked and answered, not off the wire."""
     inventory = read_inventory(config)
     known = inventory.devices.get(device)
     if known is None:
@@ -199,9 +212,13 @@ def diagnose_device(device: str, config: Path, rounds: int = 3) -> Diagnosis:
     if line.kind is LineKind.MQTT:
         raise LocalFault(f"{device} speaks MQTT: tocsin devices scan mqtt {line.host}:{line.port or 1883} shows what "
                          "it says")
+    entry = LineDevice(known, inventory.profiles[known.profile])
+    reads = through(config, line.id, device) if through else None
+    if reads is not None:
+        return asyncio.run(_diagnose(entry, line, rounds, reads))
     if line.port_path and _held_by_others(line.port_path):
         raise LocalFault(f"{line.port_path} is in use: a bus has one master; stop the gateway first")
-    return asyncio.run(_diagnose(LineDevice(known, inventory.profiles[known.profile]), line, rounds))
+    return asyncio.run(_diagnose(entry, line, rounds))
 
 
 class _Frames:
@@ -219,9 +236,31 @@ class _Frames:
             self.received = packet if grown else self.received + packet
 
 
-async def _diagnose(entry: LineDevice, line: Line, rounds: int) -> Diagnosis:
+class GatewayExchange:
+    """A line whose master is the gateway: LineExchange over its reads. watch: told each question and answer as
+    unit, function and what follows them; addressing and check sum of the wire stay with the gateway."""
+
+    def __init__(self, reads: Ask, watch: Callable[[bool, bytes], None]) -> None:
+        self._reads, self._watch = reads, watch
+
+    async def exchange(self, request: LineRequest, *, timeout_s: float) -> LineReply:
+        """As LineExchange."""
+        self._watch(True, struct.pack(">BBHH", request.unit, request.function, request.address, request.count))
+        reply = await self._reads(request, timeout_s)
+        self._watch(False, bytes((reply.unit, reply.function, len(reply.payload) & 0xFF)) + reply.payload)
+        return reply
+
+    async def drain(self, hold_s: float) -> None:
+        """The gateway holds its line by itself."""
+
+    async def close(self) -> None:
+        """Nothing of ours is open."""
+
+
+async def _diagnose(entry: LineDevice, line: Line, rounds: int, reads: Ask | None = None) -> Diagnosis:
     frames, clock = _Frames(), SystemClock()
-    exchange = open_modbus_line(line, frames.watch)
+    exchange: LineExchange = (
+        GatewayExchange(reads, frames.watch) if reads is not None else open_modbus_line(line, frames.watch))
     traits = entry.profile.modbus
     timeout_s = traits.reply_timeout_s if traits else 1.0
     hold_s = traits.late_reply_max_s if traits else 1.0

@@ -7,6 +7,8 @@ Order of precedence when several want the line:
 
     1 writes   2 due polls of fire-class devices   3 due polls of the rest   4 probes of lost devices   5 extras
 
+(On a line that is full, an extra takes its small share from the polls of the rest, never from fire or writes.)
+
 A device that does not answer costs the line its whole time-out. So that it never delays the healthy:
 one probe per lost device, never a whole cycle; a probe that fits between now and the next healthy poll is free
 and may be repeated every period; one that does not fit is paid from a share of the line's time (`PROBE_SHARE`)
@@ -28,7 +30,8 @@ from device_model.ports import LineReply, LineRequest
 from device_model.reading import Reason
 
 PROBE_SHARE = 0.03  # of the line's time that paid probes of lost devices may take
-EXTRA_SHARE = 0.05  # the same for scans and diagnostics (issue 3: at most 5 %)
+EXTRA_SHARE = 0.03  # the same for scans and diagnostics: with what it costs around them, polls lose at most 5 %
+EXTRA_LEAST_US = 2_000  # what a question costs the gateway itself, however fast the line answers: so 20 a second
 TRIES_TO_LOSE = 3  # silent or garbled answers in a row before a device counts as lost: one may be line noise
 RETRY_US = 1_000_000  # after a first miss the question is repeated within this
 BACK_OFF_MAX_US = 60_000_000
@@ -241,6 +244,8 @@ class LineSchedule:
             return Wait(self._line_at_us)
         picked = self._due_poll(at)
         if picked is not None:
+            if self._extras and at >= self._extra_budget_us and not picked[0].traits.fire_class:
+                return self._extra(at)
             return self._poll(*picked, at, paid=False)
         wake = self._next_healthy_us()
         picked, paid, probe_at = self._due_probe(at, wake)
@@ -250,12 +255,15 @@ class LineSchedule:
         if self._extras:
             order = self._extras[0]
             if at >= self._extra_budget_us or at + order.timeout_us <= wake:
-                self._extras.popleft()
-                return Transaction(order.device, order.request, order.timeout_us, at, token=order.token, extra=True)
+                return self._extra(at)
             wake = min(wake, self._extra_budget_us)
         if self._writes:
             wake = min(wake, self._units[self._writes[0].device].free_at_us)
         return Wait(max(wake, at + 1))
+
+    def _extra(self, at: int) -> Transaction:
+        order = self._extras.popleft()
+        return Transaction(order.device, order.request, order.timeout_us, at, token=order.token, extra=True)
 
     def _due_poll(self, at: int) -> tuple[_Unit, _Poll] | None:
         """Fire class first, then by due time; an overdue other gets a turn after each burst of fire polls."""
@@ -336,7 +344,8 @@ class LineSchedule:
         if transaction.paid and isinstance(outcome, Failed):
             self._probe_budget_us = at + round((at - transaction.started_us + hold_us) / PROBE_SHARE)
         if transaction.extra:
-            self._extra_budget_us = at + round((at - transaction.started_us + hold_us) / EXTRA_SHARE)
+            took_us = max(EXTRA_LEAST_US, at - transaction.started_us + hold_us)
+            self._extra_budget_us = at + round(took_us / EXTRA_SHARE)
         if unit is not None and not transaction.extra:
             unit.free_at_us = at + unit.traits.min_gap_us
             self._judge_unit(unit, transaction, outcome, at, hold_us=hold_us, events=events)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,9 +12,12 @@ import uvloop
 
 from device_model.errors import ConfigError, Finding, LocalFault
 from device_model.library import read_site
+from device_model.ports import LineReply, LineRequest
 from edge_agent.compose import Composition, configure_log, read_configuration, run_until_stopped
+from edge_agent.line_reads import LineRead
 from edge_agent.local_control import ACTIONS, Request, ask, socket_paths
 
+READ_WITHIN_S = 120.0  # a scan waits behind every poll and takes 5 % of the line's time
 RELOAD_WITHIN_S = 60.0  # a large file on a slow machine, and lines that close their ports first
 
 
@@ -70,3 +74,30 @@ def act_on_site(config: Path, action: str, target: str, *, who: str = "", why: s
     if not answer.ok:
         raise LocalFault(f"{action} {target}: {answer.detail}")
     return f"{action} {target}: {answer.result.outcome.value if answer.result else answer.detail}"
+
+
+def reads_through_gateway(config: Path, line: str, of_device: str = "") -> GatewayReads | None:
+    """How to read on a line whose master is the running gateway; None where no gateway runs on this site file.
+
+    Raises LawRefusal and LocalFault when asked, as the gateway does."""
+    paths = socket_paths(read_site(config).gateway.journal_path)
+    try:
+        ask(paths, Request("state"))
+    except LocalFault:
+        return None
+    return GatewayReads(paths, line, of_device)
+
+
+class GatewayReads:
+    """`device_drivers.discover.Ask`: each read goes through the gateway's own schedule."""
+
+    def __init__(self, paths: Sequence[Path], line: str, of_device: str) -> None:
+        self._paths, self._line, self._of_device = tuple(paths), line, of_device
+
+    async def __call__(self, request: LineRequest, timeout_s: float) -> LineReply:
+        """Raises PeerSilent, PeerRefused, PeerGarbled; LocalFault when the gateway refuses, saying why."""
+        wanted = Request("read", read=LineRead(self._line, request, timeout_s, self._of_device))
+        answer = await asyncio.to_thread(ask, self._paths, wanted, READ_WITHIN_S)
+        if answer.read is None:
+            raise LocalFault(answer.detail)
+        return answer.read.reply_or_raise()

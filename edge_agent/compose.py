@@ -31,7 +31,7 @@ from device_drivers.driver import Driver, Emit, LineDevice, devices_on_line
 from device_drivers.links import open_modbus_line, open_mqtt_line
 from device_drivers.listeners import listener_for, listens
 from device_drivers.payload_map import PayloadMap
-from device_model.errors import ConfigError, Finding, LocalFault
+from device_model.errors import ConfigError, Finding, LawRefusal, LocalFault
 from device_model.inventory import Inventory
 from device_model.library import read_inventory
 from device_model.messages import GatewayAddress
@@ -42,6 +42,7 @@ from edge_agent.events import Log
 from edge_agent.field_lines import LinePorts
 from edge_agent.journal import SqliteJournal
 from edge_agent.learnt_file import KEEP_EVERY_S, LearntFile
+from edge_agent.line_reads import LineRead, read_line
 from edge_agent.local_control import (
     Answer,
     GatewayState,
@@ -196,10 +197,21 @@ class Composition:
             return await self.reload()
         if request.action == "state":
             return Answer(True, state=self._state(runtime))
+        if request.read is not None:
+            return await self._read(request.read, runtime)
         result = runtime.act_on_site(command_of(request, self._clock.now().wall_us))
         if result is None:
             return Answer(True, "answered already")
         return Answer(result.outcome.value == "applied", result.detail, result)
+
+    @staticmethod
+    async def _read(asked: LineRead, runtime: GatewayRuntime) -> Answer:
+        core = runtime.core
+        try:
+            answer = await read_line(asked, core.inventory, core.impairments(), runtime.field.drivers)
+            return Answer(True, read=answer)
+        except (LawRefusal, LocalFault) as refusal:
+            return Answer(False, str(refusal))
 
     @staticmethod
     def _state(runtime: GatewayRuntime) -> GatewayState:

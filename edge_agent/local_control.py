@@ -23,6 +23,7 @@ from device_model.command import Command, CommandKind, CommandResult
 from device_model.errors import LocalFault
 from device_model.impairment import Impairment
 from edge_agent.events import Live, OpenAlarm
+from edge_agent.line_reads import LineAnswer, LineRead
 
 REQUEST_MAX = 16 * 1024
 ANSWER_MAX = 16 * 1024 * 1024
@@ -36,7 +37,7 @@ ACTIONS: dict[str, CommandKind] = {
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked: one of ACTIONS, or "state", or "reload"."""
+    """What is asked: one of ACTIONS, or "state", "reload", or "read" with the read."""
 
     action: str
     target: str = ""
@@ -45,6 +46,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     for_s: float = 0.0
     id: str = ""
     compensating_measure: str = ""
+    read: LineRead | None = None
 
 
 class OutputView(msgspec.Struct, frozen=True):
@@ -75,6 +77,7 @@ class Answer(msgspec.Struct, frozen=True):
     detail: str = ""
     result: CommandResult | None = None
     state: GatewayState | None = None
+    read: LineAnswer | None = None
 
 
 def socket_paths(journal_path: str) -> tuple[Path, ...]:

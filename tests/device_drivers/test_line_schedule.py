@@ -249,6 +249,21 @@ def test_scans_disturb_polling_by_at_most_five_percent_of_the_line() -> None:
     assert sum(scanned.periods(range(20))) / len(scanned.periods(range(20))) <= 1.05 * SECOND
 
 
+@pytest.mark.parametrize("fire", [False, True])
+def test_on_a_full_line_a_scan_goes_on_but_takes_nothing_from_fire(fire: bool) -> None:
+    bench = Bench(20, rtt_us=100_000, fire=frozenset(range(20) if fire else ()))
+
+    def answer(transaction: Transaction) -> Outcome:
+        if len(bench.schedule._extras) < 2:
+            bench.schedule.ask(LineRequest(99, 3, 0, 1), 200_000)
+        return SILENT if transaction.extra else good(transaction.request)
+
+    bench.run(200, answer)
+    extras = [t for t in bench.log if t.extra]
+    took_us = sum(t.timeout_us for t in extras)
+    assert not extras if fire else len(extras) > 20 and took_us <= 0.05 * 200 * SECOND
+
+
 def test_phases_stay_over_a_change_of_plan_and_a_dropped_unit_leaves_the_others_alone() -> None:
     bench = Bench(3)
     bench.run(2.5, lambda t: good(t.request))
