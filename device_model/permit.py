@@ -84,6 +84,18 @@ GAS_LEL: dict[str, float] = {
 }
 
 
+def read_hours(text: str) -> tuple[int, int]:
+    """ "22:00-06:00" → minutes of the day. Raises ValueError."""
+    start, _, end = text.partition("-")
+    found = []
+    for part in (start, end):
+        hour, _, minute = part.strip().partition(":")
+        found.append(int(hour) * 60 + int(minute))
+        if not 0 <= found[-1] <= 1440 or int(minute) > 59:
+            raise ValueError(f"{text!r}: write it as 09:00-22:00")
+    return found[0], found[1]
+
+
 class PermitPolicy(msgspec.Struct, frozen=True):
     """A site's numbers for permits. Durations in seconds.
 
@@ -117,6 +129,15 @@ class PermitPolicy(msgspec.Struct, frozen=True):
         "mall", "shop", "market", "restaurant", "cinema", "theatre", "hotel", "school", "hospital", "station",
         "entertainment", "care_home")
     open_hours: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for hours that are not "HH:MM-HH:MM" and for levels that do not exist."""
+        for hours in (*self.open_hours.values(), *((self.night,) if self.night else ())):
+            read_hours(hours)
+        levels = {level.value for level in PermitLevel}
+        for name, table in (("validity_s", self.validity_s), ("break_retest_s", self.break_retest_s)):
+            if set(table) != levels or min(table.values()) < 0:
+                raise ValueError(f"{name} needs a length for each of {', '.join(sorted(levels))}")
 
     def limit_vol(self, gas: str) -> float | None:
         """Allowed % by volume of that gas; None where its LEL is not known."""

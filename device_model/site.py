@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from device_model.alarm import Hazard
+from device_model.permit import PermitPolicy
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -283,6 +284,7 @@ class Site(msgspec.Struct, frozen=True):
     outputs: tuple[Output, ...] = ()
     contacts: tuple[Contact, ...] = ()
     rules: RuleChoice = RuleChoice()
+    permits: PermitPolicy = PermitPolicy()
     address: Text = Text("", "")
     position: Position | None = None
     access_point: Position | None = None

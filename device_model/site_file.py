@@ -8,7 +8,7 @@
         floors:
           - id: f3
             zones: [ {id: b1-301, …} ]     a zone knows its floor by where it stands
-    devices: [ … ]   outputs: [ … ]   contacts: [ … ]   rules: { … }
+    devices: [ … ]   outputs: [ … ]   contacts: [ … ]   rules: { … }   permits: { … }
 
 A text for people is `{en: …, zh: …}`, or one plain text for both. What contradicts the profiles or a law of safety
 is found by `site_checks.py`. Pure: paths stay as written; `library.py` resolves them against the file's folder.
@@ -23,6 +23,7 @@ import msgspec
 
 from device_model.alarm import Hazard
 from device_model.errors import ConfigError, Finding
+from device_model.permit import PermitPolicy
 from device_model.profile import DeviceProfile
 from device_model.site import (
     FORBIDDEN_OUTPUTS,
@@ -147,6 +148,7 @@ class SiteFile(msgspec.Struct, frozen=True):
     outputs: Any = ()
     contacts: Any = ()
     rules: Any = None
+    permits: Any = None
 
 
 def parse_site(text: str, file: str, profiles: Mapping[str, DeviceProfile]) -> Site:
@@ -186,6 +188,7 @@ class _Reader:
                 made for path, o in self._placed(("outputs",), OutputEntry) if (made := self._output(path, o))
             ),
             contacts=tuple(self._list(("contacts",), Contact)), rules=self._rules(),
+            permits=self._one(("permits",), PermitPolicy) or PermitPolicy(),
             address=self._text(("site", "address"), NO_TEXT), position=head.position,
             access_point=head.access_point, access_note=self._text(("site", "access_note"), NO_TEXT),
             time_zone=head.time_zone, unanswered_limit_s=head.unanswered_limit_s,

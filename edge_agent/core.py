@@ -68,6 +68,7 @@ from edge_agent.image import ProcessImage
 from edge_agent.orders import AlarmEngine, OrderDesk, OrderStep
 from edge_agent.outputs import OutputBook
 from edge_agent.panel_isolation import PanelIsolation
+from edge_agent.permit_desk import PermitDesk
 from edge_agent.proof_alarm import ProofAlarm
 from edge_agent.site_diff import SiteChange, names_subject, refusals
 from edge_agent.telemetry import TelemetryFilter
@@ -101,7 +102,9 @@ class AgentCore:
         self._panel_isolation = PanelIsolation(inventory, self._register)
         self._proof = ProofAlarm(site.tenancy.path, site.gateway.proof_hour, zone)
         self.duties = DutyBook(inventory)
-        self.orders = OrderDesk(inventory, engine, self.outputs, self._register, self._proof, self.duties)
+        self.permits = PermitDesk(inventory, engine, zone)
+        self.orders = OrderDesk(
+            inventory, engine, self.outputs, self._register, self._proof, self.duties, self.permits)
         self._telemetry = TelemetryFilter(inventory, site.gateway.telemetry_heartbeat_s)
         self._dirty_since: int | None = None
         self._timers_dirty = False
@@ -383,6 +386,7 @@ class AgentCore:
         self.outputs.rebind(inventory)
         self.duties.rebind(inventory)
         self.orders.rebind(inventory, engine)
+        self.permits.rebind(inventory, engine, event.zone)
         self._telemetry.rebind(inventory, anew)
         self._panel_isolation = PanelIsolation(inventory, self._register)
         site = inventory.site
@@ -444,7 +448,7 @@ class AgentCore:
         """Monotonic time of the next Tick that will have something to do before a second is over, or None."""
         engine = self._engine.due_us()
         times = [now.mono_us + engine - now.wall_us] if engine is not None else []
-        times += [at for at in (self.outputs.due_us(), self.orders.due_us(), self._telemetry.due_us())
+        times += [at for at in (self.outputs.due_us(), self.orders.due_us(now), self._telemetry.due_us())
                   if at is not None]
         return min(times, default=None)
 

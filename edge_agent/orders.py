@@ -11,7 +11,7 @@ itself, and never covers a call point. Deadlines run on monotonic time, so that 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -22,10 +22,12 @@ from device_model.command import ON_SITE_ONLY, Command, CommandKind, CommandOutc
 from device_model.errors import LawRefusal
 from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister
 from device_model.inventory import Inventory
+from device_model.permit import Permit
 from device_model.profile import DeviceClass
 from device_model.reading import Reading
 from edge_agent.duty_book import DutyBook, OpenDuty
 from edge_agent.outputs import OutputBook, OutputStep
+from edge_agent.permit_desk import PermitDesk
 from edge_agent.proof_alarm import ProofAlarm
 from rules_engine import RuleSet
 
@@ -47,6 +49,7 @@ class AlarmEngine(Protocol):
     def reset(self, alarm_id: str, who: str, now: Now) -> tuple[AlarmTransition, ...]: ...
     def isolate(self, device: str, until_us: int) -> tuple[AlarmTransition, ...]: ...
     def restore_device(self, device: str) -> tuple[AlarmTransition, ...]: ...
+    def shield(self, shields: Mapping[str, str], now: Now) -> tuple[AlarmTransition, ...]: ...
     def test_mode(self, device: str, until_us: int) -> tuple[AlarmTransition, ...]: ...
     def checkpoint(self) -> bytes: ...
     def resume(self, checkpoint: bytes) -> None: ...
@@ -71,6 +74,7 @@ class OrdersMemory(msgspec.Struct, frozen=True):
     applied: tuple[tuple[str, str, int], ...] = ()  # command id, outcome, wall µs
     absences: tuple[Absence, ...] = ()
     acknowledged: dict[str, str] = {}  # open alarm → who
+    permits: tuple[Permit, ...] = ()
 
 
 class OrderStep(msgspec.Struct, frozen=True):
@@ -81,6 +85,7 @@ class OrderStep(msgspec.Struct, frozen=True):
     outputs: OutputStep = OutputStep()
     changes: tuple[ImpairmentChange, ...] = ()
     duty: OpenDuty | None = None
+    detail: str = ""
 
 
 class OrderDesk:
@@ -88,7 +93,7 @@ class OrderDesk:
 
     def __init__(
         self, inventory: Inventory, engine: AlarmEngine, outputs: OutputBook, register: ImpairmentRegister,
-        proof: ProofAlarm, duties: DutyBook,
+        proof: ProofAlarm, duties: DutyBook, permits: PermitDesk,
     ) -> None:
         self._inventory = inventory
         self._engine = engine
@@ -96,6 +101,7 @@ class OrderDesk:
         self._register = register
         self._proof = proof
         self._duties = duties
+        self._permits = permits
         self._applied: OrderedDict[str, tuple[CommandOutcome, int]] = OrderedDict()
         self._answered: dict[str, int] = {}
         self._absences: dict[tuple[ImpairmentKind, str], tuple[Absence, int]] = {}  # with its end on the mono clock
@@ -116,7 +122,7 @@ class OrderDesk:
         except (LawRefusal, LookupError, ValueError) as refusal:
             text = refusal.args[0] if refusal.args else type(refusal).__name__
             return self._done(command, CommandOutcome.REFUSED, str(text), now, OrderStep())
-        return self._done(command, CommandOutcome.APPLIED, "", now, step)
+        return self._done(command, CommandOutcome.APPLIED, step.detail, now, step)
 
     @staticmethod
     def _objection(command: Command, on_site: bool) -> str:
@@ -153,6 +159,9 @@ class OrderDesk:
                 return OrderStep(transitions=(self._proof.ordered(command.issued_us, command.who, now),))
             case CommandKind.ANSWER_DUTY:
                 return OrderStep(duty=self._duties.answer(command.target, command.who, now))
+            case CommandKind.PERMIT:
+                permit, transitions = self._permits.apply(command, now)
+                return OrderStep(transitions=transitions, detail=f"{permit.id} {permit.state.value}")
             case CommandKind.WRITE_OUTPUT:
                 return OrderStep(outputs=self._outputs.manual(
                     command.target, _switch(command), command.who, command.expires_us, now))
@@ -213,12 +222,16 @@ class OrderDesk:
 
     def check(self, now: Now) -> OrderStep:
         """End what is over, by the monotonic clock or the wall clock, whichever says so first (law 6)."""
-        return self._end([key for key, (absence, mono_end) in self._absences.items()
-                          if mono_end <= now.mono_us or absence.until_us <= now.wall_us], now)
+        ended = self._end([key for key, (absence, mono_end) in self._absences.items()
+                           if mono_end <= now.mono_us or absence.until_us <= now.wall_us], now)
+        over = self._permits.check(now)
+        return msgspec.structs.replace(ended, transitions=ended.transitions + over) if over else ended
 
-    def due_us(self) -> int | None:
+    def due_us(self, now: Now) -> int | None:
         """Monotonic time of the next end, or None."""
-        return min((mono_end for _, mono_end in self._absences.values()), default=None)
+        ends = [mono_end for _, mono_end in self._absences.values()]
+        permit = self._permits.due_us(now)
+        return min(ends if permit is None else [*ends, permit], default=None)
 
     # -- applied once ------------------------------------------------------------------------------------------
 
@@ -250,7 +263,7 @@ class OrderDesk:
             tuple({entry[0]: entry for entry in (*memory.applied, *mine.applied)}.values()),
             tuple(absence for absence in memory.absences if absence.until_us > now.wall_us
                   and (absence.kind, absence.device) not in self._absences),
-            {**memory.acknowledged, **mine.acknowledged}), now)
+            {**memory.acknowledged, **mine.acknowledged}, memory.permits), now)
 
     def rebind(self, inventory: Inventory, engine: AlarmEngine) -> None:
         """The site file changed: the absences of devices that are gone are over."""
@@ -266,13 +279,15 @@ class OrderDesk:
         """What the checkpoint keeps."""
         return OrdersMemory(
             tuple((name, outcome.value, at) for name, (outcome, at) in self._applied.items()),
-            tuple(absence for absence, _ in self._absences.values()), dict(self.acknowledged))
+            tuple(absence for absence, _ in self._absences.values()), dict(self.acknowledged),
+            self._permits.permits())
 
     def resume(self, memory: OrdersMemory, now: Now) -> None:
         """After a restart: an absence lasts no longer than what the wall says is left of it, and never longer
         than was asked for, however wrong the wall is. The engine keeps its own side of it."""
         self._applied = OrderedDict((name, (CommandOutcome(outcome), at)) for name, outcome, at in memory.applied)
         self.acknowledged = dict(memory.acknowledged)
+        self._permits.resume(memory.permits)
         for absence in memory.absences:
             if absence.device in self._inventory.devices:
                 left_us = max(0, min(absence.until_us - now.wall_us, absence.duration_us))

@@ -78,12 +78,32 @@ class Event(msgspec.Struct, frozen=True):
     world: dict[str, bool | int | float] = {}
 
 
+class PermitDeed(msgspec.Struct, frozen=True):
+    """What a person does with a permit for hot work (device_model/permit.py); `target` of the deed is its number.
+    starts_s, ends_s: scenario seconds. percent_vol, gas: of a sample, taken age_s before."""
+
+    act: str
+    zone: str = ""
+    level: str = "two"
+    starts_s: float = 0.0
+    ends_s: float = 3600.0
+    workers: tuple[str, ...] = ("Wang Qiang",)
+    watcher: str = "Zhao Min"
+    gases: tuple[str, ...] = ()
+    outdoors: bool = False
+    measures: tuple[str, ...] = (
+        "combustibles_cleared", "drains_covered", "isolated", "cylinders_apart", "extinguishers")
+    percent_vol: float = 0.0
+    gas: str = ""
+    age_s: float = 0.0
+
+
 class Deed(msgspec.Struct, frozen=True):
     """Something that a person does at the gateway or in the community OS; a verdict's run plays it (trial/).
 
     does: what a person may do to an incident (acknowledge, confirm, resolve, false_alarm, close; `target` a hazard,
         "" all open ones), reset (on site; alarms of the rule `target`, "" all), silence (an output, "" all),
-        test, isolate, restore (a device). minutes: how long a test or isolation lasts.
+        test, isolate, restore (a device), permit (`permit` says what). minutes: how long a test or isolation lasts.
     """
 
     at_s: float
@@ -92,6 +112,7 @@ class Deed(msgspec.Struct, frozen=True):
     who: str = "Li Na"
     why: str = "as the scenario says"
     minutes: float = 10.0
+    permit: PermitDeed | None = None
 
 
 class Proxy(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from device_model.permit import PermitPolicy
+from device_model.permit import PermitPolicy, read_hours
 from device_model.site import Zone
 
 _STEP = timedelta(minutes=15)
@@ -13,7 +13,7 @@ _LOOK = timedelta(days=4)
 
 
 class PermitHours:
-    """The policy's calendar at one site. Raises ValueError for hours that are not "HH:MM-HH:MM"."""
+    """The policy's calendar at one site."""
 
     def __init__(self, policy: PermitPolicy, zone: tzinfo) -> None:
         self._zone, self._policy = zone, policy
@@ -47,18 +47,6 @@ class PermitHours:
 
     def _local(self, at_us: int) -> datetime:
         return datetime.fromtimestamp(at_us // 1_000_000, UTC).astimezone(self._zone)
-
-
-def read_hours(text: str) -> tuple[int, int]:
-    """ "22:00-06:00" → minutes of the day. Raises ValueError."""
-    start, _, end = text.partition("-")
-    found = []
-    for part in (start, end):
-        hour, _, minute = part.strip().partition(":")
-        found.append(int(hour) * 60 + int(minute))
-        if not 0 <= found[-1] <= 1440 or int(minute) > 59:
-            raise ValueError(f"{text!r}: write it as 09:00-22:00")
-    return found[0], found[1]
 
 
 def _inside(moment: datetime, hours: tuple[int, int]) -> bool:

@@ -25,7 +25,8 @@ from rules_engine.rule import RuleSet
 UPLINK = "uplink"
 # What a person does at the gateway; every other deed is an act at the board.
 AT_GATEWAY = {"reset": CommandKind.RESET_ALARM, "silence": CommandKind.SILENCE_SOUNDER,
-              "test": CommandKind.TEST_MODE, "isolate": CommandKind.ISOLATE, "restore": CommandKind.RESTORE}
+              "test": CommandKind.TEST_MODE, "isolate": CommandKind.ISOLATE, "restore": CommandKind.RESTORE,
+              "permit": CommandKind.PERMIT}
 _KINDS = {"modbus_tcp": "modbus_tcp", "modbus_rtu_tcp": "modbus_tcp", "modbus_tls": "modbus_tcp",
           "modbus_rtu": "pty", "mqtt": "mqtt",
           "gbt26875_tcp_server": "gbt26875", "gbt26875_tcp_client": "gbt26875", "gbt26875_udp": "gbt26875",

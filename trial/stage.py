@@ -21,6 +21,7 @@ from device_model.clock import SECOND_US
 from device_model.command import Command, CommandKind
 from device_model.errors import PeerError
 from device_model.messages import GatewayAddress, Lane, Record
+from device_model.permit import GasSample, PermitAct, PermitLevel, PermitPlan, PermitStep
 from device_model.ports import LineExchange, MessageLink
 from edge_agent.events import Log
 from edge_agent.runtime import GatewayRuntime
@@ -236,11 +237,29 @@ class Stage:
             targets = [alarm.alarm for alarm in self._runtime.core.open_alarms()
                        if not deed.target or alarm.rule == deed.target]
         now = self.clock.now()
+        step = permit_step(deed, self._setup.began_us, now.wall_us)
         for target in targets:
             self._orders += 1
             self._runtime.act_on_site(Command(
                 f"deed-{self._orders}", kind, target, deed.who, deed.why, now.wall_us, now.wall_us + 60 * SECOND_US,
-                deed.minutes * 60.0, on_site=True, compensating_measure=deed.why))
+                deed.minutes * 60.0, on_site=True, compensating_measure=deed.why, permit=step))
+
+
+def permit_step(deed: Deed, began_us: int, now_us: int) -> PermitStep | None:
+    """The act on a permit that a deed means, with its times on the wall; None for any other deed."""
+    wish = deed.permit
+    if wish is None:
+        return None
+    act = PermitAct(wish.act)
+    plan = sample = None
+    if act is PermitAct.CREATE:
+        plan = PermitPlan(
+            wish.zone, PermitLevel(wish.level), began_us + round(wish.starts_s * SECOND_US),
+            began_us + round(wish.ends_s * SECOND_US), wish.workers, wish.watcher, gases=wish.gases,
+            outdoors=wish.outdoors, measures=wish.measures)
+    elif act is PermitAct.SAMPLE:
+        sample = GasSample(now_us - round(wish.age_s * SECOND_US), wish.percent_vol, deed.who, wish.gas)
+    return PermitStep(deed.target, act, plan, sample)
 
 
 def play(setup: TrialSetup, *, seed: int, progress: Progress | None = None) -> Witness:

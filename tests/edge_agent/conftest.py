@@ -167,6 +167,9 @@ class ScriptedEngine:
         del self.alarms[point]
         return (self._transition(point, AlarmState.CLEARED, AlarmState.HELD, now.wall_us, known.onset_us),)
 
+    def shield(self, shields: dict[str, str], now: Now) -> tuple[AlarmTransition, ...]:
+        return ()
+
     def isolate(self, device: str, until_us: int) -> tuple[AlarmTransition, ...]:
         self.isolated[device] = until_us
         return ()
