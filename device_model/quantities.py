@@ -67,6 +67,7 @@ _ALL = (
     _flag("call_point", "manual call point", "手动报警按钮"),
     _flag("co_alarm", "CO alarm", "一氧化碳报警"),
     _flag("gas_alarm", "gas alarm", "燃气报警"),
+    _flag("arc_alarm", "arc fault", "故障电弧"),
     # dB/m and optical density differ by a factor of ten (1 OD/m = 10 dB/m; thresholds.md section 1).
     _number("obscuration", "smoke obscuration", "烟雾减光率", Unit("dB/m"), Unit("1/m", 10.0)),
     _number("temperature", "temperature", "温度", *_CELSIUS),
