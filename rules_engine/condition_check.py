@@ -47,7 +47,7 @@ from rules_engine.condition_types import (
 )
 
 SCOPES = ("device", "zone", "floor", "building", "site")
-_WINDOWS = ("rise", "fall", "delta", "rate", "mean", "min", "max", "baseline", "jitter", "surprise")
+_WINDOWS = ("rise", "fall", "delta", "rate", "mean", "min", "max", "baseline", "jitter", "surprise", "leq")
 _SEVERAL = ("any", "all", "count", "zones", "max", "min", "mean")
 _FUNCTIONS = (*_WINDOWS, "dose", "age", "silent", "reason", "quality", "known", "held", "seen", "abs",
               "aqi_cn", "aqi_us", "time_between", "on_dates")
@@ -292,6 +292,9 @@ class _Checker:
         ref = self._measured(tree.arguments[0])
         seconds = self._seconds(tree.arguments[1])
         unit = ref.type.unit
+        if tree.name == "leq" and unit != "dB":
+            raise ConditionError(tree.arguments[0].offset, f"leq is of sound levels, and this is {ref.type}",
+                                 "use mean(…)")
         if tree.name == "rate":
             unit = f"{unit}/s"
         if tree.name == "surprise":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rules_engine.habit import Jitter, Surprise
+from rules_engine.sound import Leq
 from rules_engine.windows import Baseline, Dose, Extreme, Mean, Past, Window
 
 
@@ -19,6 +20,8 @@ def make_window(function: str, numbers: tuple[float, ...]) -> Window:
         return Past(length, per_second=function == "rate")
     if function == "mean":
         return Mean(length)
+    if function == "leq":
+        return Leq(length)
     if function == "jitter":
         return Jitter(length)
     return Surprise(length) if function == "surprise" else Baseline(length)

@@ -1,4 +1,4 @@
-"""Air quality indices by the tables of the standards, and as functions of the language."""
+"""Air quality indices and sound levels by their standards, and as functions of the language."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rules_engine import ConditionError, Vocabulary, check_condition, parse_cond
 from rules_engine.air_index import TABLE_CN, TABLE_US, air_quality, index_cn, index_us
 from rules_engine.condition_types import BOOL, type_of_quantity
 from rules_engine.rule_tests import TestPoint
+from rules_engine.sound import Leq
 from tests.rules_engine.rule_house import House, rule
 
 
@@ -96,3 +97,23 @@ def test_the_reference_point_of_the_site_is_the_one_so_tagged() -> None:
     house.restart()
     without = House({"fence.pm10": "pm10"}, over)
     assert without.say(0, fence__pm10=500.0) == [], "no reference: the rule is not bound"
+
+
+def test_the_equivalent_level_is_that_of_the_mean_energy() -> None:
+    level = Leq(600_000_000)
+    level.push(0, 80.0)
+    level.push(60_000_000, 0.0)
+    assert level.read(600_000_000) == pytest.approx(70.0, abs=0.01)
+    again = Leq(600_000_000)
+    again.load(level.dump())
+    assert again.read(600_000_000) == level.read(600_000_000)
+    level.gap(600_000_000)
+    assert level.read(1_100_000_000) is None, "less than half of the window is known"
+
+
+def test_leq_is_of_sound_only() -> None:
+    assert check_condition(parse_condition("leq(value, 20 min) > 55 dB(A)"),
+                           Vocabulary(type_of_quantity("noise")), BOOL).type is BOOL
+    with pytest.raises(ConditionError) as error:
+        check_condition(parse_condition("leq(value, 1 min) > 5 °C"), Vocabulary(type_of_quantity("pressure")), BOOL)
+    assert "sound levels" in error.value.what
