@@ -62,6 +62,7 @@ class Uplink:
         self._gathered: dict[Lane, RangeSet] = {}
         self._gathered_event = asyncio.Event()
         self._was_connected = False
+        self._link_up = asyncio.Event()  # so that who has nothing to do without a link does not look by itself
         self.garbled = 0  # messages from above that made no sense
         self.published = 0  # batches that the broker took
 
@@ -84,6 +85,7 @@ class Uplink:
     async def _watch_link(self) -> None:
         while True:
             connected = self._link.connected
+            self._link_up.set() if connected else self._link_up.clear()
             if connected and not self._was_connected:
                 self._outbox.reconnected(self._clock.now())
                 self.wake()
@@ -104,7 +106,7 @@ class Uplink:
                 await self._woken(None if due_us is None else (due_us - self._clock.now().mono_us) / SECOND_US)
             else:
                 self._was_connected = False
-                await self._woken(LINK_LOOK_S)
+                await self._woken(None)  # by the watch, when the link is back
 
     async def _woken(self, within_s: float | None) -> None:
         """Return when somebody wakes us, or after that time."""
@@ -170,8 +172,9 @@ class Uplink:
 
     async def _heartbeat_loop(self) -> None:
         while True:
-            await self._clock.sleep(0 if self._link.connected else LINK_LOOK_S)
+            await self._link_up.wait()
             if not self._link.connected:
+                await self._clock.sleep(LINK_LOOK_S)  # cut since the watch looked
                 continue
             body = self._heartbeat()
             now = self._clock.now()
