@@ -103,8 +103,12 @@ class LineFaults:
 
     def __init__(self, line: str, faults: Sequence[Fault], seed: int) -> None:
         self._line = line
-        self._faults = tuple(fault for fault in faults if fault.kind in LINE_FAULTS)
         self._noise = Noise(seed, "line", line)
+        self.renew(faults)
+
+    def renew(self, faults: Sequence[Fault]) -> None:
+        """Other faults from now on (a tester strikes or ends one); the stream of randomness goes on."""
+        self._faults = tuple(fault for fault in faults if fault.kind in LINE_FAULTS)
 
     def _hit(self, device: str, at_s: float) -> dict[FaultKind, Fault]:
         """Which faults strike this reply. Every active fault draws once, so that draws do not depend on order."""

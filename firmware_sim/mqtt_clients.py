@@ -36,8 +36,11 @@ class MqttLine:
     """The MQTT devices of one line."""
 
     def __init__(
-        self, line: SimLine, world: SimWorld, clock: Clock, at_s: Callable[[], float], _note: object = None,
+        self, line: SimLine, world: SimWorld, clock: Clock, at_s: Callable[[], float],
+        heard: Callable[[str, Publish], None] | None = None,
     ) -> None:
+        """heard: told each message that goes out, with its device."""
+        self._heard = heard
         self._line, self._world, self._clock, self._at_s = line, world, clock, at_s
         self._clients: list[MqttClient] = []
         self._of: dict[str, MqttClient] = {}
@@ -94,6 +97,8 @@ class MqttLine:
                     client.power(on)
         for device_id, message, delay_s in self._world.publishes(self._line.id, at_s, self._clock.now().wall_us):
             self.published += 1
+            if self._heard is not None:
+                self._heard(device_id, message)
             if delay_s <= 0.0:
                 self._of[device_id].publish(message)
             else:

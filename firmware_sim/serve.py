@@ -22,6 +22,7 @@ from device_model.system_clock import real_mono_us
 from firmware_sim.line_session import LineSession
 from firmware_sim.modbus_ports import PtyLine, SerialLine, TcpLine
 from firmware_sim.mqtt_clients import MqttLine
+from firmware_sim.mqtt_device import Publish
 from firmware_sim.proxy import LinkProxy
 from firmware_sim.recorder import read_line_file
 from firmware_sim.replay_session import ReplaySession
@@ -35,12 +36,14 @@ _log = structlog.get_logger("sim")
 
 class SimRuntime:
     """Runs a scenario. `truth`: JSONL file to append to, or None. `on_truth`: called for every truth;
-    `on_octets`: for every piece of bytes on a line that is no MQTT one: (line, connection, ours, bytes)."""
+    `on_octets`: for every piece of bytes on a line that is no MQTT one: (line, connection, ours, bytes);
+    `on_message`: for every message of an MQTT one: (line, device, message)."""
 
     def __init__(
         self, world: SimWorld, clock: Clock, *, truth: Path | None = None,
         on_truth: Callable[[Truth], None] | None = None,
         on_octets: Callable[[str, int, bool, bytes], None] | None = None,
+        on_message: Callable[[str, str, Publish], None] | None = None,
     ) -> None:
         self.world = world
         self.addresses: dict[str, str] = {}
@@ -51,6 +54,7 @@ class SimRuntime:
         self._truth_path = truth
         self._on_truth = on_truth
         self._on_octets = on_octets
+        self._on_message = on_message
         self._start_us = clock.now().mono_us
         self.sessions: dict[str, list[LineSession]] = {}
         self.lines: list[TcpLine | PtyLine | MqttLine | SessionLine] = []
@@ -84,7 +88,9 @@ class SimRuntime:
 
     def _line(self, line: SimLine) -> TcpLine | PtyLine | MqttLine | SessionLine:
         if line.kind is LineKind.MQTT:
-            return MqttLine(line, self.world, self._clock, self.at_s)
+            told = self._on_message
+            return MqttLine(line, self.world, self._clock, self.at_s,
+                            None if told is None else lambda device, message: told(line.id, device, message))
         note = self._note_of(line)
         if line.kind not in SESSION_KINDS:
             return _MODBUS_LINES[line.kind](line, self.world, self._clock, self.at_s, note)

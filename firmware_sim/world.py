@@ -128,6 +128,35 @@ class SimWorld:
         """Turn a knob of the world (an event, a slider). Raises KeyError for a name that it does not have."""
         self.surroundings.turn(name, value)
 
+    def set_point(self, name: str, value: Value, fire: str = "") -> None:
+        """`device.point` has this value from now on, whatever fed it before. Raises KeyError, TypeError, ValueError."""
+        device, _, point = name.partition(".")
+        self.devices[device].set(point, value)
+        if fire:
+            self._fires[device, point] = fire
+        self._set_now.add((device, point))
+        for played in self._played:
+            played.release(name)
+        self._senses.pop((device, point), None)
+
+    def strike(self, fault: Fault) -> int:
+        """One fault more, as if the scenario had it; returns its number. The caller has checked its target."""
+        self._renew((*self.scenario.faults, fault))
+        return len(self.scenario.faults) - 1
+
+    def end_fault(self, number: int, at_s: float) -> None:
+        """A fault of that number lasts no longer. Raises IndexError for a number that there is not."""
+        faults = list(self.scenario.faults)
+        fault = faults[number]
+        if fault.end_s > at_s:
+            faults[number] = msgspec.structs.replace(fault, from_s=min(fault.from_s, at_s) - 1.0, for_s=1.0)
+        self._renew(tuple(faults))
+
+    def _renew(self, faults: tuple[Fault, ...]) -> None:
+        self.scenario = msgspec.structs.replace(self.scenario, faults=faults)
+        for line in self.faults.values():
+            line.renew(faults)
+
     def _move_world(self, at_s: float) -> Iterator[Truth]:
         for actuator in self.surroundings.actuators.values():
             point = actuator.plan.point
@@ -232,14 +261,7 @@ class SimWorld:
         while self._events and self._events[0].at_s <= at_s:
             event = self._events.pop(0)
             for name, value in event.set.items():
-                device, _, point = name.partition(".")
-                if event.fire:
-                    self._fires[device, point] = event.fire
-                self._set_now.add((device, point))
-                for played in self._played:
-                    played.release(name)
-                self._senses.pop((device, point), None)
-                self.devices[device].set(point, value)
+                self.set_point(name, value, event.fire)
             for name, turned in event.world.items():
                 self.surroundings.turn(name, turned)
             if event.press:
