@@ -20,6 +20,7 @@ from rules_engine.condition_types import (
     Arithmetic,
     Both,
     Compare,
+    Grade,
     Known,
     Lasting,
     Not,
@@ -30,7 +31,14 @@ from rules_engine.condition_types import (
 )
 from rules_engine.evaluate import House, Watch
 from rules_engine.local_time import LocalTime
-from rules_engine.permit_names import PERMIT_DEFAULTS, PERMIT_QUANTITY, permit_label, permit_point
+from rules_engine.permit_names import (
+    PERMIT_DEFAULTS,
+    PERMIT_QUANTITY,
+    PLACE,
+    permit_label,
+    permit_point,
+    place_point,
+)
 from rules_engine.rule import Per, Rule, RuleSet, Runs
 
 
@@ -162,6 +170,8 @@ class _SubjectBinder:
             for point in self._places.by_quantity.get(ref.name, ()):
                 if "reference" in point.device.tags:
                     return self._use(point)
+        if ref.scope == "name" and ref.name.startswith(PLACE):
+            return self._place_cell(ref.name.removeprefix(PLACE))
         if ref.scope == "name":
             return self._permit_cell(ref.name.partition(".")[2])
         raise KeyError(ref.name)
@@ -176,6 +186,18 @@ class _SubjectBinder:
             cell.label = permit_label(fact)
             cell.begin_with(PERMIT_DEFAULTS[fact])
         return self.used.setdefault(name, cell)
+
+    def _place_cell(self, fact: str) -> Cell:
+        """What the site file says of the zone; KeyError where it says nothing."""
+        zone = self._subject.zone
+        if zone is None or zone.people_limit is None:
+            raise KeyError(fact)
+        name = place_point(zone.id, fact)
+        if name not in self._cells:
+            cell = self._cells[name] = Cell(name, "people", device="", zone="", index=len(self._cells), limit_us=0)
+            cell.label = "limit of the place"
+            cell.begin_with(float(zone.people_limit))
+        return self.used.setdefault(name, self._cells[name])
 
     def members(self, scope: str, quantity: str) -> Sequence[Cell]:
         # An output that is only written is never heard, so it does not stand among "all points".
@@ -235,7 +257,7 @@ def _parts(term: Term) -> Iterator[Term]:
     if isinstance(term, Both | Compare | Arithmetic):
         yield from _parts(term.left)
         yield from _parts(term.right)
-    elif isinstance(term, Not | Known | Lasting | AirIndex):
+    elif isinstance(term, Not | Known | Lasting | AirIndex | Grade):
         yield from _parts(term.operand)
     elif isinstance(term, Several):
         yield from _parts(term.body)

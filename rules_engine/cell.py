@@ -9,6 +9,7 @@ import msgspec
 
 from device_model.quantities import QUANTITIES, unit_display
 from device_model.reading import Quality, Reading, Reason, Value
+from rules_engine.permit_names import is_place_point
 from rules_engine.window_table import make_window
 from rules_engine.windows import Window
 
@@ -153,6 +154,8 @@ class Cell:
 
     def load(self, state: CellState) -> None:
         """The state that `dump` gave; windows that no rule asks for any more are dropped."""
+        if is_place_point(self.name):  # the site file says it, not the past
+            return
         self.value, self.held = self._again(state.value), self._again(state.held)
         self.reason, self.quality = state.reason, state.quality
         self.time_us, self.mono_us, self.boot = state.time_us, state.mono_us, state.boot

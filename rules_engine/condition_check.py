@@ -30,6 +30,7 @@ from rules_engine.condition_types import (
     ClockRead,
     Compare,
     Constant,
+    Grade,
     Known,
     Lasting,
     Literal,
@@ -48,8 +49,8 @@ from rules_engine.condition_types import (
 
 SCOPES = ("device", "zone", "floor", "building", "site")
 _WINDOWS = ("rise", "fall", "delta", "rate", "mean", "min", "max", "baseline", "jitter", "surprise", "leq")
-_SEVERAL = ("any", "all", "count", "zones", "max", "min", "mean")
-_FUNCTIONS = (*_WINDOWS, "dose", "age", "silent", "reason", "quality", "known", "held", "seen", "abs",
+_SEVERAL = ("any", "all", "count", "zones", "max", "min", "mean", "sum")
+_FUNCTIONS = (*_WINDOWS, "dose", "age", "silent", "reason", "quality", "known", "held", "seen", "abs", "grade",
               "aqi_cn", "aqi_us", "time_between", "on_dates")
 _CLOCK_NAMES = ("local_hour", "weekday")
 _CLOCK_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
@@ -259,7 +260,7 @@ class _Checker:
         handler = {
             "dose": self._dose, "age": self._about, "silent": self._about, "reason": self._about,
             "quality": self._about, "known": self._known_call, "held": self._lasting, "seen": self._lasting,
-            "abs": self._abs, "aqi_cn": self._air_index, "aqi_us": self._air_index,
+            "abs": self._abs, "grade": self._grade, "aqi_cn": self._air_index, "aqi_us": self._air_index,
             "time_between": self._time_between, "on_dates": self._on_dates,
         }.get(tree.name)
         if handler is None:
@@ -333,6 +334,21 @@ class _Checker:
         operand = self._number(tree.arguments[0])
         return Arithmetic(operand.type, "abs", operand, operand)
 
+    def _grade(self, tree: Call) -> Term:
+        if len(tree.arguments) < 2:
+            raise ConditionError(tree.offset, "grade takes a value and its limits", "as in grade(value, 1 mg/L)")
+        operand = self._number(tree.arguments[0])
+        limits = []
+        for argument in tree.arguments[1:]:
+            term = self.check(argument, operand.type)
+            if not isinstance(term, Constant) or isinstance(term.value, str) or term.type.unit != operand.type.unit:
+                raise ConditionError(argument.offset, f"a fixed limit is expected: {operand.type}", "write a number")
+            limits.append(float(term.value))
+        rising = sorted(set(limits))
+        if limits not in (rising, rising[::-1]):
+            raise ConditionError(tree.arguments[1].offset, "the limits neither rise nor fall", "write them in order")
+        return Grade(PLAIN, operand, tuple(limits))
+
     def _air_index(self, tree: Call) -> Term:
         self._arity(tree, 2, f'{tree.name}("pm25", mean(value, 1 h))')
         standard = tree.name.removeprefix("aqi_")
@@ -363,7 +379,7 @@ class _Checker:
         self._arity(tree, 1, f"{scope}.{function}(smoke_alarm)")
         body_tree = tree.arguments[0]
         self._member = (scope, "")
-        body = self._number(body_tree) if function in ("max", "min", "mean") else self._bool(body_tree)
+        body = self._number(body_tree) if function in ("max", "min", "mean", "sum") else self._bool(body_tree)
         quantity = self._member[1]
         self._member = None
         if not quantity:

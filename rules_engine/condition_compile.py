@@ -24,6 +24,7 @@ from rules_engine.condition_types import (
     ClockRead,
     Compare,
     Constant,
+    Grade,
     Known,
     Lasting,
     Not,
@@ -31,6 +32,7 @@ from rules_engine.condition_types import (
     PointRef,
     Several,
     Term,
+    looks_at_state_only,
 )
 from rules_engine.local_time import LocalTime
 
@@ -205,6 +207,15 @@ class _Compiler:
             value = inner(at)
             return None if value is None else look(pollutant, value * factor)
         return index, (lambda at: f"AQI {_figure(index(at), '')} ({say(at)})")
+
+    def _grade(self, term: Grade) -> Code:
+        inner, say = self.code(term.operand)
+        limits, rising = term.limits, term.limits[0] < term.limits[-1]
+
+        def grade(at: int) -> float | None:
+            value = inner(at)
+            return None if value is None else 1.0 + sum((value > one) if rising else (value < one) for one in limits)
+        return grade, (lambda at: f"grade {_figure(grade(at), '')} ({say(at)})")
 
     def _known(self, term: Known) -> Code:
         inner, say = self.code(term.operand)
@@ -393,7 +404,7 @@ class _Compiler:
         return judge, say
 
     def _any_all(self, term: Several) -> Code:
-        if _looks_at_state_only(term.body):
+        if looks_at_state_only(term.body):
             return self._any_all_by_state(term)
         bodies, decisive, here = self._bodies(term), term.function == "any", term.scope == "device"
         runs = [(cell, run) for cell, run, _ in bodies]
@@ -433,6 +444,8 @@ class _Compiler:
                 return float(len(zones)), float(len(maybe))
             if not values:
                 return None, None
+            if function == "sum":  # of all or of none: a lift that is not heard may carry anybody
+                return (float("-inf"), float("inf")) if unknown else (sum(values), sum(values))
             if function == "mean":  # of those known, where at least half are
                 mean = sum(values) / len(values) if len(values) * 2 >= len(found) else None
                 return mean, mean
@@ -449,18 +462,6 @@ class _Compiler:
             named = f" ({true})" if function in ("count", "zones") and true else ""
             return f"{term.scope}.{function} {shown}{named}"
         return bounds, say
-
-
-def _looks_at_state_only(term: Term) -> bool:
-    """Whether two members of the same reason and quality are all the same to it, at any time."""
-    if isinstance(term, Both | Compare):
-        return _looks_at_state_only(term.left) and _looks_at_state_only(term.right)
-    if isinstance(term, Not):
-        return _looks_at_state_only(term.operand)
-    if isinstance(term, About):
-        return term.point.scope == "member" and (
-            term.function in ("reason", "quality") or (term.function == "silent" and not term.limit_s))
-    return isinstance(term, Constant)
 
 
 # A board line holds a few names; the rest is counted.

@@ -244,6 +244,15 @@ class AirIndex(Term):
 
 
 @dataclass(frozen=True, slots=True)
+class Grade(Term):
+    """`grade(x, a, b, …)`: 1 below the first limit, one more for each limit passed; falling limits count what lies
+    below them (dissolved oxygen)."""
+
+    operand: Term
+    limits: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Known(Term):
     """`known(x)`: whether x has a value; itself never unknown."""
 
@@ -282,3 +291,15 @@ class Compare(Term):
     operator: str
     left: Term
     right: Term
+
+
+def looks_at_state_only(term: Term) -> bool:
+    """Whether two members of the same reason and quality are all the same to it, at any time."""
+    if isinstance(term, Both | Compare):
+        return looks_at_state_only(term.left) and looks_at_state_only(term.right)
+    if isinstance(term, Not):
+        return looks_at_state_only(term.operand)
+    if isinstance(term, About):
+        return term.point.scope == "member" and (
+            term.function in ("reason", "quality") or (term.function == "silent" and not term.limit_s))
+    return isinstance(term, Constant)

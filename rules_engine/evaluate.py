@@ -27,7 +27,6 @@ from device_model.alarm import (
 from device_model.errors import LawRefusal
 from rules_engine.cell import Cell
 from rules_engine.condition_compile import Closure, LastingState, Say, Wakes
-from rules_engine.permit_names import is_permit_point
 from rules_engine.rule import Rule
 
 Out = list[AlarmTransition]
@@ -241,7 +240,7 @@ class Watch:
         return ", ".join(_shown(cell) for cell in self.cells[:POINTS_MAX])
 
     def _points(self) -> tuple[str, ...]:
-        cells = [cell for cell in self.cells if not is_permit_point(cell.name)]
+        cells = [cell for cell in self.cells if cell.device]
         if len(cells) <= POINTS_MAX:
             return tuple(cell.name for cell in cells)
         true = [cell.name for cell in cells if cell.value is True]

@@ -1,5 +1,6 @@
-"""Names by which conditions speak of permits (`Vocabulary.names`), and the cells that carry them.
+"""Names by which conditions speak of permits and places (`Vocabulary.names`), and the cells that carry them.
 
+`place.people_limit` is what the site file says of the subject's zone; a zone without it is not watched by the rule.
 A fact of a zone is a reading of the point `permit:<zone>.<fact>`; for a rule bound to the whole site the zone is
 "site". Without any permit each fact has a value too: no permit is known to be no permit, never unknown.
 """
@@ -27,8 +28,10 @@ _FACTS: dict[str, tuple[bool | float, str]] = {
 PERMIT_DEFAULTS: dict[str, bool | float] = {name: entry[0] for name, entry in _FACTS.items()}
 PERMIT_QUANTITY: dict[str, str] = {
     name: "permit" if isinstance(default, bool) else "combustible_gas" for name, default in PERMIT_DEFAULTS.items()}
+PLACE = "place."
 PERMIT_NAMES: dict[str, Type] = {
-    f"permit.{name}": type_of_quantity(quantity) for name, quantity in PERMIT_QUANTITY.items()}
+    **{f"permit.{name}": type_of_quantity(quantity) for name, quantity in PERMIT_QUANTITY.items()},
+    f"{PLACE}people_limit": type_of_quantity("people")}
 
 
 def permit_point(zone: str, fact: str) -> str:
@@ -39,6 +42,16 @@ def permit_point(zone: str, fact: str) -> str:
 def is_permit_point(name: str) -> bool:
     """Whether a point is a fact of permits and no device's."""
     return name.startswith(_PREFIX)
+
+
+def place_point(zone: str, fact: str) -> str:
+    """The name of the cell of something that the site file says of a zone."""
+    return f"place:{zone}.{fact}"
+
+
+def is_place_point(name: str) -> bool:
+    """Whether a cell holds what the site file says, which no checkpoint may bring back."""
+    return name.startswith("place:")
 
 
 def permit_label(fact: str) -> str:

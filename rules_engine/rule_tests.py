@@ -14,7 +14,8 @@
 
 The real engine runs on an inventory made of `points`. `alarms` lists all that is raised or held at that moment
 (derived faults included). Series, one word a sample: `5` `true` `text:open` values, `20x6` six times, `20+5x10` ten
-samples that grow by 5, `_` not read, `=` read and unchanged, `bad:silent` a bad reading; each may end in xN.
+samples that grow by 5, `_` not read, `=` read and unchanged, `bad:silent` a bad reading; each may end in xN. The
+series `permit:z1.working` tells a fact of the permits of a zone (permit_names.py).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from rules_engine.condition_check import Vocabulary, check_condition
 from rules_engine.condition_parse import ConditionError, parse_condition
 from rules_engine.condition_types import SECONDS, Constant
 from rules_engine.engine import Engine
+from rules_engine.permit_names import PERMIT_QUANTITY, SITE, is_permit_point, permit_point
 from rules_engine.rule import RuleSet
 
 # Long tests belong in `tocsin rules replay`; a day in 10 s steps fits.
@@ -57,6 +59,7 @@ class TestPoint(msgspec.Struct, frozen=True):
     zone: str = "z1"
     floor: str = "f1"
     zone_kind: str = "room"
+    people_limit: int | None = None
     tags: tuple[str, ...] = ()
     stale_after_s: float = 60.0
     certainty: Certainty = Certainty.A
@@ -84,6 +87,11 @@ class RuleTest(msgspec.Struct, frozen=True):
 class _FileText(msgspec.Struct, frozen=True):
     pack: str
     tests: tuple[RuleTest, ...]
+
+
+def _permit_points(test: RuleTest) -> set[str]:
+    zones = {point.zone for point in test.points.values()} | {SITE}
+    return {permit_point(zone, fact) for zone in zones for fact in PERMIT_QUANTITY}
 
 
 class RuleTestResult(msgspec.Struct, frozen=True):
@@ -131,7 +139,7 @@ def parse_rule_tests(text: str, file: str) -> RuleTestFile:
                 findings.append(source.finding((*path, "points", name), f"{name}: no such quantity or name",
                                                "write device.point: {quantity: …} with one of quantities.py"))
         for name, series in test.series.items():
-            if name not in test.points:
+            if name not in test.points and name not in _permit_points(test):
                 findings.append(source.finding((*path, "series", name), f"{name} is not in `points`", "add it there"))
                 continue
             try:
@@ -196,7 +204,8 @@ def synthetic_inventory(points: dict[str, TestPoint]) -> Inventory:
     for name, point in points.items():
         devices.setdefault(name.partition(".")[0], []).append((name.partition(".")[2], point))
     profiles = {device: _profile(device, specs) for device, specs in devices.items()}
-    zones = {point.zone: Zone(point.zone, Text(point.zone, point.zone), "b1", point.floor, point.zone_kind)
+    zones = {point.zone: Zone(point.zone, Text(point.zone, point.zone), "b1", point.floor, point.zone_kind,
+                              point.people_limit)
              for point in points.values()}
     site = Site(
         Tenancy("city", "district", "street", "site"), Text("site", "场所"), GatewaySettings("gateway"), (),
@@ -255,7 +264,8 @@ def _feed(engine: Engine, test: RuleTest, series: dict[str, list[Sample]], numbe
             continue
         mono_us = at - START_US
         common: dict[str, Any] = {"source_time_us": at, "receive_time_us": at, "mono_us": mono_us, "boot": "test"}
-        unit = QUANTITIES[test.points[name].quantity].canonical
+        permit = PERMIT_QUANTITY.get(name.rpartition(".")[2]) if is_permit_point(name) else None
+        unit = QUANTITIES[permit or test.points[name].quantity].canonical
         if isinstance(sample, Reason):
             readings.append(Reading(name, None, unit, Quality.BAD, sample, **common))
         else:
