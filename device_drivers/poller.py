@@ -61,6 +61,7 @@ class LinePoller:
     async def run(self) -> None:
         """Poll until cancelled. No misbehaviour of a device or line ends it."""
         me = asyncio.current_task()
+        self._ended = False  # also after a restart: writes are taken again
         try:
             while True:
                 # pymodbus waits by wait_for, which on Python 3.11 swallows a cancellation that meets a reply: on a

@@ -53,6 +53,7 @@ from edge_agent.local_control import (
     socket_paths,
 )
 from edge_agent.runtime import GatewayRuntime
+from edge_agent.supervision import Supervisor
 from rules_engine import RuleSet
 from rules_engine.packs import rules_of_site
 
@@ -68,6 +69,7 @@ class Composition:
         """Nothing is opened here; `run` does. config: the site file, to be read again by `reload`."""
         self._inventory, self._rules, self._zone, self._config = inventory, rules, zone, config
         self._clock = clock_from_environment()
+        self._supervisor = Supervisor(self._clock, speed=self._clock.speed)
         self._reloading: asyncio.Future[Answer] | None = None
         self.runtime: GatewayRuntime | None = None
 
@@ -83,7 +85,7 @@ class Composition:
             zone=self._zone, uplink_link=self._open_uplink(), lines=ports.lines, mqtt_lines=ports.mqtt_lines,
             listening=ports.listening,
             jitter=random.Random().random, log=write_log, version=_version(),  # noqa: S311  spreads retries
-            speed=self._clock.speed, learnt=learnt.read())
+            speed=self._clock.speed, learnt=learnt.read(), supervisor=self._supervisor, reopen=self._open_ports)
         log.info("gateway starts", site=site.tenancy.path, gateway=site.gateway.id, devices=len(site.devices),
                  lines=len(site.lines), rules=len(self._rules.rules), outputs=len(site.outputs))
         async with asyncio.TaskGroup() as tasks:
@@ -127,7 +129,7 @@ class Composition:
         return ports
 
     def _listen(self, line: Line, devices: Sequence[LineDevice], password: str, emit: Emit) -> Driver:
-        return listener_for(line, devices, self._clock, emit, password=password)
+        return listener_for(line, devices, self._supervisor.clock_of(f"line {line.id}"), emit, password=password)
 
     # -- the site file changes ---------------------------------------------------------------------------------
 
@@ -178,7 +180,7 @@ class Composition:
         notifier.notify("READY=1")
         try:
             while True:
-                hung = runtime.hung_parts()
+                hung = runtime.supervisor.lost_parts()
                 if hung:
                     log.error("part hangs, watchdog not fed", parts=list(hung))
                 else:

@@ -39,10 +39,11 @@ OpenPorts = Callable[[Inventory, Collection[str]], LinePorts]  # opens the ports
 class FieldLines:
     """All drivers. Owned by one runtime, which gives each a supervised task."""
 
-    def __init__(self, inventory: Inventory, clock: Clock, *, emit: Emit, emit_taken: Emit,
+    def __init__(self, inventory: Inventory, clock_of: Callable[[str], Clock], *, emit: Emit, emit_taken: Emit,
                  learnt: Mapping[str, bytes]) -> None:
-        """emit_taken: for drivers that confirm to their device. learnt: line id → what it taught before a restart."""
-        self._inventory, self._clock = inventory, clock
+        """clock_of: the watched clock of a part, by its name. emit_taken: for drivers that confirm to their device.
+        learnt: line id → what it taught before a restart."""
+        self._inventory, self._clock_of = inventory, clock_of
         self._emit, self._emit_taken = emit, emit_taken
         self._learnt = dict(learnt)
         self.drivers: dict[str, Driver] = {}
@@ -104,11 +105,12 @@ class FieldLines:
         return next(known for known in self._inventory.site.lines if known.id == name)
 
     def _poller(self, line: str, exchange: LineExchange) -> LinePoller:
-        return LinePoller(self._line(line), devices_on_line(self._inventory, line), exchange, self._clock, self._emit,
-                          learnt=self._learnt.get(line, b""))
+        return LinePoller(self._line(line), devices_on_line(self._inventory, line), exchange,
+                          self._clock_of(f"line {line}"), self._emit, learnt=self._learnt.get(line, b""))
 
     def _sensors(self, line: str, link: MessageLink) -> MqttSensors:
         of_site = self._line(line)
         if of_site.kind is not LineKind.MQTT:
             raise ValueError(f"line {line} is not an MQTT line")
-        return MqttSensors(of_site, devices_on_line(self._inventory, line), link, self._clock, self._emit)
+        return MqttSensors(of_site, devices_on_line(self._inventory, line), link, self._clock_of(f"line {line}"),
+                           self._emit)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
+from functools import partial
 from typing import Any
 
 from cloud_bridge.lanes import Outbox
@@ -52,6 +53,7 @@ from edge_agent.events import (
 from edge_agent.field_lines import FieldLines, LinePorts, OpenPorts
 from edge_agent.outputs import Drive
 from edge_agent.site_diff import SiteChange, site_change
+from edge_agent.supervision import RETRY_FIRST_S, RETRY_MAX_S, Supervisor
 from rules_engine import Engine, RuleSet
 
 TICK_S = 1.0
@@ -60,10 +62,8 @@ ALARM_WAIT_S = 0.2  # law 4: an alarm waits no longer for the disk
 COMMIT_MAX = 500  # records of one transaction
 WRITE_LIMIT_S = 5.0  # a write that has not come back by then failed, whatever its line is doing
 CLOSE_WITHIN_S = 3.0  # a hung disk does not keep a gateway from stopping
-RETRY_FIRST_S, RETRY_MAX_S = 1.0, 30.0
 COMMIT_RETRY_MAX_S = 5.0
 OPEN_LIMIT_S = 5.0  # a healthy card opens a journal in well under one; longer would leave the site unguarded
-HUNG_AFTER_S = 10.0  # issue 5: a hung part is found in 10 s
 
 
 class GatewayRuntime:
@@ -81,6 +81,8 @@ class GatewayRuntime:
         version: str = "",
         speed: float = 1.0,
         learnt: Mapping[str, bytes] | None = None,
+        supervisor: Supervisor | None = None,
+        reopen: OpenPorts | None = None,
     ) -> None:
         """lines, mqtt_lines: line id → its open port; a line of the site file without one is left out, logged.
 
@@ -89,6 +91,8 @@ class GatewayRuntime:
         learnt: line id → what `learnt()` gave before a restart.
 
         speed: how fast the clock's time runs against the machine's; disks and devices are given real time.
+
+        reopen: opens the port of a line anew that died or hung; without it the same one is used again.
         """
         self._inventory = inventory
         self._rules = rules
@@ -101,7 +105,11 @@ class GatewayRuntime:
         self._notify_to = notify
         self._version = version
         self._speed = speed
-        self.field = FieldLines(inventory, clock, emit=self._emit, emit_taken=self._emit_taken, learnt=learnt or {})
+        self.supervisor = supervisor or Supervisor(clock, speed=speed)
+        self.supervisor.failed = self._on_part_failed
+        self._reopen = reopen
+        self.field = FieldLines(inventory, self.supervisor.clock_of, emit=self._emit, emit_taken=self._emit_taken,
+                                learnt=learnt or {})
         self.field.add(LinePorts(lines, mqtt_lines, listening))
         self._changing = asyncio.Lock()
         self._core: AgentCore | None = None
@@ -114,10 +122,9 @@ class GatewayRuntime:
         self._checkpoint_wanted = False
         self._writing: dict[str, asyncio.Task[None]] = {}
         self._next_drive: dict[str, Drive] = {}
-        self._alive_us: dict[str, int] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self.started = asyncio.Event()
-        self.failures: dict[str, int] = {}  # part → how often it was started again
+        self.failures = self.supervisor.failures
 
     # -- life --------------------------------------------------------------------------------------------------
 
@@ -133,13 +140,14 @@ class GatewayRuntime:
         self._core = AgentCore(self._inventory, engine, self._outbox, zone=self._zone, version=self._version,
                                started=now)
         if self._link is not None:
-            self._uplink = Uplink(self._outbox, self._store, self._link, self._clock, address,
+            self._uplink = Uplink(self._outbox, self._store, self._link, self.supervisor.clock_of("uplink"), address,
                                   heartbeat=self._heartbeat, command=self._on_command,
                                   heartbeat_s=site.gateway.heartbeat_s)
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 self._take(PowerOn(state, "" if state else "the journal cannot be opened"))
                 self._start_parts()
+                self._tasks.create_task(self.supervisor.watch(), name="watch over the parts")
                 self.started.set()
         finally:
             self._tasks = None
@@ -156,11 +164,18 @@ class GatewayRuntime:
     def _start_lines(self, lines: Iterable[str]) -> None:
         for line in lines:
             driver = self.field.drivers.get(line)
-            task = self._supervise(f"line {line}", driver.run) if driver is not None else None
+            task = self._supervise(f"line {line}", partial(self._run_line, line, [])) if driver is not None else None
             if task is not None:
                 self.field.tasks[line] = task
             elif driver is None:
                 self._say("error", "line has no port, its devices are not read", line=line)
+
+    async def _run_line(self, line: str, lives: list[str]) -> None:
+        """One life of a line's driver. A later one has a port of its own: the first one's is closed, or hangs."""
+        if lives and self._reopen is not None:
+            self.field.add(self._reopen(self._inventory, [line]))
+        lives.append(line)
+        await self.field.drivers[line].run()
 
     async def reconfigure(
         self, inventory: Inventory, rules: RuleSet, zone: tzinfo, open_ports: OpenPorts,
@@ -240,24 +255,10 @@ class GatewayRuntime:
         return state
 
     def _supervise(self, part: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None] | None:
-        return None if self._tasks is None else self._tasks.create_task(self._supervised(part, run), name=part)
+        return None if self._tasks is None else self._tasks.create_task(self.supervisor.keep(part, run), name=part)
 
-    async def _supervised(self, part: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Run a part for ever: one that ends or dies is said, and started again with growing pauses."""
-        pause_s = RETRY_FIRST_S
-        while True:
-            began = self._clock.now().mono_us
-            detail = "it ended"
-            try:
-                await run()
-            except Exception as error:  # noqa: BLE001  one part's mistake must not take the gateway with it
-                detail = f"{type(error).__name__}: {error}"
-            self.failures[part] = self.failures.get(part, 0) + 1
-            self._take(PartFailed(part, detail))
-            if self._clock.now().mono_us - began > RETRY_MAX_S * SECOND_US:
-                pause_s = RETRY_FIRST_S
-            await self._clock.sleep(pause_s)
-            pause_s = min(2 * pause_s, RETRY_MAX_S)
+    def _on_part_failed(self, part: str, detail: str) -> None:
+        self._take(PartFailed(part, detail))
 
     # -- events in, effects out --------------------------------------------------------------------------------
 
@@ -455,7 +456,7 @@ class GatewayRuntime:
     async def _tick_loop(self) -> None:
         while True:
             now = self._clock.now()
-            self._alive_us["ticker"] = now.mono_us
+            self.supervisor.alive("ticker")
             self._take(Tick())
             due_us = self.core.due_us(self._clock.now())
             wait_s = TICK_S if due_us is None else min(TICK_S, max(0.001, (due_us - now.mono_us) / SECOND_US))
@@ -468,11 +469,6 @@ class GatewayRuntime:
                 up = self._link.connected
                 self._take(LinkState(up))
             await self._clock.sleep(TICK_S)
-
-    def hung_parts(self) -> tuple[str, ...]:
-        """Parts that have given no sign of life for 10 s: what the watchdog asks before it is fed."""
-        now_us = self._clock.now().mono_us
-        return tuple(part for part, at in self._alive_us.items() if now_us - at > HUNG_AFTER_S * SECOND_US)
 
     async def _either(self, event: asyncio.Event, limit_s: float) -> None:
         """Wait for the event, but no longer than `limit_s` seconds of the clock."""

@@ -412,3 +412,29 @@ def test_sixty_commands_a_second_and_one_fire(kit):
     bench = play(kit, script)
     assert bench.cloud.first(AlarmRecord, raised)[0] - bench.at / 1e6 <= 1.5
     assert len(bench.cloud.bodies(CommandResultRecord)) == 120
+
+
+def test_a_line_whose_port_hangs_is_started_again_alone_and_can_be_written_again(kit):
+    """A driver that waits for ever in its port (a serial adapter whose driver died) polls again within seconds."""
+    async def script(bench):
+        await bench.clock.sleep(5)
+        exchange, stuck = _Exchange.exchange, []
+
+        async def hang(self, request, *, timeout_s):
+            if self._line == "tcp-2" and not stuck:
+                stuck.append(bench.clock.now().mono_us)
+                await asyncio.Event().wait()
+            return await exchange(self, request, timeout_s=timeout_s)
+
+        _Exchange.exchange = hang
+        try:
+            await bench.clock.sleep(15)
+        finally:
+            _Exchange.exchange = exchange
+        bench.smoke()
+        await bench.clock.sleep(5)
+
+    bench = play(kit, script)
+    assert bench.runtime.failures == {"line tcp-2": 1}
+    assert [line.fields["part"] for line in bench.said("part failed, started again")] == ["line tcp-2"]
+    assert bench.field.writes, "its sounder is driven as before"
