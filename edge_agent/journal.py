@@ -7,7 +7,11 @@ A disk that refuses (full, read-only, I/O error) is a LocalFault for those commi
 anew for the next one, so that the journal works again as soon as the disk does. Damage never stops the start:
 
     one row does not parse           reported in JournalState.damage; the outbox declares it lost
+    a page of old rows               the rows around it are read and sent, those on it declared lost when asked for
     the file is no database any more renamed aside (…damaged-<time>), a new file and a new epoch begin
+
+A gateway resumes within a second whatever waits: of a backlog of millions only the newest rows are checked at the
+start, each other one when it is read to be sent.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from device_model.errors import LocalFault
 from device_model.messages import Lane, Record, decode_record, encode
 from device_model.ports import JournalState, LaneState
 from device_model.ranges import Range, RangeSet
+from edge_agent.journal_salvage import Row, as_text, is_record, parse_ranges, read_around, salvage
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +44,8 @@ SCHEMA_VERSION = 1
 DELETE_ROWS_MAX = 2_000
 # Commits that may wait for the writer. The runtime has one at a time; more means that somebody is in error.
 QUEUE_MAX = 64
+# Rows of a lane checked at the start, the newest: what a crash can have torn. More would keep a site unguarded.
+VERIFY_ROWS = 2_000
 # Damaged files kept aside for an engineer: older ones would fill the card.
 ASIDE_MAX = 2
 _SCHEMA = """
@@ -79,6 +86,12 @@ class SqliteJournal:
         # Touched by the writer thread only, once open() has filled it.
         self._acknowledged: dict[Lane, RangeSet] = {lane: RangeSet() for lane in Lane}
         self._to_delete: deque[tuple[Lane, Range]] = deque()
+        self._used_bytes = 0
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of the file that hold something, as of the last commit: what the quota is held against."""
+        return self._used_bytes
 
     # -- port ------------------------------------------------------------------------------------------------
 
@@ -194,6 +207,7 @@ class SqliteJournal:
             for job in jobs:
                 job.work(connection)
             connection.execute("COMMIT")
+            self._measure(connection)
         except Exception as error:  # noqa: BLE001 — the thread's boundary: whoever waits for a commit must hear of it
             self._acknowledged = before[0]
             while len(self._to_delete) > before[1]:
@@ -207,6 +221,11 @@ class SqliteJournal:
         for job in jobs:
             job.done.set_result(None)
 
+    def _measure(self, connection: sqlite3.Connection) -> None:
+        pages, free, page = (connection.execute(f"PRAGMA {name}").fetchone()[0]
+                             for name in ("page_count", "freelist_count", "page_size"))
+        self._used_bytes = (pages - free) * page
+
     def _forget_some(self) -> None:
         """Delete acknowledged rows between commits; that they are acknowledged is on the disk already."""
         lane, (first, last) = self._to_delete[0]
@@ -214,6 +233,7 @@ class SqliteJournal:
         try:
             self._connection().execute(
                 "DELETE FROM record WHERE lane=? AND sequence BETWEEN ? AND ?", (str(lane), first, end))
+            self._measure(self._connection())
         except (sqlite3.Error, OSError) as error:
             # Nothing is lost: rows stay until the next start finds them acknowledged and forgets them again.
             log.warning("journal rows not forgotten", lane=str(lane), error=str(error))
@@ -259,22 +279,19 @@ class SqliteJournal:
             self._drop_writer()
             log.error("journal damaged; a new one begins", path=str(self._path), error=str(error))
             reason = f"the journal was damaged ({error}); a new one began"
-            return self._begin_anew(_salvage(self._set_aside()), reason)
+            return self._begin_anew(self._set_aside(), reason)
 
-    def _begin_anew(self, saved: _Salvage, reason: str) -> JournalState:
-        """A new file; what could be read of the old one travels again under the new epoch, with new numbers."""
+    def _begin_anew(self, aside: Path, reason: str) -> JournalState:
+        """A new file; what can be read of the old one travels again under the new epoch, with new numbers."""
         self._load()
         connection = self._connection()
         connection.execute("BEGIN IMMEDIATE")
-        for lane, records in saved.records.items():
-            _insert(connection, [_row(lane, msgspec.structs.replace(record, sequence=number))
-                                 for number, record in enumerate(records, 1)])
+        saved = salvage(aside, lambda rows: _insert(connection, rows))
         if saved.checkpoint is not None:
             connection.execute("INSERT OR REPLACE INTO meta VALUES('checkpoint',?)", (saved.checkpoint,))
         connection.execute("COMMIT")
-        count = sum(map(len, saved.records.values()))
         return msgspec.structs.replace(self._load(), replaced=tuple(
-            (saved.epoch, lane, lost, f"{reason}; {count} records saved travel again under its epoch")
+            (saved.epoch, lane, lost, f"{reason}; {saved.count} records saved travel again under its epoch")
             for lane, lost in saved.lost))
 
     def _set_aside(self) -> Path:
@@ -309,32 +326,41 @@ class SqliteJournal:
                 "SELECT last, acknowledged FROM lane WHERE lane=?", (str(lane),)).fetchone() or (0, "")
             (top,) = connection.execute("SELECT max(sequence) FROM record WHERE lane=?", (str(lane),)).fetchone()
             last = max(last, top or 0)
-            known = _parse_ranges(acknowledged)
+            known = parse_ranges(acknowledged)
             self._acknowledged[lane] = known
             self._forget_acknowledged(connection, lane, known)
             lanes.append(LaneState(lane, last, tuple(known)))
             damage += self._damage(connection, lane, last, known)
         checkpoint = meta.get("checkpoint")
-        return JournalState(_text(meta["epoch"]), tuple(lanes), checkpoint, tuple(damage))
+        return JournalState(as_text(meta["epoch"]), tuple(lanes), checkpoint, tuple(damage))
 
     def _forget_acknowledged(self, connection: sqlite3.Connection, lane: Lane, known: RangeSet) -> None:
+        """What a kill kept from being forgotten, found by two look-ups; if it is much, between later commits."""
         for first, last in known:
-            connection.execute("DELETE FROM record WHERE lane=? AND sequence BETWEEN ? AND ?",
-                               (str(lane), first, last))
+            low, high = (connection.execute(
+                f"SELECT {end}(sequence) FROM record WHERE lane=? AND sequence BETWEEN ? AND ?",  # noqa: S608
+                (str(lane), first, last)).fetchone()[0] for end in ("min", "max"))
+            if low is not None and high - low < DELETE_ROWS_MAX:
+                connection.execute("DELETE FROM record WHERE lane=? AND sequence BETWEEN ? AND ?",
+                                   (str(lane), low, high))
+            elif low is not None:
+                self._to_delete.append((lane, (low, high)))
 
     def _damage(
         self, connection: sqlite3.Connection, lane: Lane, last: int, known: RangeSet
     ) -> list[tuple[Lane, Range, str]]:
-        """Unacknowledged numbers without a row, and rows that are not records."""
+        """Of the newest numbers: those unacknowledged without a row, and rows that are not records."""
+        since = max(1, last - VERIFY_ROWS + 1)
         present, torn = RangeSet(), RangeSet()
         for sequence, crc, body in connection.execute(
-                "SELECT sequence, crc, body FROM record WHERE lane=? ORDER BY sequence", (str(lane),)):
-            (present if _is_record(sequence, crc, body) else torn).add(sequence, sequence)
+                "SELECT sequence, crc, body FROM record WHERE lane=? AND sequence>=? ORDER BY sequence",
+                (str(lane), since)):
+            (present if is_record(sequence, crc, body) else torn).add(sequence, sequence)
         found = [(lane, part, "the row in the journal is damaged") for part in torn]
         accounted = present.copy()
         for first, end in (*torn, *known):
             accounted.add(first, end)
-        found += [(lane, part, "the journal has no row") for part in accounted.missing(1, last)]
+        found += [(lane, part, "the journal has no row") for part in accounted.missing(since, last)]
         return found
 
     # -- reader thread -----------------------------------------------------------------------------------------
@@ -344,22 +370,26 @@ class SqliteJournal:
             if self._read_connection is None:
                 self._read_connection = sqlite3.connect(
                     f"{self._path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=1.0)
-            rows = self._read_connection.execute(
-                "SELECT sequence, crc, body FROM record WHERE lane=? AND sequence BETWEEN ? AND ? "
-                "ORDER BY sequence LIMIT ?", (lane, first, last, limit)).fetchall()
+            try:
+                rows: list[tuple[int, int, bytes]] = self._read_connection.execute(
+                    "SELECT sequence, crc, body FROM record WHERE lane=? AND sequence BETWEEN ? AND ? "
+                    "ORDER BY sequence LIMIT ?", (lane, first, last, limit)).fetchall()
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorcode & 0xFF not in _DAMAGE_CODES:
+                    raise
+                # A damaged page must not hold up the records around it for ever: the caller declares it lost.
+                rows = read_around(self._read_connection, lane, first, last)[:limit]
+                log.error("journal page damaged", lane=lane, first=first, last=last, readable=len(rows))
         except (sqlite3.Error, OSError) as error:
             self._close_reader()
             raise _fault(self._path, error) from error
-        return [decode_record(body) for sequence, crc, body in rows if _is_record(sequence, crc, body)]
+        return [decode_record(body) for sequence, crc, body in rows if is_record(sequence, crc, body)]
 
     def _close_reader(self) -> None:
         connection, self._read_connection = self._read_connection, None
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
-
-
-Row = tuple[str, int, int, bytes]
 
 
 def _row(lane: Lane, record: Record) -> Row:
@@ -375,69 +405,6 @@ def _insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     connection.executemany(
         "INSERT INTO lane VALUES(?,?,'') ON CONFLICT(lane) DO UPDATE SET last=max(last, excluded.last)",
         list(tops.items()))
-
-
-def _is_record(sequence: int, crc: object, body: object) -> bool:
-    """SQLite does not notice a flipped byte within a row; the checksum does."""
-    try:
-        return isinstance(body, bytes) and zlib.crc32(body) == crc and decode_record(body).sequence == sequence
-    except ValueError:
-        return False
-
-
-class _Salvage:
-    """What could be read of a damaged file: unacknowledged records, and what is lost under the old epoch."""
-
-    def __init__(self) -> None:
-        self.epoch = "unknown"
-        self.checkpoint: bytes | None = None
-        self.records: dict[Lane, list[Record]] = {lane: [] for lane in Lane}
-        self.lost: list[tuple[Lane, Range]] = []
-
-
-def _salvage(path: Path) -> _Salvage:
-    """Read what can be read; every part may fail by itself."""
-    saved = _Salvage()
-    connection = sqlite3.connect(path, isolation_level=None)
-    with contextlib.closing(connection):
-        with contextlib.suppress(sqlite3.Error):
-            for name, value in connection.execute("SELECT name, value FROM meta"):
-                if name == "epoch":
-                    saved.epoch = _text(value)
-                elif name == "checkpoint":
-                    saved.checkpoint = value
-        for lane in Lane:
-            _salvage_lane(connection, lane, saved)
-    return saved
-
-
-def _salvage_lane(connection: sqlite3.Connection, lane: Lane, saved: _Salvage) -> None:
-    last, known = 0, RangeSet()
-    with contextlib.suppress(sqlite3.Error, ValueError):
-        row = connection.execute("SELECT last, acknowledged FROM lane WHERE lane=?", (str(lane),)).fetchone()
-        if row:
-            last, known = row[0], _parse_ranges(row[1])
-    found: dict[int, Record] = {}
-    # From both ends towards the damaged page, for the tree cannot be walked across it.
-    for direction in ("ASC", "DESC"):
-        with contextlib.suppress(sqlite3.Error):
-            for sequence, crc, body in connection.execute(
-                    f"SELECT sequence, crc, body FROM record WHERE lane=? ORDER BY sequence {direction}",  # noqa: S608
-                    (str(lane),)):
-                if sequence not in known and _is_record(sequence, crc, body):
-                    found[sequence] = decode_record(body)
-    saved.records[lane] = [found[number] for number in sorted(found)]
-    last = max([last, *found])
-    saved.lost += [(lane, part) for part in known.missing(1, last)]
-
-
-def _parse_ranges(text: str) -> RangeSet:
-    return RangeSet((int(first), int(last)) for first, _, last in (
-        part.partition("-") for part in text.split(",") if part))
-
-
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _fault(path: Path, error: Exception) -> LocalFault:

@@ -26,7 +26,7 @@ IO_FILES = {
     "rules_engine/packs.py", "rules_engine/commands.py", "rules_engine/replay_commands.py",
     "rules_engine/recorded/folder.py",
     "cloud_bridge/mqtt_link.py", "cloud_bridge/uplink.py",
-    "edge_agent/journal.py", "edge_agent/runtime.py", "edge_agent/compose.py", "edge_agent/commands.py",
+    "edge_agent/journal.py", "edge_agent/journal_salvage.py", "edge_agent/runtime.py", "edge_agent/compose.py", "edge_agent/commands.py",
     "edge_agent/local_control.py", "edge_agent/field_lines.py", "edge_agent/line_reads.py", "edge_agent/learnt_file.py", "edge_agent/__main__.py",
     "edge_agent/matrix_commands.py", "edge_agent/supervision.py",
     "community_os/broker.py", "community_os/nats_link.py", "community_os/nats_stream.py",

@@ -13,6 +13,7 @@ import pytest
 
 from device_model.errors import LocalFault
 from device_model.messages import HeartbeatRecord, Lane, Record
+from edge_agent import journal as journal_module
 from edge_agent.journal import ASIDE_MAX, SqliteJournal
 
 
@@ -163,4 +164,89 @@ async def test_a_full_file_system_refuses_and_takes_again(small_disk: Path) -> N
     (small_disk / "hog").unlink()
     await journal.commit([(Lane.ALARM, record(2))], None)
     assert len(await journal.read(Lane.ALARM, 1, 9, 9)) == 2
+    await journal.close()
+
+
+def damage_page_holding(path: Path, sequence: int, text: bytes) -> None:
+    """Overwrite the page in which the row of that number stands."""
+    content = bytearray(path.read_bytes())
+    at = content.index(text)
+    page = at // 4096 * 4096
+    content[page: page + 4096] = b"\xa5" * 4096
+    path.write_bytes(bytes(content))
+
+
+async def long_backlog(path: Path, count: int = 6000) -> None:
+    journal = SqliteJournal(path)
+    await journal.open()
+    for first in range(1, count + 1, 1000):
+        await journal.commit([(Lane.TELEMETRY, record(n, f"row-{n:06d}-" + "x" * 80))
+                              for n in range(first, first + 1000)], b"checkpoint")
+    await journal.close()
+
+
+async def test_a_damaged_page_of_a_long_backlog_costs_the_rows_on_it_alone(tmp_path: Path) -> None:
+    """The start looks at the newest rows only; what was on the page is found, and declared, when it is to be sent."""
+    path = tmp_path / "j.sqlite"
+    await long_backlog(path)
+    damage_page_holding(path, 1500, b"row-001500-")
+    journal = SqliteJournal(path)
+    state = await journal.open()
+    assert not state.replaced and not state.damage and state.checkpoint == b"checkpoint"
+    assert len(await journal.read(Lane.TELEMETRY, 3001, 3500, 500)) == 500
+    around = [r.sequence for r in await journal.read(Lane.TELEMETRY, 1301, 1800, 500)]
+    assert 1500 not in around and 440 < len(around) < 500 and {1301, 1800} <= set(around)
+    await journal.commit([(Lane.ALARM, record(1))], None)
+    assert [r.sequence for r in await journal.read(Lane.ALARM, 1, 1, 1)] == [1]
+    await journal.close()
+
+
+async def test_a_damaged_page_among_the_newest_sets_the_file_aside_and_saves_thousands(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    await long_backlog(path)
+    damage_page_holding(path, 5500, b"row-005500-")
+    journal = SqliteJournal(path)
+    state = await journal.open()
+    assert [(lane, part) for _, lane, part, _ in state.replaced] == [(Lane.TELEMETRY, (1, 6000))]
+    assert state.checkpoint == b"checkpoint"
+    (lane,) = [lane for lane in state.lanes if lane.lane is Lane.TELEMETRY]
+    assert 5940 < lane.last_sequence < 6000
+    first = await journal.read(Lane.TELEMETRY, 1, 1, 1)
+    last = await journal.read(Lane.TELEMETRY, lane.last_sequence, lane.last_sequence, 1)
+    assert "row-000001-" in first[0].body.version and "row-006000-" in last[0].body.version  # type: ignore[union-attr]
+    await journal.close()
+
+
+async def test_a_long_backlog_opens_without_reading_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "j.sqlite"
+    await long_backlog(path)
+    looked = 0
+    real = journal_module.is_record
+
+    def counted(sequence: int, crc: object, body: object) -> bool:
+        nonlocal looked
+        looked += 1
+        return real(sequence, crc, body)
+
+    monkeypatch.setattr(journal_module, "is_record", counted)
+    journal = SqliteJournal(path)
+    await journal.open()
+    assert looked == journal_module.VERIFY_ROWS
+    await journal.close()
+
+
+async def test_used_bytes_follow_what_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    journal = SqliteJournal(path)
+    await journal.open()
+    for first in range(1, 6001, 1000):
+        await journal.commit([(Lane.TELEMETRY, record(n)) for n in range(first, first + 1000)], None)
+    full = journal.used_bytes
+    assert full > 6000 * 150
+    await journal.acknowledge(Lane.TELEMETRY, [(1, 6000)])
+    for _ in range(100):
+        if journal.used_bytes < full / 10:
+            break
+        await journal.commit([(Lane.ALARM, record(1))], None)
+    assert journal.used_bytes < full / 10
     await journal.close()
