@@ -23,6 +23,7 @@ IO_FILES = {
     "device_drivers/poller.py", "device_drivers/sensors.py", "device_drivers/links.py",
     "device_drivers/mqtt_client.py", "device_drivers/discover.py", "device_drivers/commands.py",
     "device_drivers/listeners.py", "device_drivers/lls_link.py",
+    "device_drivers/vision/detector.py", "device_drivers/vision/commands.py",
     "rules_engine/packs.py", "rules_engine/commands.py", "rules_engine/replay_commands.py",
     "rules_engine/recorded/folder.py",
     "cloud_bridge/mqtt_link.py", "cloud_bridge/uplink.py",

@@ -1,0 +1,50 @@
+"""`tocsin vision …`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from command_line.shared import AsJson, progress_line
+
+group = typer.Typer(no_args_is_help=True, help="Cameras: hot work, flame, smoke.")
+
+
+@group.command("eval")
+def vision_eval(
+    images: Annotated[Path, typer.Option(help="The folder of the pictures.", show_default=False)],
+    manifest: Annotated[
+        Path, typer.Option(help="CSV: file,hot_work,flame,smoke,kind (1, 0, -1 not looked at).", show_default=False)
+    ],
+    scores: Annotated[Path | None, typer.Option(help="Write file,class,score of every picture here.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="The card (.json) of another model than the shipped one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a folder of labelled pictures: AUC, recall, false alarms by kind. Exit 1 when rows were unusable.
+
+    Example: tocsin vision eval --images pictures --manifest pictures/manifest.csv --json
+    """
+    import msgspec
+
+    from device_drivers.vision.commands import evaluate
+    from device_drivers.vision.detector import SHIPPED
+    from device_model.errors import ConfigError
+
+    try:
+        report, findings = evaluate(
+            images, manifest, scores=scores, model=model or SHIPPED, progress=progress_line(as_json)
+        )
+    except ConfigError as error:
+        for finding in error.findings:
+            print(finding, file=sys.stderr)
+        raise typer.Exit(1) from error
+    print(msgspec.json.encode(report).decode() if as_json else report.text())
+    for finding in findings:
+        print(finding, file=sys.stderr)
+    if findings:
+        raise typer.Exit(1)

@@ -1,0 +1,184 @@
+"""Trains the upper blocks and the head on the cached lower part; says how well on val, and on hot work left out.
+
+`python -m tools.vision_train.fit CACHE OUT.pt [--fold N] [--epochs N]`. With a fold, the real hot-work pictures
+of that fold, and all that is made of their light, are left out and then judged: the honest sight of hot work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tools.vision_train.backbone import CLASSES, MIDDLE, Watcher, pooled, pretrained
+
+SEED = 7
+# Near-duplicates stay in one fold: the same photographs appear under two licences.
+FOLDS = ((0, 2), (1, 3), (4, 5, 6))
+
+
+def load(cache: Path, name: str) -> tuple[np.ndarray, list[dict[str, object]]]:
+    parts = sorted(cache.glob(f"{name}*.npy"))
+    notes = [note for part in parts for note in json.loads(part.with_suffix(".json").read_text())]
+    return np.concatenate([np.load(part) for part in parts]), notes
+
+
+def scores(net: Watcher, features: np.ndarray) -> np.ndarray:
+    net.eval()
+    out = []
+    with torch.no_grad():
+        for start in range(0, len(features), 64):
+            middle = torch.from_numpy(features[start : start + 64]).float()
+            out.append(pooled(net.head(middle, net.run(middle, MIDDLE + 1, len(net._blocks)))).numpy())
+    return np.concatenate(out)
+
+
+def auc(score: np.ndarray, label: np.ndarray) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    keep = label >= 0
+    return float(roc_auc_score(label[keep], score[keep])) if len(set(label[keep].tolist())) > 1 else float("nan")
+
+
+def loss_of(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    known = (labels >= 0).float() * weights[:, None]
+    target = labels.clamp(min=0).float() * 0.98 + 0.01
+    every = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (every * known).sum() / known.sum()
+
+
+def train(
+    net: Watcher,
+    features: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    epochs: int,
+    batch: int = 48,
+    say: object = print,
+) -> Watcher:
+    """AdamW, one cycle, frozen batch statistics, an average of the weights at the end."""
+    rng = np.random.default_rng(SEED)
+    torch.manual_seed(SEED)
+    for parameter in net.parameters():
+        parameter.requires_grad_(False)
+    upper = [p for block in net._blocks[MIDDLE + 1 :] for p in block.parameters()]
+    head = [p for part in (net.cells, net.context, net.judge, net.whole) for p in part.parameters()]
+    for parameter in upper + head:
+        parameter.requires_grad_(True)
+    rates = (2.5e-4, 1.5e-3)
+    optimiser = torch.optim.AdamW(
+        [{"params": upper, "lr": rates[0]}, {"params": head, "lr": rates[1]}], weight_decay=0.03
+    )
+    steps = epochs * (len(features) // batch)
+    average = copy.deepcopy(net)
+    done = 0
+    for epoch in range(epochs):
+        order = rng.permutation(len(features))
+        began, total = time.monotonic(), 0.0
+        for start in range(0, len(order) - batch + 1, batch):
+            rate = math.sin(math.pi * min(1.0, (done + 1) / steps) ** 0.6)
+            for group, top in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = max(1e-6, rate * top)
+            chosen = order[start : start + batch]
+            net.eval()
+            net.drop.train()
+            middle = torch.from_numpy(features[chosen]).float()
+            if rng.random() < 0.5:
+                middle = middle.flip(3)
+            logits = pooled(net.head(middle, net.run(middle, MIDDLE + 1, len(net._blocks))))
+            loss = loss_of(logits, torch.from_numpy(labels[chosen]), torch.from_numpy(weights[chosen]))
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(upper + head, 2.0)
+            optimiser.step()
+            done += 1
+            keep = min(0.995, 1 - 1 / (1 + done / 10))
+            with torch.no_grad():
+                for mean, now in zip(average.parameters(), net.parameters(), strict=True):
+                    if now.requires_grad:
+                        mean.mul_(keep).add_(now, alpha=1 - keep)
+            total += float(loss)
+        print(
+            f"epoch {epoch} loss {total / max(1, len(order) // batch):.4f} {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+    return average
+
+
+def report(net: Watcher, features: np.ndarray, notes: list[dict[str, object]], title: str) -> np.ndarray:
+    got = scores(net, features)
+    labels = np.array([n["labels"] for n in notes])
+    real = np.array([not str(n["kind"]).startswith("synthetic") for n in notes])
+    print(title, {c: round(auc(got[real, i], labels[real, i]), 4) for i, c in enumerate(CLASSES)}, flush=True)
+    negative = (labels == 0).all(1) & real
+    for i, name in enumerate(CLASSES):
+        hot = np.sort(got[real & (labels[:, i] == 1), i])[::-1]
+        cut = np.quantile(got[negative, i], 0.97) if negative.any() else 0.0
+        print(
+            "  ",
+            name,
+            "positives",
+            len(hot),
+            "recall at 3 % of negatives",
+            round(float((hot > cut).mean()), 3),
+            "cut",
+            round(float(cut), 2),
+        )
+    return got
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--fold", type=int, default=-1)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--tiers", default="AB")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    features, notes = load(given.cache, "train")
+    val, val_notes = load(given.cache, "val")
+    labels = np.array([n["labels"] for n in notes])
+    groups = np.array([n["group"] for n in notes])
+    kinds = np.array([str(n["kind"]) for n in notes])
+    makes = np.array([str(n["make"]) for n in notes])
+    weights = np.ones(len(notes), np.float32)
+    weights[kinds == "neg_people"] = 0.5
+    held = np.isin(groups, FOLDS[given.fold]) if given.fold >= 0 else np.zeros(len(notes), bool)
+    print(f"{len(notes)} samples, {held.sum()} left out", flush=True)
+    torch.manual_seed(SEED)
+    net = train(pretrained(), features[~held], labels[~held], weights[~held], given.epochs)
+    torch.save(net.state_dict(), given.out)
+    report(net, val, val_notes, "val")
+    if held.any():
+        photo = held & (makes == "photo")
+        dark = makes == "dim"
+        got = scores(net, features[photo])
+        negative = scores(
+            net, np.concatenate([val[[i for i, n in enumerate(val_notes) if max(n["labels"]) == 0]], features[dark]])
+        )
+        print(
+            "fold",
+            given.fold,
+            "hot work AUC of left-out photographs",
+            round(
+                auc(
+                    np.concatenate([got[:, 0], negative[:, 0]]),
+                    np.concatenate([np.ones(len(got)), np.zeros(len(negative))]),
+                ),
+                4,
+            ),
+        )
+
+
+if __name__ == "__main__":
+    main()
