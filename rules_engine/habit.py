@@ -17,6 +17,8 @@ SHORT_PART = 15
 LEARNT_MOST = 4.0
 # The deviation of short means is at least this part of that of single samples: by chance a few means may agree.
 LEAST_PART = 0.3
+# A learning time that holds fewer samples than this has nothing to learn from: a 5 min habit of a value told each 5 min.
+LEAST_SAMPLES = 10
 
 
 class Jitter:
@@ -57,12 +59,13 @@ class Jitter:
 
 
 class Surprise:
-    """|short mean − long mean| / deviation of short means. Unknown until `length` µs have been learnt from."""
+    """|short mean − long mean| / deviation of short means. Unknown until `length` µs have been learnt from, and while
+    samples come too seldom for that length."""
 
     def __init__(self, length: int) -> None:
         self._length = length
         self._short = Mean(max(1, length // SHORT_PART))
-        self._first = self._at = 0
+        self._first = self._at = self._every = 0
         self._mean, self._now = math.nan, math.nan
         self._square = self._raw_square = 0.0  # of short means, of samples, around the long mean
 
@@ -74,6 +77,7 @@ class Surprise:
             self._first = self._at = at
             self._mean = value
             return
+        self._every = max(0, at - self._at)
         deviation = self._deviation()
         self._now = abs(short - self._mean) / deviation if deviation > 0 else 0.0
         self._learn(at, short, value, deviation)
@@ -97,10 +101,13 @@ class Surprise:
         self._short.gap(at)
 
     def read(self, at: int) -> float | None:
-        return None if math.isnan(self._now) or self._at - self._first < self._length else self._now
+        if math.isnan(self._now) or self._at - self._first < self._length:
+            return None
+        return None if self._every * LEAST_SAMPLES > self._length else self._now
 
     def dump(self) -> State:
-        head = [self._first, self._at, _kept(self._mean), _kept(self._now), self._square, self._raw_square]
+        head = [self._first, self._at, _kept(self._mean), _kept(self._now), self._square, self._raw_square,
+                self._every]
         return [head, *self._short.dump()] if self._first else []
 
     def load(self, state: State) -> None:
@@ -108,6 +115,7 @@ class Surprise:
             head = state[0]
             self._first, self._at = int(head[0]), int(head[1])
             self._mean, self._now, self._square, self._raw_square = _lost(head[2]), _lost(head[3]), head[4], head[5]
+            self._every = int(head[6]) if len(head) > 6 else 0
             self._short.load(state[1:])
 
     def shift(self, by: int) -> None:

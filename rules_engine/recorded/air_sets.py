@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from device_model.alarm import Hazard, Severity
 from device_model.profile import DeviceClass
 from rules_engine.recorded.experiment import Experiment, LabelledEvent, RecordedPoint, Recording
@@ -24,6 +26,8 @@ AIR = frozenset({Hazard.ENVIRONMENT})
 BEIJING = timezone(timedelta(hours=8))
 # GB 3095 and the field's practice: a day of more than 150 µg/m3 is heavy pollution; three hours make an episode.
 PM25_EVENT_UG_M3, PM25_CONFIRM_S = 150.0, 3 * 3600.0
+# HJ 633: above 350 µg/m3 PM10 is heavy pollution; more than twice the fine particles makes it a dust storm.
+DUST_EVENT_UG_M3 = 350.0
 NOISE_EVENT_DB, NOISE_CONFIRM_S = 60.0, 300.0
 
 
@@ -64,10 +68,15 @@ def _station(folder: Folder, name: str) -> Experiment:
     rows = timed_rows(times, times[0], numbers)
     points = [RecordedPoint(f"{slug(station)}.{_AIR[column][0]}", *_AIR[column], "street", DeviceClass.AIR,
                             zone_kind="outdoor", tags=("outdoor",), stale_after_s=3 * 3600.0) for column in columns]
-    pm25 = columns.index("PM2.5")
-    events = exceedances([t_s for t_s, _ in rows], [values[pm25] for _, values in rows], PM25_EVENT_UG_M3,
-                         PM25_CONFIRM_S, 3 * 3600.0)
-    return Experiment(station, points, rows, events, zero_us=round(times[0].timestamp() * 1e6))
+    seconds, zero_us = [t_s for t_s, _ in rows], round(times[0].timestamp() * 1e6)
+    pm25, pm10 = ([values[columns.index(name)] for _, values in rows] for name in ("PM2.5", "PM10"))
+    coarse = [value if value is not None and (fine is None or value > 2 * fine) else None
+              for fine, value in zip(pm25, pm10, strict=True)]
+    events = [msgspec.structs.replace(event, kind="PM2.5") for event in exceedances(
+        seconds, pm25, PM25_EVENT_UG_M3, PM25_CONFIRM_S, 3 * 3600.0)]
+    events += [msgspec.structs.replace(event, id=event.id.replace("exceedance", "dust"), kind="dust storm")
+               for event in exceedances(seconds, coarse, DUST_EVENT_UG_M3, PM25_CONFIRM_S, 3 * 3600.0)]
+    return Experiment(station, points, rows, events, zero_us=zero_us)
 
 
 def noise_laeq(folder: Folder) -> Recording:
@@ -80,7 +89,7 @@ def _noise(table: Table) -> Experiment:
     levels = table.numbers("laeq_db")
     rows = timed_rows(times, times[0], [levels])
     events = exceedances([t_s for t_s, _ in rows], [values[0] for _, values in rows], NOISE_EVENT_DB, NOISE_CONFIRM_S,
-                         300.0)
+                         120.0)
     point = RecordedPoint("meter.laeq", "noise", "dB[A]", "site", DeviceClass.AIR, zone_kind="outdoor",
                           tags=("outdoor",))
     return Experiment("laeq1m", [point], rows, events, zero_us=_us(times[0]))
