@@ -19,12 +19,14 @@ from device_model.errors import TocsinError
 BENCHES = {
     "path": "register change on the line to the page's event, idle and at 1,000 messages/s",
     "outage": "what 72 virtual hours without a cloud and hundreds of kills cost: alarms, telemetry, doubles, gaps",
+    "backlog": "a million records drain, and a new alarm overtakes them: loopback and a slow link",
     "journal": "durable rows/s of the journal against bare SQLite",
     "ingest": "messages/s from the broker to the incident store, CPU per thousand",
     "modbus": "values/s read, decoded and judged, with what that costs the gateway alone",
     "rtu": "how much of a serial wire the poller uses",
     "fleet": "15,000 MQTT detectors and 1,000 Modbus devices in one simulator process: cores, memory, rates",
     "scan": "what a scan costs the polls of the line that it shares",
+    "rules": "latency and cores of 10,000 rules at 10,000 readings a second, and how cost grows with points",
     "isolation": "what dead units on a line cost the healthy ones",
 }
 

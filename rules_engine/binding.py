@@ -39,7 +39,7 @@ from rules_engine.permit_names import (
     permit_point,
     place_point,
 )
-from rules_engine.rule import Per, Rule, RuleSet, Runs
+from rules_engine.rule import Bind, Per, Rule, RuleSet, Runs
 
 
 class Bound:
@@ -103,10 +103,21 @@ class _Places:
         self.inventory = inventory
         self.zones: dict[str, Zone] = {zone.id: zone for zone in inventory.site.zones}
         self.by_quantity: dict[str, list[Point]] = {}
+        self.by_tag: dict[str, list[Point]] = {}
         self.order: dict[str, int] = {}
         for index, point in enumerate(inventory.points.values()):
             self.by_quantity.setdefault(point.quantity, []).append(point)
             self.order[point.name] = index
+            for tag in point.device.tags:
+                self.by_tag.setdefault(tag, []).append(point)
+
+    def candidates(self, bind: Bind) -> list[Point]:
+        """Points of the rule's quantities, in site order; fewer where it names tags."""
+        if bind.tags:
+            fewest = min((self.by_tag.get(tag, []) for tag in bind.tags), key=len)
+            return [point for point in fewest if point.quantity in bind.quantities]
+        found = [point for quantity in bind.quantities for point in self.by_quantity.get(quantity, ())]
+        return sorted(found, key=lambda one: self.order[one.name])
 
 
 class _Subject:
@@ -131,8 +142,7 @@ def _subjects(rule: Rule, places: _Places) -> Iterator[_Subject]:
             if points and _device_fits(rule, points[0], zone_of):
                 yield _Subject(f"device:{device.id}", device=device.id, zone=zone_of)
     else:
-        found = [point for quantity in bind.quantities for point in places.by_quantity.get(quantity, ())]
-        for point in sorted(found, key=lambda one: places.order[one.name]):
+        for point in places.candidates(bind):
             zone_of = places.zones.get(point.zone)
             if (not bind.points or point.spec.id in bind.points) and not point.spec.writable \
                     and _device_fits(rule, point, zone_of):
