@@ -83,3 +83,32 @@ def rules_test(
     print(msgspec.json.encode(report).decode() if as_json else report.text())
     if report.failed:
         raise typer.Exit(1)
+
+
+routes = typer.Typer(no_args_is_help=True, help="Routing files: who is told of what, and when.")
+group.add_typer(routes, name="routes")
+
+
+@routes.command("check")
+def routes_check(files: Files, as_json: AsJson = False) -> None:
+    """Check routing files: matchers, receivers, times, and that fire reaches all whom the law names.
+
+    Example: tocsin rules routes check examples/routing/estate.yaml
+    """
+    from rules_engine.routing_commands import check_routes
+
+    print_findings(check_routes, files, as_json)
+
+
+@routes.command("test")
+def routes_test(files: Files, as_json: AsJson = False) -> None:
+    """Run the tests that stand in routing files: whom these labels reach at that time.
+
+    Example: tocsin rules routes test examples/routing/estate.yaml
+    """
+    from rules_engine.routing_commands import run_route_tests
+
+    report = run_route_tests(files)
+    print(msgspec.json.encode(report).decode() if as_json else report.text())
+    if report.failed:
+        raise typer.Exit(1)
