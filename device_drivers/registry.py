@@ -14,6 +14,8 @@ DRIVERS: dict[str, PureDriver] = {
         PureDriver("lls", Capabilities(), register_driver.check_profile),
         PureDriver("mqtt", Capabilities(writes=True, device_time=True), payload_map.check_profile),
         PureDriver("gbt26875", Capabilities(), fire_panel.check_profile),
+        # The gateway's own machine; its looks need the agent, so that its driver is edge_agent/gateway_device.py.
+        PureDriver("gateway", Capabilities(), lambda profile: ()),
         PureDriver("hj212", Capabilities(device_time=True), station.check_profile),
     )
 }

@@ -273,8 +273,14 @@ class StationTraits(msgspec.Struct, frozen=True):
     expire_after_s: float = 300.0
 
 
+class GatewayTraits(msgspec.Struct, frozen=True):
+    """The gateway itself as a device. look_every_s: how often it looks at its machine."""
+
+    look_every_s: float = 10.0
+
+
 class DeviceProfile(msgspec.Struct, frozen=True):
-    """A device model. Exactly one of `modbus`, `mqtt`, `gbt26875` and `hj212` is set."""
+    """A device model. Exactly one of `modbus`, `mqtt`, `gbt26875`, `hj212` and `gateway` is set."""
 
     id: str
     version: int
@@ -290,6 +296,7 @@ class DeviceProfile(msgspec.Struct, frozen=True):
     mqtt: MqttTraits | None = None
     gbt26875: PanelTraits | None = None
     hj212: StationTraits | None = None
+    gateway: GatewayTraits | None = None
     warm_up_s: float = 0.0
     self_test_days: int = 0
     file: str = ""
@@ -300,9 +307,11 @@ class DeviceProfile(msgspec.Struct, frozen=True):
 
     @property
     def protocol(self) -> str:
-        """"modbus", "lls", "mqtt", "gbt26875" or "hj212": which driver reads it."""
+        """"modbus", "lls", "mqtt", "gbt26875", "hj212" or "gateway": which driver reads it."""
         if self.modbus is not None:
             return self.modbus.dialect or "modbus"
         if self.gbt26875 is not None:
             return "gbt26875"
+        if self.gateway is not None:
+            return "gateway"
         return "hj212" if self.hj212 is not None else "mqtt"

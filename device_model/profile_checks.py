@@ -91,7 +91,8 @@ class _Checker:
         for key in ("warm_up_s", "self_test_days"):
             if getattr(profile, key) < 0:
                 self.add((key,), f"{key} is negative", "write 0 or more")
-        spoken = [traits for traits in (profile.modbus, profile.mqtt, profile.gbt26875, profile.hj212) if traits]
+        spoken = [traits for traits in (profile.modbus, profile.mqtt, profile.gbt26875, profile.hj212,
+                                        profile.gateway) if traits]
         if len(spoken) != 1:
             self.add((), "a profile has exactly one of `modbus:`, `mqtt:`, `gbt26875:` and `hj212:`",
                      "add `modbus: {}` for registers, or `mqtt: {base_topic: …}`")
@@ -107,6 +108,8 @@ class _Checker:
         if profile.gbt26875 is not None and not 0 < profile.gbt26875.supervise_s <= SUPERVISE_MAX_S:
             self.add(("gbt26875", "supervise_s"), f"supervise_s is not within 0..{SUPERVISE_MAX_S:g}",
                      "a centre supervises its transmission devices at least every 2 hours")
+        if profile.gateway is not None and not profile.gateway.look_every_s > 0:
+            self.add(("gateway", "look_every_s"), "look_every_s must be positive", "write seconds")
         for point in profile.points:
             self._point(point, ("points", point.id))
 

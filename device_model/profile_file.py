@@ -24,6 +24,7 @@ from device_model.profile import (
     Certainty,
     DeviceClass,
     DeviceProfile,
+    GatewayTraits,
     ModbusTraits,
     MqttTraits,
     PanelTraits,
@@ -120,6 +121,7 @@ class ProfileEntry(msgspec.Struct, frozen=True, rename={"device_class": "class",
     mqtt: MqttTraits | None = None
     gbt26875: PanelTraits | None = None
     hj212: StationTraits | None = None
+    gateway: GatewayTraits | None = None
     warm_up_s: float = 0.0
     self_test_days: int = 0
     poll_interval_s: float = 10.0
@@ -147,7 +149,7 @@ def parse_profile(text: str, file: str) -> DeviceProfile:
         id=entry.id, version=entry.version, maker=entry.maker, model=entry.model, en=entry.en, zh=entry.zh,
         device_class=entry.device_class, certainty=entry.certainty, source=entry.source,
         points=tuple(reader.point(name, point) for name, point in points.items()),
-        modbus=entry.modbus, mqtt=entry.mqtt, gbt26875=entry.gbt26875, hj212=entry.hj212,
+        modbus=entry.modbus, mqtt=entry.mqtt, gbt26875=entry.gbt26875, hj212=entry.hj212, gateway=entry.gateway,
         warm_up_s=entry.warm_up_s, self_test_days=entry.self_test_days,
         file=file,
     )

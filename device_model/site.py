@@ -125,6 +125,7 @@ class LineKind(StrEnum):
     GBT26875_TCP_CLIENT = "gbt26875_tcp_client"  # we connect to one
     GBT26875_UDP = "gbt26875_udp"
     HJ212_TCP_SERVER = "hj212_tcp_server"  # environment stations connect to host:port here
+    GATEWAY = "gateway"  # the gateway's own machine: its health as readings of a device
 
     @property
     def protocol(self) -> str:

@@ -179,12 +179,14 @@ class _Checker:
     def _lines(self) -> None:
         masters: dict[tuple[str, object], str] = {}
         for at, line in zip(self.written.at("lines"), self.site.lines, strict=True):
-            if line.kind in SERIAL_KINDS:
+            if line.kind is LineKind.GATEWAY:
+                end: tuple[str, object] = ("the machine itself", "")
+            elif line.kind in SERIAL_KINDS:
                 if not line.port_path:
                     self.add(at, f"line {line.id!r} has no port_path", "write it like /dev/serial/by-id/…")
                 if line.baud <= 0 or line.stop_bits not in (1, 2):
                     self.add(at, "baud must be positive and stop_bits 1 or 2", "see the devices' manuals")
-                end: tuple[str, object] = (line.port_path, "")
+                end = (line.port_path, "")
             else:
                 if not line.host:
                     self.add(at, f"line {line.id!r} has no host", "write the address of the device or broker")
@@ -223,9 +225,12 @@ class _Checker:
             self.add((*at, "line"), f"{profile.id} speaks {profile.protocol}, line {line.id!r} is {line.kind}",
                      "choose a line of the device's protocol")
             return
-        if line.kind.protocol in ("gbt26875", "hj212"):
+        if line.kind is LineKind.GATEWAY:
+            key: tuple[str, object] = (line.id, "")
+            what = "the gateway itself"
+        elif line.kind.protocol in ("gbt26875", "hj212"):
             self._heard_address(at, device, profile, line)
-            key: tuple[str, object] = (line.id, device.address)
+            key = (line.id, device.address)
             what = f"address {device.address!r}"
         elif line.kind is not LineKind.MQTT:
             if not 1 <= device.unit <= 247:
