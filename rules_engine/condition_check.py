@@ -344,8 +344,8 @@ class _Checker:
             if not isinstance(term, Constant) or isinstance(term.value, str) or term.type.unit != operand.type.unit:
                 raise ConditionError(argument.offset, f"a fixed limit is expected: {operand.type}", "write a number")
             limits.append(float(term.value))
-        rising = sorted(set(limits))
-        if limits not in (rising, rising[::-1]):
+        rising = sorted(limits)
+        if limits not in (rising, rising[::-1]) or (limits[1:] and limits[0] == limits[-1]):
             raise ConditionError(tree.arguments[1].offset, "the limits neither rise nor fall", "write them in order")
         return Grade(PLAIN, operand, tuple(limits))
 

@@ -59,8 +59,9 @@ for _quantity in QUANTITIES.values():
         _entries = _MEANINGS.setdefault(_unit.code, [])
         if _meaning not in _entries:
             _entries.append(_meaning)
-for _entries in _MEANINGS.values():  # a unit that is itself canonical means itself unless told otherwise
-    _entries.sort(key=lambda m: (m[1] != 1.0, m[2] != 0.0))
+for _entries in _MEANINGS.values():  # a unit that is itself canonical means itself unless told otherwise; a length of
+    # time is seconds first, whatever else is counted in days
+    _entries.sort(key=lambda m: (m[0] != "s", m[1] != 1.0, m[2] != 0.0))
 
 SPELLINGS: dict[str, str] = {**{code: code for code in _MEANINGS if code != "1"}, **UNIT_ALIASES}
 _BY_LENGTH = sorted(SPELLINGS, key=len, reverse=True)
