@@ -132,10 +132,17 @@ def resolve_paths(site: Site, folder: Path) -> Site:
             cloud, ca_file=absolute(cloud.ca_file), certificate_file=absolute(cloud.certificate_file),
             key_file=absolute(cloud.key_file),
         )
+    page, remote = site.gateway.page, site.gateway.remote_configuration
+    if page is not None:
+        page = msgspec.structs.replace(page, pin_file=absolute(page.pin_file), key_file=absolute(page.key_file),
+                                       certificate_file=absolute(page.certificate_file))
+    if remote is not None:
+        remote = msgspec.structs.replace(remote, key_file=absolute(remote.key_file))
     return msgspec.structs.replace(
         site,
         gateway=msgspec.structs.replace(
-            site.gateway, journal_path=absolute(site.gateway.journal_path), cloud=cloud),
+            site.gateway, journal_path=absolute(site.gateway.journal_path), cloud=cloud, page=page,
+            remote_configuration=remote),
         lines=tuple(map(line, site.lines)), buildings=tuple(map(building, site.buildings)),
         rules=msgspec.structs.replace(site.rules, files=tuple(map(absolute, site.rules.files))),
     )

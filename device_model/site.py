@@ -235,14 +235,51 @@ class Output(msgspec.Struct, frozen=True):
     rules: tuple[str, ...] = ()
 
 
+class CloudEnd(msgspec.Struct, frozen=True):
+    """One more way to the cloud's broker. interface: the network interface that it goes over ("wwan0"), "" for
+    whichever the machine takes; it is what tells Ethernet from cellular where both reach the same address."""
+
+    host: str
+    port: int
+    interface: str = ""
+
+
 class CloudLink(msgspec.Struct, frozen=True):
-    """Where the community OS is, and this gateway's keys (paths; made by provisioning or by the demo)."""
+    """Where the community OS is, and this gateway's keys (paths; made by provisioning or by the demo).
+
+    spares: further ways, in the order in which they are taken when those before them fail; each is supervised also
+    while it is not used. fail_over_s: the way in use is given up when it is down so long; fail_back_s: one before it
+    is taken again when it is up so long.
+    """
 
     host: str
     port: int
     ca_file: str
     certificate_file: str
     key_file: str
+    interface: str = ""
+    spares: tuple[CloudEnd, ...] = ()
+    fail_over_s: float = 10.0
+    fail_back_s: float = 120.0
+
+
+class PageSettings(msgspec.Struct, frozen=True):
+    """The local page (`tocsin gateway page`). host: 127.0.0.1, or an address of the LAN, then with certificate and
+    key. pin_file: hashes of PINs, made by `tocsin gateway pin`; without it the page shows and nobody can act."""
+
+    host: str = "127.0.0.1"
+    port: int = 8443
+    pin_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+
+
+class RemoteConfiguration(msgspec.Struct, frozen=True):
+    """Site files sent by the cloud. key_file: the Ed25519 public key that signs them, pinned at enrolment.
+    roll_back_after_s: a change after which the cloud is not heard for so long is taken back."""
+
+    key_file: str
+    roll_back_after_s: float = 300.0
 
 
 class GatewaySettings(msgspec.Struct, frozen=True):
@@ -251,7 +288,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     journal_path: SQLite file of the journal. journal_quota_mib: beyond it telemetry is thinned, declared.
     heartbeat_s: a message at least so often, so that silence means something.
     proof_hour: local hour of the daily proof alarm. lateness_s: how late a reading may come and still be
-    judged live.
+    judged live. metrics_port: Prometheus reads there on 127.0.0.1; 0 is off.
     """
 
     id: str
@@ -262,6 +299,9 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     proof_hour: int = 9
     lateness_s: float = 10.0
     cloud: CloudLink | None = None
+    metrics_port: int = 0
+    page: PageSettings | None = None
+    remote_configuration: RemoteConfiguration | None = None
 
 
 class RuleChoice(msgspec.Struct, frozen=True):

@@ -12,11 +12,14 @@ from device_model.errors import Finding
 from device_model.messages import TOKEN
 from device_model.profile import FIRE_CLASSES, Certainty, DeviceProfile, ProfilePoint
 from device_model.quantities import QUANTITIES
-from device_model.site import Device, GatewaySettings, Line, LineKind, Output, OutputPurpose, Position, Site
+from device_model.site import CloudLink, Device, GatewaySettings, Line, LineKind, Output, OutputPurpose, Position, Site
 from device_model.yaml_source import Path, Source
 
 SERIAL_KINDS = frozenset({LineKind.MODBUS_RTU, LineKind.LLS_SERIAL})
 LATENESS_LEAST_S = 5.0
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+ROLL_BACK_LEAST_S = 30.0
+WAYS_MAX = 4
 CONTACT_ROLES = ("owner", "key_holder", "duty", "micro_station", "brigade", "monitoring_centre")
 # What fire rules are made of: such a point of certainty C would raise or miss a fire by guesswork.
 FIRE_QUANTITIES = frozenset({
@@ -147,9 +150,36 @@ class _Checker:
             # Shorter, and a moment's delay would turn live alarms into findings about the past (law 1).
             self.add(("gateway", "lateness_s"), f"lateness_s is less than {LATENESS_LEAST_S:g}",
                      "leave it out for the default of 10 s")
-        if gateway.cloud is not None and not 1 <= gateway.cloud.port <= 65535:
-            self.add(("gateway", "cloud", "port"), "port is not within 1..65535",
-                     "write the TLS port of the cloud's broker")
+        if not 0 <= gateway.metrics_port <= 65535:
+            self.add(("gateway", "metrics_port"), "port is not within 0..65535", "0 is off; Prometheus likes 9108")
+        if gateway.cloud is not None:
+            self._cloud(gateway.cloud)
+        page, remote = gateway.page, gateway.remote_configuration
+        if page is not None and not 1 <= page.port <= 65535:
+            self.add(("gateway", "page", "port"), "port is not within 1..65535", "leave it out for 8443")
+        if page is not None and page.host not in LOOPBACK and not (page.certificate_file and page.key_file):
+            self.add(("gateway", "page", "host"), f"the page would be seen on {page.host} without TLS",
+                     "add certificate_file and key_file, or leave host out: then it is on this machine only")
+        if remote is not None and not (remote.key_file and remote.roll_back_after_s >= ROLL_BACK_LEAST_S):
+            self.add(("gateway", "remote_configuration"),
+                     f"key_file is missing or roll_back_after_s is less than {ROLL_BACK_LEAST_S:g}",
+                     "name the public key that signs site files; a link needs a while to come back")
+
+    def _cloud(self, cloud: CloudLink) -> None:
+        for path, port in ((("gateway", "cloud", "port"), cloud.port),
+                           *((("gateway", "cloud", "spares", n, "port"), end.port)
+                             for n, end in enumerate(cloud.spares))):
+            if not 1 <= port <= 65535:
+                self.add(path, "port is not within 1..65535", "write the TLS port of the cloud's broker")
+        ends = [(cloud.host, cloud.port, cloud.interface), *((e.host, e.port, e.interface) for e in cloud.spares)]
+        if len(set(ends)) != len(ends):
+            self.add(("gateway", "cloud", "spares"), "two ways to the cloud are the same", "give each its own address "
+                     "or its own interface")
+        if len(ends) > WAYS_MAX:
+            self.add(("gateway", "cloud", "spares"), f"more than {WAYS_MAX - 1} spares", "each costs a connection")
+        for key in ("fail_over_s", "fail_back_s"):
+            if not getattr(cloud, key) > 0:
+                self.add(("gateway", "cloud", key), f"{key} must be positive", "leave it out for the default")
 
     def _ids(self, kind: str) -> None:
         seen: dict[str, Path] = {}

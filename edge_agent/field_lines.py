@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 
-from device_drivers.driver import Driver, Emit, devices_on_line
+from device_drivers.driver import DeviceFailed, DeviceRead, Driver, DriverEvent, Emit, LineState, devices_on_line
 from device_drivers.poller import LinePoller
 from device_drivers.sensors import MqttSensors
 from device_model.clock import Clock
 from device_model.inventory import Inventory
 from device_model.ports import LineExchange, MessageLink
+from device_model.reading import Reason
 from device_model.site import Line, LineKind
 from edge_agent.site_diff import SiteChange
 
@@ -33,6 +34,7 @@ class LinePorts:
         self.lines, self.mqtt_lines, self.listening = dict(lines or {}), dict(mqtt_lines or {}), dict(listening or {})
 
 
+_ERRORS = frozenset({Reason.SILENT, Reason.REFUSED, Reason.GARBLED, Reason.LINE_DOWN})
 OpenPorts = Callable[[Inventory, Collection[str]], LinePorts]  # opens the ports of these lines of that site
 
 
@@ -45,6 +47,7 @@ class FieldLines:
         learnt: line id → what it taught before a restart."""
         self._inventory, self._clock_of = inventory, clock_of
         self._emit, self._emit_taken = emit, emit_taken
+        self.errors: dict[str, int] = {}  # line → failed polls, bad answers and outages since the start
         self._learnt = dict(learnt)
         self.drivers: dict[str, Driver] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -58,6 +61,18 @@ class FieldLines:
             self.drivers[line] = self._sensors(line, link)
         for line, make in ports.listening.items():
             self.drivers[line] = make(self._emit_taken)
+
+    def tally(self, event: DriverEvent) -> None:
+        """Count what went wrong on a line: for health, not for judgement."""
+        if isinstance(event, DeviceFailed):
+            line = self._line_of.get(event.device, "")
+        elif isinstance(event, LineState) and not event.up:
+            line = event.line
+        elif isinstance(event, DeviceRead) and any(r.reason in _ERRORS for r in event.readings):
+            line = self._line_of.get(event.device, "")
+        else:
+            return
+        self.errors[line] = self.errors.get(line, 0) + 1
 
     def of_device(self, device: str) -> Driver | None:
         """The driver that reaches a device, or None."""

@@ -1,4 +1,4 @@
-"""GatewayDevice: the gateway as a device of its own site, on a line of kind `gateway`. A driver of two injected looks.
+"""GatewayDevice: the gateway as a device of its own site, on a line of kind `gateway`: two injected looks make readings.
 
     look (machine.py~) ──► MachineLook ─┐
     inside (links, queues, restarts) ───┴─► points of the profile ──► DeviceRead ──► image, rules, telemetry, board

@@ -263,13 +263,14 @@ class GatewayRuntime:
     # -- events in, effects out --------------------------------------------------------------------------------
 
     def _emit(self, event: DriverEvent) -> None:
+        self.field.tally(event)
         self._take(event)
 
     def _emit_taken(self, event: DriverEvent) -> None:
         """For drivers that confirm to their device what was said: LocalFault where the step failed, so that nothing
         is confirmed and the device says it again."""
         before = self._steps_failed()
-        self._take(event)
+        self._emit(event)
         if self._steps_failed() != before and not isinstance(event, LineState):
             raise LocalFault(f"the core did not take a {type(event).__name__}")
 
