@@ -211,7 +211,10 @@ class PermitBook:
         if permit.samples and sample.at_us < permit.samples[-1].at_us:
             raise _refuse("a later sample is already known", "已有更晚的分析记录")
         sample = sample if sample.analyst else msgspec.structs.replace(sample, analyst=who)
-        return msgspec.structs.replace(permit, samples=(*permit.samples, sample)[-SAMPLES_MAX:])
+        permit = msgspec.structs.replace(permit, samples=(*permit.samples, sample)[-SAMPLES_MAX:])
+        if permit.state is _S.WORKING and over_limit(sample, self._policy) is not None:
+            return self._suspend(permit, step, who, now_us)  # the work stops with the sample
+        return permit
 
     def _watcher_on(self, permit: Permit, step: PermitStep, who: str, now_us: int) -> Permit:
         if who in permit.plan.workers:
