@@ -4,20 +4,22 @@
     link.messages~ ──► acknowledgement ──► outbox ──► store.acknowledge~ (gathered for 2 s: spares the SD card)
                   └──► command ──► the callback
 
-Each order has a task of its own, so that neither a hung disk nor a slow PUBACK of telemetry holds an alarm. The
-outbox's windows bound how many there are. Nothing here is state: a restart begins with what the journal knows.
+Each order has a task of its own, so that neither a hung disk nor a slow PUBACK of telemetry holds an alarm. Live
+alarms go at once; all else one batch at a time, paced (pace.py). The outbox's windows bound how many there are.
+Nothing here is state: a restart begins with what the journal knows.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
 from cloud_bridge.downlink import read_down
 from cloud_bridge.flights import SendOrder
 from cloud_bridge.lanes import Outbox
+from cloud_bridge.pace import Pace
 from device_model.clock import SECOND_US, Clock
 from device_model.command import Command
 from device_model.errors import LocalFault, PeerError
@@ -63,6 +65,8 @@ class Uplink:
         self._gathered_event = asyncio.Event()
         self._was_connected = False
         self._link_up = asyncio.Event()  # so that who has nothing to do without a link does not look by itself
+        self._road = asyncio.Lock()  # bulk goes one batch at a time
+        self._pace = Pace()
         self.garbled = 0  # messages from above that made no sense
         self.published = 0  # batches that the broker took
 
@@ -124,18 +128,39 @@ class Uplink:
             records = self._outbox.records_of(order)
             if records is None:
                 records = await self._read(order)
-            for batch in self._batches(order, records):
-                await self._link.publish(self._address.up(order.lane), encode(batch))
-                self.published += 1
+            if order.lane is Lane.ALARM and not order.backlog:
+                for batch in self._batches(order, records, BATCH_BYTES_MAX):
+                    await self._publish(order.lane, encode(batch))
+            else:
+                await self._carry_bulk(order, records)
             self._outbox.sent(order, self._clock.now())
         except PeerError as error:
             log.debug("batch not taken", lane=str(order.lane), first=order.first, error=str(error))
+            self._pace.lost()
             # A cut may be shorter than the time between two looks: then all that was under way goes again, too.
             self._was_connected = False
         except LocalFault as fault:
             log.warning("journal not read", lane=str(order.lane), first=order.first, error=str(fault))
         finally:
             self._orders.discard(key)
+
+    async def _carry_bulk(self, order: SendOrder, records: Sequence[Record]) -> None:
+        """One batch at a time, as large as the link takes in a moment, so that an alarm need not wait behind it."""
+        at = 0
+        while at < len(records):
+            async with self._road:
+                batch = next(iter(self._batches(order, records[at:], self._pace.limit)), None)
+                if batch is None:
+                    return  # what is left is too large for the wire, and declared
+                await self._publish(order.lane, encode(batch))
+            last = batch.records[-1].sequence
+            at = next((place for place in range(at, len(records)) if records[place].sequence > last), len(records))
+
+    async def _publish(self, lane: Lane, payload: bytes) -> None:
+        began_us = self._clock.now().mono_us
+        await self._link.publish(self._address.up(lane), payload)
+        self._pace.took(len(payload), (self._clock.now().mono_us - began_us) / SECOND_US)
+        self.published += 1
 
     async def _read(self, order: SendOrder) -> tuple[Record, ...]:
         """From the disk; what the disk no longer has is declared lost, once."""
@@ -150,10 +175,10 @@ class Uplink:
                                           self._clock.now())
         return tuple(records)
 
-    def _batches(self, order: SendOrder, records: Sequence[Record]) -> list[Batch]:
-        """As few as the wire's limit of bytes allows (that of records is the order's already)."""
-        groups: list[list[Record]] = []
-        size = BATCH_BYTES_MAX
+    def _batches(self, order: SendOrder, records: Sequence[Record], limit: int) -> Iterator[Batch]:
+        """As few as that many bytes allow, one record at least (that of records is the order's already)."""
+        group: list[Record] = []
+        size = 0
         for record in records:
             bytes_more = len(encode(record)) + 1
             if bytes_more > BATCH_BYTES_MAX - ENVELOPE_BYTES:
@@ -162,13 +187,16 @@ class Uplink:
                     self._outbox.declare_lost(order.lane, [(record.sequence,) * 2], "too large for the wire",
                                               self._clock.now())
                 continue
-            if size + bytes_more > BATCH_BYTES_MAX - ENVELOPE_BYTES:
-                groups.append([])
-                size = 0
-            groups[-1].append(record)
+            if group and size + bytes_more > min(limit, BATCH_BYTES_MAX) - ENVELOPE_BYTES:
+                yield self._batch(order, group)
+                group, size = [], 0
+            group.append(record)
             size += bytes_more
-        return [Batch(WIRE_VERSION, self._address.gateway, order.epoch, order.lane, tuple(group), order.backlog)
-                for group in groups]
+        if group:
+            yield self._batch(order, group)
+
+    def _batch(self, order: SendOrder, records: Sequence[Record]) -> Batch:
+        return Batch(WIRE_VERSION, self._address.gateway, order.epoch, order.lane, tuple(records), order.backlog)
 
     async def _heartbeat_loop(self) -> None:
         while True:
@@ -183,7 +211,7 @@ class Uplink:
             batch = Batch(WIRE_VERSION, self._address.gateway, self._outbox.memory_epoch, Lane.ALARM,
                           (Record(0, now.wall_us, now.mono_us, now.boot, body),))
             try:
-                await self._link.publish(self._address.up(Lane.ALARM), encode(batch))
+                await self._publish(Lane.ALARM, encode(batch))
             except PeerError as error:
                 log.debug("heartbeat not taken", error=str(error))
                 await self._clock.sleep(LINK_LOOK_S)
