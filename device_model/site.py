@@ -307,7 +307,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
 class RuleChoice(msgspec.Struct, frozen=True):
     """Which packs and files of rules a site runs, and its own parameters: rule id → name → value text."""
 
-    packs: tuple[str, ...] = ("fire", "co", "gas", "water", "device")
+    packs: tuple[str, ...] = ("fire", "co", "gas", "gas_industrial", "water", "device")
     files: tuple[str, ...] = ()
     parameters: dict[str, dict[str, str]] = {}
 

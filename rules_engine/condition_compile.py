@@ -407,6 +407,8 @@ class _Compiler:
         if looks_at_state_only(term.body):
             return self._any_all_by_state(term)
         bodies, decisive, here = self._bodies(term), term.function == "any", term.scope == "device"
+        if not bodies and decisive:  # nothing of the kind stands there, which is known: like a count of 0
+            return (lambda at: False), (lambda at: f"no {term.quantity} in the {term.scope}")
         runs = [(cell, run) for cell, run, _ in bodies]
 
         def judge(at: int) -> bool | None:

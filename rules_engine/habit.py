@@ -17,7 +17,7 @@ SHORT_PART = 15
 LEARNT_MOST = 4.0
 # The deviation of short means is at least this part of that of single samples: by chance a few means may agree.
 LEAST_PART = 0.3
-# A learning time that holds fewer samples than this has nothing to learn from: a 5 min habit of a value told each 5 min.
+# A learning time with fewer samples than this has nothing to learn from: five minutes of a value told each five.
 LEAST_SAMPLES = 10
 
 
