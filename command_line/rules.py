@@ -112,3 +112,35 @@ def routes_test(files: Files, as_json: AsJson = False) -> None:
     print(msgspec.json.encode(report).decode() if as_json else report.text())
     if report.failed:
         raise typer.Exit(1)
+
+
+duty = typer.Typer(no_args_is_help=True, help="Duty files: people, rotas, holidays, escalation.")
+group.add_typer(duty, name="duty")
+
+
+@duty.command("check")
+def duty_check(files: Files, as_json: AsJson = False) -> None:
+    """Check duty files: people, shifts, calendar, escalation steps.
+
+    Example: tocsin rules duty check examples/routing/duty.yaml
+    """
+    from rules_engine.routing_commands import check_duty
+
+    print_findings(check_duty, files, as_json)
+
+
+@duty.command("show")
+def duty_show(
+    file: Annotated[Path, typer.Argument(help="A duty file.")],
+    at: Annotated[str, typer.Option(help="The moment, such as 2026-11-23T21:00+08:00.")],
+    rota: Annotated[str, typer.Option(help="Which rota; none: the first.")] = "",
+    days: Annotated[int, typer.Option(help="How many days of shifts to list.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Who is on duty at a moment, and the shifts that follow.
+
+    Example: tocsin rules duty show examples/routing/duty.yaml --at 2026-11-23T21:00+08:00
+    """
+    from rules_engine.routing_commands import show_duty
+
+    print_report(lambda: show_duty(file, rota, at, days), as_json)
