@@ -136,12 +136,22 @@ class Allowed(msgspec.Struct, frozen=True):
     zone: str = ""
 
 
+class Variant(msgspec.Struct, frozen=True):
+    """A weaker rule set under which the verdict must fail: where it is a guard that protects (a second criterion, a
+    waiting time, a hysteresis) and not a whole rule. rules: rule id → key of the rule file → other text."""
+
+    id: str
+    zh: str
+    en: str
+    rules: dict[str, dict[str, str]]
+
+
 class Expectations(msgspec.Struct, frozen=True):
     """What must come of the scenario; judged by verdict and demo, not by the devices.
 
     Any alarm of warning level or more that is neither expected nor allowed fails the verdict. duration_s: how long
     the scenario is watched (0: a minute beyond the last thing that is scheduled or expected). protected_by: rules and
-    outputs each of which, when disabled, must make the verdict fail.
+    outputs each of which, when disabled, must make the verdict fail; variants: weaker rules that must, too.
     """
 
     fires: tuple[ExpectedFire, ...] = ()
@@ -156,4 +166,5 @@ class Expectations(msgspec.Struct, frozen=True):
     readings: tuple[ExpectedReading, ...] = ()
     allow: tuple[Allowed, ...] = ()
     protected_by: tuple[str, ...] = ()
+    variants: tuple[Variant, ...] = ()
     duration_s: float = 0.0

@@ -23,7 +23,7 @@ from device_model.errors import ConfigError, Finding, TocsinError
 from firmware_sim.world import SimWorld
 from trial.report import write_report
 from trial.scenario_files import find_scenario, is_complete, read_trial, shipped_scenarios, titles_of
-from trial.setup import TrialSetup, without
+from trial.setup import TrialSetup, protections, without
 from trial.stage import play
 from trial.verdict import Verdict, judge
 from trial.witness import Witness
@@ -65,11 +65,11 @@ def prove(name: str | Path, *, seed: int | None = None, show: bool = False) -> P
     """Whether the scenario passes, and fails without each of what protects. Raises ConfigError."""
     began = time.monotonic()
     whole, _, setup = run_trial(name, seed=seed, show=show)
-    if not setup.scenario.expect.protected_by:
+    if not protections(setup.scenario):
         raise ConfigError([Finding(setup.file, 0, 0, "nothing is named that protects",
-                                   "add `protected_by: [rule or output]` to `expect:`")])
+                                   "add `protected_by: [rule or output]` or `variants:` to `expect:`")])
     outcomes = {protection: run_trial(name, seed=seed, disabled=(protection,), setup=setup, show=show)[0].verdict
-                for protection in setup.scenario.expect.protected_by}
+                for protection in protections(setup.scenario)}
     return Proof(whole.scenario, whole.verdict, outcomes,
                  whole.passed and all(outcome == "fail" for outcome in outcomes.values()),
                  round(time.monotonic() - began, 3))

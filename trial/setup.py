@@ -16,11 +16,13 @@ from device_model.errors import ConfigError, Finding
 from device_model.inventory import Inventory
 from device_model.profile import DeviceProfile
 from device_model.site import Line, Site
+from firmware_sim.expectations import Variant
 from firmware_sim.recording import Recording
 from firmware_sim.scenario import Proxy, Scenario, SimDevice
 from firmware_sim.scenario_lines import LineKind as SimLineKind
 from firmware_sim.scenario_lines import SimLine
-from rules_engine.rule import RuleSet
+from rules_engine.condition_parse import ConditionError
+from rules_engine.rule import Rule, RuleSet, build_rule
 
 UPLINK = "uplink"
 # What a person does at the gateway; every other deed is an act at the board.
@@ -94,9 +96,45 @@ def _kind(line: Line) -> SimLineKind | None:
     return SimLineKind(value) if value in list(SimLineKind) else None
 
 
+def protections(scenario: Scenario) -> tuple[str, ...]:
+    """All without which the verdict must fail: rules and outputs that are disabled, variants that are weaker."""
+    expect = scenario.expect
+    return (*expect.protected_by, *(variant.id for variant in expect.variants))
+
+
+def varied(setup: TrialSetup, variant: Variant) -> TrialSetup:
+    """The same trial with some rules written otherwise. Raises ConfigError where a rule or its new text is wrong."""
+    def other(rule: Rule) -> Rule:
+        changes = variant.rules.get(rule.id)
+        if changes is None:
+            return rule
+        known = {key for key in changes if key in rule.written.__struct_fields__}
+        if known != set(changes):
+            raise ConditionError(0, f"a rule has no {', '.join(sorted(set(changes) - known))}",
+                                 "see rules_engine/README.md")
+        chosen = setup.site.rules.parameters.get(rule.id, {})
+        return build_rule(msgspec.structs.replace(rule.written, **changes), chosen)
+
+    missing = set(variant.rules) - {rule.id for rule in setup.rules.deciding}
+    if missing:
+        raise ConfigError([Finding(setup.file, 0, 0, f"variant {variant.id}: no rule {name!r} runs at this site",
+                                   "choose its pack in the site file") for name in sorted(missing)])
+    try:
+        packs = [msgspec.structs.replace(pack, rules=tuple(other(rule) for rule in pack.rules))
+                 for pack in setup.rules.packs]
+    except ConditionError as error:
+        raise ConfigError([Finding(setup.file, 0, 0, f"variant {variant.id}: {error.what}", error.remedy)]) from error
+    return msgspec.structs.replace(setup, rules=RuleSet(packs), without=(*setup.without, variant.id))
+
+
 def without(setup: TrialSetup, names: Iterable[str]) -> TrialSetup:
-    """The same trial with rules or outputs disabled. Raises ConfigError for a name that is neither."""
+    """The same trial with rules or outputs disabled, or in a variant. Raises ConfigError for any other name."""
     names = tuple(names)
+    for variant in setup.scenario.expect.variants:
+        if variant.id in names:
+            setup, names = varied(setup, variant), tuple(name for name in names if name != variant.id)
+    if not names:
+        return setup
     rules = {rule.id for rule in setup.rules.deciding}
     outputs = {output.id for output in setup.site.outputs}
     unknown = [name for name in names if name not in rules | outputs]
