@@ -144,6 +144,15 @@ class JournalLane:
             return None
         return tuple(self.recent[n] for n in wanted)
 
+    def oldest_waiting(self, count: int, leave_newest: int) -> Range | None:
+        """As Outbox.oldest_waiting."""
+        top = self.last_assigned - leave_newest
+        for first, last in self.stored:
+            for low, high in self.settled.missing(first, min(last, top)):
+                for a, b in self._declared.missing(low, high):
+                    return a, min(b, a + count - 1)
+        return None
+
     def waiting(self) -> int:
         """How many stored numbers are not settled."""
         return sum(d - c + 1 for a, b in self.stored for c, d in self.settled.missing(a, b))

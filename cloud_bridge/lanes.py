@@ -146,6 +146,15 @@ class Outbox:
         are acknowledged or declared already. The store may forget the rows once `committed` returned them."""
         return self._journal[lane].declare(ranges, reason, now) if self._journal else None
 
+    def oldest_waiting(self, lane: Lane, count: int, leave_newest: int) -> Range | None:
+        """The first numbers on the disk, at most `count` in a row, that the far end does not have, not counting the
+        newest; None when there are none. For a quota."""
+        return self._journal[lane].oldest_waiting(count, leave_newest) if self._journal else None
+
+    def waits(self, lane: Lane, span: Range) -> bool:
+        """Whether some of these numbers are neither delivered nor durably declared lost."""
+        return bool(self._journal) and bool(self._journal[lane].settled.missing(*span))
+
     def to_send(self, now: Now, lanes: Sequence[Lane] = tuple(Lane)) -> tuple[SendOrder, ...]:
         """What to send now, in this order: alarm lane first, live before backlog, within each lane's window.
 

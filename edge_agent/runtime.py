@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any
 
 from cloud_bridge.lanes import Outbox
+from cloud_bridge.quota import QuotaKeeper
 from cloud_bridge.uplink import Uplink
 from device_drivers.driver import AnswersDuty, Driver, DriverEvent, DutySettled, Emit, LineState
 from device_model.clock import SECOND_US, Clock
@@ -54,6 +55,7 @@ from edge_agent.field_lines import FieldLines, LinePorts, OpenPorts
 from edge_agent.outputs import Drive
 from edge_agent.site_diff import SiteChange, site_change
 from edge_agent.supervision import RETRY_FIRST_S, RETRY_MAX_S, Supervisor
+from edge_agent.waiting import either
 from rules_engine import Engine, RuleSet
 
 TICK_S = 1.0
@@ -157,6 +159,10 @@ class GatewayRuntime:
         self._start_lines([line.id for line in self._inventory.site.lines])
         self._supervise("journal", self._commit_loop)
         self._supervise("ticker", self._tick_loop)
+        if self._outbox is not None:
+            self._supervise("quota", QuotaKeeper(
+                self._outbox, self._store, self._clock, commit=self._commit_event.set, say=self._say,
+                quota_bytes=self._inventory.site.gateway.journal_quota_mib * 2**20).run)
         if self._uplink is not None:
             self._supervise("uplink", self._uplink.run)
             self._supervise("link watch", self._watch_link)
@@ -393,7 +399,7 @@ class GatewayRuntime:
         pause_s = RETRY_FIRST_S
         while True:
             await self._commit_event.wait()
-            await self._either(self._urgent_event, GROUP_WAIT_S)
+            await either(self._urgent_event, self._clock, GROUP_WAIT_S)
             self._commit_event.clear()
             self._urgent_event.clear()
             if await self._commit_once():
@@ -470,17 +476,6 @@ class GatewayRuntime:
                 up = self._link.connected
                 self._take(LinkState(up))
             await self._clock.sleep(TICK_S)
-
-    async def _either(self, event: asyncio.Event, limit_s: float) -> None:
-        """Wait for the event, but no longer than `limit_s` seconds of the clock."""
-        if event.is_set():
-            return
-        waits = {asyncio.ensure_future(event.wait()), asyncio.ensure_future(self._clock.sleep(limit_s))}
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     # -- lines and words ---------------------------------------------------------------------------------------
 
