@@ -157,3 +157,164 @@ def sim_cameras(
     from firmware_sim.line_commands import run_cameras
 
     run_cameras(count, host=host, port=port, clips=clips, state=state, duration_s=for_s)
+
+
+Control = Annotated[Path | None, typer.Option(help="control file of the simulator; default .tocsin-sim.json here")]
+
+
+@group.command("page")
+def sim_page(
+    scenario: Annotated[str | None, typer.Argument(help="scenario file, shipped scenario, or fleet")] = None,
+    profile: Annotated[list[str] | None, typer.Option(help="simulate this profile (may be given often)")] = None,
+    host: Annotated[str, typer.Option(help="address to serve the page on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port of the page; 0: any free one")] = 0,
+    broker: Annotated[str, typer.Option(help="mqtt://host:port for all MQTT lines")] = "",
+    cameras: Annotated[int, typer.Option(help="serve so many RTSP cameras as well")] = 0,
+    control: Control = None,
+    truth: Annotated[Path | None, typer.Option(help="append what really happened to this JSONL file")] = None,
+    for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds")] = None,
+) -> None:
+    """The tester's page: live devices on real ports, buttons, sliders, faults, scenarios, batches.
+
+    Example: tocsin sim page flaming-room-fire
+             tocsin sim page --profile sdm120 --profile gas-module-co --port 8090
+    """
+    from trial.page_commands import run_page
+
+    raise typer.Exit(run_page(scenario, profiles=profile or (), host=host, port=port, broker=broker, cameras=cameras,
+                              control=control, truth=truth, for_s=for_s))
+
+
+@group.command("show")
+def sim_show(
+    device: Annotated[str, typer.Argument(help="a device; none: the list")] = "",
+    find: Annotated[str, typer.Option(help="only devices that fit these words")] = "",
+    control: Control = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a running simulator's devices show.
+
+    Example: tocsin sim show --find alarm
+             tocsin sim show co
+    """
+    from trial.page_commands import run_show
+
+    raise typer.Exit(run_show(device, find=find, as_json=as_json, control=control))
+
+
+@group.command("set")
+def sim_set(
+    device: Annotated[str, typer.Argument(help="a device of the running simulator")],
+    point: Annotated[str, typer.Argument(help="a point of its profile")],
+    value: Annotated[str, typer.Argument(help="on, off, or a number in the profile's unit")],
+    control: Control = None,
+) -> None:
+    """A point of a running device shows a value.
+
+    Example: tocsin sim set co gas 120
+    """
+    from trial.page_commands import run_deed
+
+    raise typer.Exit(run_deed("set", {"point": f"{device}.{point}", "value": value}, control))
+
+
+@group.command("press")
+def sim_press(
+    device: Annotated[str, typer.Argument(help="a device of the running simulator")],
+    button: Annotated[str, typer.Argument(help="test, silence, reset, answer, or alarm, fault, battery, tamper")],
+    off: Annotated[bool, typer.Option("--off", help="end the alarm, fault, low battery or tamper")] = False,
+    control: Control = None,
+) -> None:
+    """Press a button of a running device, or begin and end what a tester wants of it.
+
+    Example: tocsin sim press hall alarm
+             tocsin sim press hall alarm --off
+    """
+    from trial.page_commands import run_deed
+
+    if button in ("test", "silence", "reset", "answer"):
+        raise typer.Exit(run_deed("press", {"device": device, "button": button}, control))
+    raise typer.Exit(run_deed("act", {"device": device, "action": button, "begin": not off}, control))
+
+
+@group.command("turn")
+def sim_turn(
+    knob: Annotated[str, typer.Argument(help="a knob of the world: kitchen-door.open, tap.amount …")],
+    value: Annotated[float, typer.Argument(help="in the knob's unit")],
+    control: Control = None,
+) -> None:
+    """Turn a knob of the running simulator's world.
+
+    Example: tocsin sim turn kitchen-door.open 0
+    """
+    from trial.page_commands import run_deed
+
+    raise typer.Exit(run_deed("turn", {"knob": knob, "value": value}, control))
+
+
+@group.command("fault")
+def sim_fault(
+    kind: Annotated[str, typer.Argument(help="drop, garble, silent, stuck, off …; `end` ends fault number TARGET")],
+    target: Annotated[str, typer.Argument(help="line, device or device.point; a number after `end`")],
+    seconds: Annotated[float, typer.Option("--for", help="how long; 0: until ended")] = 0.0,
+    chance: Annotated[float, typer.Option(help="of each reply, 0 to 1")] = 1.0,
+    delay_s: Annotated[float, typer.Option(help="of late and doubled replies")] = 0.5,
+    amount: Annotated[float, typer.Option(help="of jump, drift, babble, clock_wrong")] = 0.0,
+    control: Control = None,
+) -> None:
+    """Strike a fault in a running simulator, or end one.
+
+    Example: tocsin sim fault drop bus --for 30 --chance 0.3
+             tocsin sim fault end 0
+    """
+    from trial.page_commands import run_deed
+
+    if kind == "end":
+        if not target.isdecimal():
+            raise typer.BadParameter("write the fault's number", param_hint="TARGET")
+        raise typer.Exit(run_deed("end", {"number": int(target)}, control))
+    raise typer.Exit(run_deed("strike", {"kind": kind, "target": target, "for_s": seconds, "chance": chance,
+                                         "delay_s": delay_s, "amount": amount}, control))
+
+
+@group.command("batch")
+def sim_batch(
+    file: Annotated[Path, typer.Argument(help="batch: NAME and units: [{serial, firmware, test, seed}]")],
+    out: Annotated[Path, typer.Option(help="folder for CSV, HTML and each unit's report")] = Path("batch-report"),
+    lang: Annotated[str, typer.Option(help="language of the report: zh | en")] = "zh",
+    listen_s: Annotated[float, typer.Option("--listen", help="seconds that an MQTT device is heard")] = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Test many units, one after the other: serial, firmware and verdict each; goes on where it was cut off.
+
+    A unit's test is a target (modbus://host:port/unit …), a profile, or a scenario. Exit code 0: all pass.
+
+    Example: tocsin sim batch night.yaml --out reports/
+    """
+    from trial.page_commands import run_batch_file
+
+    raise typer.Exit(run_batch_file(file, out, language=lang, listen_s=listen_s, as_json=as_json))
+
+
+@group.command("fleet")
+def sim_fleet(
+    name: Annotated[str, typer.Argument(help="yuhang | tongzhou")],
+    broker: Annotated[str, typer.Option(help="mqtt://host:port of the MQTT devices")] = "mqtt://127.0.0.1:1883",
+    centre: Annotated[str, typer.Option(help="host:port that panels and stations report to")] = "",
+    rate: Annotated[float, typer.Option(help="how many times as many events as in life")] = 1.0,
+    days: Annotated[float, typer.Option(help="of the timeline")] = 7.0,
+    share: Annotated[float, typer.Option(help="of the district's devices, 0 to 1")] = 1.0,
+    seed: Annotated[int, typer.Option(help="of what happens")] = 1,
+    truth: Annotated[Path | None, typer.Option(help="append what really happened to this JSONL file")] = None,
+    page: Annotated[int, typer.Option(help="also serve the tester's page on this port; -1: no page")] = -1,
+    for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A whole district of devices at the rates of life, with what they cost this machine.
+
+    Example: tocsin sim fleet yuhang --broker mqtt://127.0.0.1:1883 --for 60 --json
+    """
+    from trial.fleet_commands import run_fleet
+
+    raise typer.Exit(run_fleet(name, broker=broker, centre=centre, rate=rate, days=days, share=share, seed=seed,
+                               truth=truth, page=page, for_s=for_s, as_json=as_json))

@@ -56,6 +56,11 @@ class MqttLine:
         return sum(client.connected for client in self._clients)
 
     @property
+    def sessions(self) -> int:
+        """Sessions in all."""
+        return len(self._clients)
+
+    @property
     def lost(self) -> int:
         """Messages that found their device's store full while the broker was away."""
         return sum(client.lost for client in self._clients)

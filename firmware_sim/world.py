@@ -129,7 +129,7 @@ class SimWorld:
         self.surroundings.turn(name, value)
 
     def set_point(self, name: str, value: Value, fire: str = "") -> None:
-        """`device.point` has this value from now on, whatever fed it before. Raises KeyError, TypeError, ValueError."""
+        """`device.point` has this value from now on, whatever fed it. Raises KeyError, TypeError, ValueError."""
         device, _, point = name.partition(".")
         self.devices[device].set(point, value)
         if fire:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboards.kit.tester_texts import TESTER_TEXTS
 from device_model.site import Text
 
 LANGUAGES = ("zh", "en")
@@ -213,6 +214,7 @@ TEXTS: dict[str, Text] = {
     "log.cleared": Text("alarm cleared", "报警恢复"),
     "log.refused": Text("refused", "被拒绝"),
     "log.new_zone": Text("spread to a new zone", "蔓延到新区域"),
+    **TESTER_TEXTS,
 }
 
 
