@@ -69,7 +69,9 @@ def train(
     torch.manual_seed(SEED)
     for parameter in net.parameters():
         parameter.requires_grad_(False)
-    upper = [p for block in net._blocks[MIDDLE + 1 :] for p in block.parameters()]
+    net.to(memory_format=torch.channels_last)
+    # The depthwise filters stay: their gradients cost a third of the time and they are 2 % of the weights.
+    upper = [p for block in net._blocks[MIDDLE + 1 :] for n, p in block.named_parameters() if "depthwise" not in n]
     head = [p for part in (net.cells, net.context, net.judge, net.whole) for p in part.parameters()]
     for parameter in upper + head:
         parameter.requires_grad_(True)
@@ -90,7 +92,7 @@ def train(
             chosen = order[start : start + batch]
             net.eval()
             net.drop.train()
-            middle = torch.from_numpy(features[chosen]).float()
+            middle = torch.from_numpy(features[chosen]).float().contiguous(memory_format=torch.channels_last)
             if rng.random() < 0.5:
                 middle = middle.flip(3)
             logits = pooled(net.head(middle, net.run(middle, MIDDLE + 1, len(net._blocks))))
@@ -105,7 +107,7 @@ def train(
                 for mean, now in zip(average.parameters(), net.parameters(), strict=True):
                     if now.requires_grad:
                         mean.mul_(keep).add_(now, alpha=1 - keep)
-            total += float(loss)
+            total += float(loss.detach())
         print(
             f"epoch {epoch} loss {total / max(1, len(order) // batch):.4f} {time.monotonic() - began:.0f} s",
             flush=True,
@@ -142,7 +144,7 @@ def main() -> None:
     parser.add_argument("--fold", type=int, default=-1)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--tiers", default="AB")
+    parser.add_argument("--share", type=float, default=1.0)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     features, notes = load(given.cache, "train")
@@ -155,8 +157,9 @@ def main() -> None:
     weights[kinds == "neg_people"] = 0.5
     held = np.isin(groups, FOLDS[given.fold]) if given.fold >= 0 else np.zeros(len(notes), bool)
     print(f"{len(notes)} samples, {held.sum()} left out", flush=True)
+    use = ~held & (np.random.default_rng(SEED).random(len(notes)) < given.share)
     torch.manual_seed(SEED)
-    net = train(pretrained(), features[~held], labels[~held], weights[~held], given.epochs)
+    net = train(pretrained(), features[use], labels[use], weights[use], given.epochs)
     torch.save(net.state_dict(), given.out)
     report(net, val, val_notes, "val")
     if held.any():

@@ -23,7 +23,10 @@ def test_counts_by_hand() -> None:
     report = measure(
         rows("a,1,0,-1,weld", "b,1,0,-1,weld", "c,0,0,0,room", "d,0,0,0,rain", "e,0,1,-1,fire"),
         [(0.9, 0.1, 0.9), (0.2, 0.1, 0.0), (0.1, 0.1, 0.1), (0.6, 0.7, 0.1), (0.1, 0.8, 0.9)],
-        (0.5, 0.5, 0.5), seconds=0.5, model="m", model_sha256="0",
+        (0.5, 0.5, 0.5),
+        seconds=0.5,
+        model="m",
+        model_sha256="0",
     )
     hot = report.classes["hot_work"]
     assert (hot.n_pos, hot.n_neg, hot.true_alarms, hot.false_alarms) == (2, 3, 1, 1)
@@ -62,14 +65,17 @@ def test_wilson_of_nothing_and_a_known_value() -> None:
     assert wilson(28, 29) == pytest.approx((0.828, 0.994), abs=0.001)
 
 
-@pytest.mark.parametrize(("line", "said"), [
-    ("a.jpg,2,0,0,x", "hot_work is '2'"),
-    ("a.jpg,yes,0,0,x", "hot_work is 'yes'"),
-    ("a.jpg,,0,0,x", "hot_work is ''"),
-    (",1,0,0,x", "no file name"),
-    ("a.jpg,1,0,0,x,y,z", "more fields than columns"),
-    ("ok.jpg,1,0,0,x", "was named on line 2"),
-])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a.jpg,2,0,0,x", "hot_work is '2'"),
+        ("a.jpg,yes,0,0,x", "hot_work is 'yes'"),
+        ("a.jpg,,0,0,x", "hot_work is ''"),
+        (",1,0,0,x", "no file name"),
+        ("a.jpg,1,0,0,x,y,z", "more fields than columns"),
+        ("ok.jpg,1,0,0,x", "was named on line 2"),
+    ],
+)
 def test_bad_rows_are_findings_with_their_line(line: str, said: str) -> None:
     parsed, findings = parse_labels(HEAD + f"ok.jpg,1,0,0,x\n{line}\n", "m.csv")
     assert [row.file for row in parsed] == ["ok.jpg"]

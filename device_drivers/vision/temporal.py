@@ -1,0 +1,96 @@
+"""From verdicts of single frames to a decision: k of n, and for light whether it flickers as arcs and flames do.
+
+```
+ score a frame ──► last n ──► k at or above the zone's threshold? ──► flicker spectrum ──► decided, with confidence
+                                    └── steady light that was there for minutes: learnt, asked for more
+```
+A lamp and a sunset pass single frames and stand still; an arc and sparks change from frame to frame, a flame sways at
+1 to 12 Hz. Steadiness never silences: it raises what is asked to `steady_threshold`, so that a fire behind glass or a
+frozen-looking picture still comes through when the model is sure of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+import numpy as np
+
+FLICKERING = ("hot_work", "flame")
+HISTORY = 64  # frames kept for the spectrum: 6 s at 10 frames/s
+
+
+class TemporalRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a class is decided: `k` of the last `n` frames at or above the threshold. steady_threshold: asked instead
+    where the light is steady; release: share of the threshold below which a decided class ends after n frames;
+    learn_s: how long a steady light must have stood to be learnt."""
+
+    k: int = 3
+    n: int = 5
+    steady_threshold: float = 0.97
+    release: float = 0.7
+    learn_s: float = 300.0
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What is held of a class now. confidence: mean of the k strongest of the last n; flicker: share of the light's
+    change that lies at 1 Hz and above, 0 to 1, -1 where too few frames were seen; since_us: when it was decided."""
+
+    decided: bool
+    confidence: float
+    flicker: float
+    steady: bool
+    since_us: int = 0
+
+
+class TemporalJudge:
+    """One class in one zone of one camera."""
+
+    def __init__(self, rule: TemporalRule, threshold: float, flickers: bool) -> None:
+        self._rule, self._threshold, self._flickers = rule, threshold, flickers
+        self._scores: deque[float] = deque(maxlen=rule.n)
+        self._light: deque[tuple[int, float]] = deque(maxlen=HISTORY)
+        self._decided_us: int | None = None
+        self._steady_us: int | None = None
+
+    def frame(self, score: float, light: float, now_us: int) -> Decision:
+        """score: of this frame. light: brightness of the spot judged, any linear unit; its change is what counts."""
+        self._scores.append(score)
+        self._light.append((now_us, light))
+        flicker = flicker_share(self._light)
+        steady = self._flickers and 0 <= flicker < 0.15
+        self._steady_us = (now_us if self._steady_us is None else self._steady_us) if steady else None
+        learnt = self._steady_us is not None and now_us - self._steady_us >= self._rule.learn_s * 1_000_000
+        asked = max(self._threshold, self._rule.steady_threshold) if learnt else self._threshold
+        strong = sorted(self._scores, reverse=True)[: self._rule.k]
+        confidence = sum(strong) / self._rule.k
+        if len(strong) == self._rule.k and strong[-1] >= asked:
+            self._decided_us = now_us if self._decided_us is None else self._decided_us
+        elif self._decided_us is not None and max(self._scores) < asked * self._rule.release:
+            self._decided_us = None
+        decided = self._decided_us is not None
+        return Decision(decided, round(confidence, 4), round(flicker, 3), steady, self._decided_us or 0)
+
+
+def flicker_share(light: deque[tuple[int, float]]) -> float:
+    """How much of the light's swing is fast: energy from 1 Hz up over mean brightness squared, squashed to 0…1.
+
+    -1 with fewer than 8 frames or less than two frames a second: a sweep's single key frames say nothing of flicker.
+    """
+    if len(light) < 8:
+        return -1.0
+    times = np.array([t for t, _ in light], float) / 1e6
+    span = times[-1] - times[0]
+    if span <= 0 or (len(light) - 1) / span < 2.0:
+        return -1.0
+    values = np.array([v for _, v in light], float)
+    even = np.interp(np.linspace(times[0], times[-1], len(light)), times, values)
+    even = even - np.polyval(np.polyfit(np.arange(len(even)), even, 1), np.arange(len(even)))
+    power = np.abs(np.fft.rfft(even * np.hanning(len(even)))) ** 2
+    frequency = np.fft.rfftfreq(len(even), span / (len(even) - 1))
+    fast = float(power[frequency >= 1.0].sum())
+    mean = float(np.abs(values).mean())
+    if mean <= 1e-6:
+        return 0.0
+    swing = np.sqrt(fast * 8 / 3) / len(even) / mean  # relative amplitude, corrected for the window
+    return float(1 - np.exp(-swing / 0.05))
