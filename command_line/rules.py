@@ -24,6 +24,24 @@ def rules_check(files: Files, as_json: AsJson = False) -> None:
     print_findings(check_rules, files, as_json)
 
 
+@group.command("explain")
+def rules_explain(
+    rule: Annotated[str, typer.Argument(help="id of the rule, such as fire.heat")],
+    config: Annotated[Path | None, typer.Option("--config", help="site file: its numbers, its points")] = None,
+    rules: Annotated[list[Path] | None, typer.Option("--rules", help="rule files; none: those of the site")] = None,
+    language: Annotated[str, typer.Option(envvar="LANG", help="zh or en")] = "en",
+    as_json: AsJson = False,
+) -> None:
+    """A rule in words: what it waits for, with the numbers in force, what ends it, what it watches on a site.
+
+    Example: tocsin rules explain fire.heat --config site.yaml
+    """
+    from rules_engine.commands import explain_rule
+
+    explanation = explain_rule(rule, config, tuple(rules or ()))
+    print(msgspec.json.encode(explanation).decode() if as_json else explanation.text(language))
+
+
 SetName = Annotated[str, typer.Option("--set", help="Layout of a known set, with --path; see --help of replay.")]
 SetPath = Annotated[Path | None, typer.Option("--path", help="Folder of the set.")]
 Readings = Annotated[Path | None, typer.Option("--readings", help="Folder with readings.*, points.csv, events.csv.")]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from device_model.errors import ConfigError, Finding
-from rules_engine.packs import PACKS, read_pack
+from device_model.errors import ConfigError, Finding, LocalFault
+from device_model.library import read_inventory
+from rules_engine.explain import Explanation, explain
+from rules_engine.packs import PACKS, read_pack, rules_of_site, shipped_packs
 from rules_engine.rule import RuleSet
 from rules_engine.rule_tests import RuleTestFile, RuleTestReport, RuleTestResult, parse_rule_tests, run_file
 
@@ -56,3 +58,21 @@ def _read_tests(path: Path) -> RuleTestFile:
 
 def _files(paths: Sequence[Path]) -> list[Path]:
     return [file for path in paths for file in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])]
+
+
+def explain_rule(name: str, config: Path | None, files: Sequence[Path] = ()) -> Explanation:
+    """One rule in words. config: a site file, for its own numbers and what it watches there; files: rule files
+    instead of the shipped ones. Raises ConfigError for wrong files, LocalFault for a rule that is not known."""
+    inventory = read_inventory(config) if config else None
+    if files:
+        rules = RuleSet([read_pack(path) for path in files])
+    else:
+        rules = rules_of_site(inventory.site) if inventory else shipped_packs(sorted(
+            path.stem for path in PACKS.glob("*.yaml") if not path.name.endswith(_SUFFIX)))
+    rule = rules.rules.get(name)
+    if rule is None:
+        ids = [known.id for known in rules.deciding]
+        near = [known for known in ids if known.startswith(name.partition(".")[0] + ".")] or ids
+        raise LocalFault(f"no rule {name!r}; there are: {', '.join(near[:12])}")
+    overrides = inventory.site.rules.parameters.get(rule.id, {}) if inventory else {}
+    return explain(rule, inventory, overrides)
