@@ -55,6 +55,23 @@ def bench(context: typer.Context, name: Annotated[str, typer.Argument(help="whic
     raise typer.Exit(run_bench(name, context.args))
 
 
+@app.command("doctor")
+def doctor(
+    config: Annotated[Path, typer.Option("--config", help="The site file.")] = Path("/etc/tocsin/site.yaml"),
+    language: Annotated[str, typer.Option("--lang", help="zh or en")] = "en",
+    as_json: AsJson = False,
+) -> None:
+    """The state of a gateway in words and what to do, running or dead; exit code 1 when something needs a person.
+
+    Example: tocsin doctor --config /etc/tocsin/site.yaml --lang zh
+    """
+    from edge_agent.doctor_commands import report
+
+    text, code = report(config, as_json=as_json, language=language)
+    print(text)
+    raise typer.Exit(code)
+
+
 @app.command("version")
 def version() -> None:
     """Print the version."""

@@ -40,6 +40,7 @@ from device_model.site import Line, LineKind, Site
 from device_model.system_clock import clock_from_environment
 from edge_agent.events import Log
 from edge_agent.field_lines import LinePorts
+from edge_agent.gateway_report import LinkReport
 from edge_agent.journal import SqliteJournal
 from edge_agent.learnt_file import KEEP_EVERY_S, LearntFile
 from edge_agent.line_reads import LineRead, read_line
@@ -53,11 +54,13 @@ from edge_agent.local_control import (
     socket_paths,
 )
 from edge_agent.runtime import GatewayRuntime
+from edge_agent.self_watch import SelfWatch
 from edge_agent.supervision import Supervisor
 from rules_engine import RuleSet
 from rules_engine.packs import rules_of_site
 
 WATCHDOG_EVERY_S = 3.0  # of the machine's time: systemd's WatchdogSec is real, and at least 10 s
+METRICS_AGAIN_S = 30.0
 LEARNT_WITHIN_S = 1.0  # a slow disk does not keep a gateway from stopping
 log = structlog.get_logger("gateway")
 
@@ -69,6 +72,7 @@ class Composition:
         """Nothing is opened here; `run` does. config: the site file, to be read again by `reload`."""
         self._inventory, self._rules, self._zone, self._config = inventory, rules, zone, config
         self._clock = clock_from_environment()
+        self._watch = SelfWatch(inventory.site, self._clock, _version())
         self._supervisor = Supervisor(self._clock, speed=self._clock.speed)
         self._reloading: asyncio.Future[Answer] | None = None
         self.runtime: GatewayRuntime | None = None
@@ -79,13 +83,16 @@ class Composition:
         control = LocalControl(socket_paths(site.gateway.journal_path), self._act)
         control.claim()
         ports = self._open_ports(self._inventory, {line.id for line in site.lines})
-        learnt = LearntFile(site.gateway.journal_path)
+        learnt, uplink = LearntFile(site.gateway.journal_path), self._open_uplink()
         self.runtime = runtime = GatewayRuntime(
             self._inventory, self._rules, clock=self._clock, store=SqliteJournal(site.gateway.journal_path),
-            zone=self._zone, uplink_link=self._open_uplink(), lines=ports.lines, mqtt_lines=ports.mqtt_lines,
+            zone=self._zone, uplink_link=uplink, lines=ports.lines, mqtt_lines=ports.mqtt_lines,
             listening=ports.listening,
             jitter=random.Random().random, log=write_log, version=_version(),  # noqa: S311  spreads retries
             speed=self._clock.speed, learnt=learnt.read(), supervisor=self._supervisor, reopen=self._open_ports)
+        self._watch.runtime = runtime
+        if uplink is not None:
+            self._watch.links = lambda: (LinkReport("cloud", uplink.connected, True),)
         log.info("gateway starts", site=site.tenancy.path, gateway=site.gateway.id, devices=len(site.devices),
                  lines=len(site.lines), rules=len(self._rules.rules), outputs=len(site.outputs))
         async with asyncio.TaskGroup() as tasks:
@@ -93,6 +100,8 @@ class Composition:
             tasks.create_task(self._serve(control), name="local control")
             tasks.create_task(self._watchdog(runtime), name="watchdog")
             tasks.create_task(self._keep_learnt(runtime, learnt), name="learnt")
+            if site.gateway.metrics_port:
+                tasks.create_task(self._serve_metrics(runtime, site.gateway.metrics_port), name="metrics")
 
     async def _keep_learnt(self, runtime: GatewayRuntime, learnt: LearntFile) -> None:
         """What the lines learn, on the disk now and then; once more at the end, if the disk is quick."""
@@ -119,6 +128,9 @@ class Composition:
                 if line.kind is LineKind.MQTT:
                     ports.mqtt_lines[line.id] = open_mqtt_line(
                         line, PayloadMap(devices, self._clock.now()).subscriptions())
+                elif line.kind is LineKind.GATEWAY:
+                    ports.listening[line.id] = partial(
+                        self._watch.device, line.id, devices, self._supervisor.clock_of(f"line {line.id}"))
                 elif listens(line):
                     word = Path(line.password_file).read_text(encoding="utf-8").strip() if line.password_file else ""
                     ports.listening[line.id] = partial(self._listen, line, devices, word)
@@ -173,6 +185,17 @@ class Composition:
         except LocalFault as fault:
             log.error("no local control", reason=str(fault))
 
+    async def _serve_metrics(self, runtime: GatewayRuntime, port: int) -> None:
+        from edge_agent.metrics import MetricsPort  # 2 MiB that a gateway without Prometheus does not carry
+
+        await runtime.started.wait()
+        while True:
+            try:
+                await MetricsPort(port, self._watch.report).serve()
+            except OSError as error:
+                log.error("no metrics", port=port, reason=str(error))
+            await asyncio.sleep(METRICS_AGAIN_S)
+
     async def _watchdog(self, runtime: GatewayRuntime) -> None:
         """Tell systemd that we are ready and alive; a hung part ends the feeding, and systemd restarts us."""
         notifier = sdnotify.SystemdNotifier()
@@ -197,6 +220,8 @@ class Composition:
             return Answer(False, "the gateway is still starting")
         if request.action == "reload":
             return await self.reload()
+        if request.action == "report":
+            return Answer(True, report=await self._watch.report())
         if request.action == "state":
             return Answer(True, state=self._state(runtime))
         if request.read is not None:

@@ -1,4 +1,4 @@
-"""GatewayDevice: the gateway as a device of its own site, on a line of kind `gateway`: two injected looks make readings.
+"""GatewayDevice: the gateway as a device of its own site, on a line of kind `gateway`, from two injected looks.
 
     look (machine.py~) ──► MachineLook ─┐
     inside (links, queues, restarts) ───┴─► points of the profile ──► DeviceRead ──► image, rules, telemetry, board

@@ -23,6 +23,7 @@ from device_model.command import Command, CommandKind, CommandResult
 from device_model.errors import LocalFault
 from device_model.impairment import Impairment
 from edge_agent.events import Live, OpenAlarm
+from edge_agent.gateway_report import GatewayReport
 from edge_agent.line_reads import LineAnswer, LineRead
 
 REQUEST_MAX = 16 * 1024
@@ -37,7 +38,7 @@ ACTIONS: dict[str, CommandKind] = {
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked: one of ACTIONS, or "state", "reload", or "read" with the read."""
+    """What is asked: one of ACTIONS, or "state", "report", "reload", or "read" with the read."""
 
     action: str
     target: str = ""
@@ -78,6 +79,7 @@ class Answer(msgspec.Struct, frozen=True):
     result: CommandResult | None = None
     state: GatewayState | None = None
     read: LineAnswer | None = None
+    report: GatewayReport | None = None
 
 
 def socket_paths(journal_path: str) -> tuple[Path, ...]:
