@@ -54,7 +54,8 @@ class ExpectedAlarm(msgspec.Struct, frozen=True):
 
 class ExpectedIncident(msgspec.Struct, frozen=True):
     """An incident that the community OS must open. alarms: rules that must stand in it; count: how many such
-    incidents at most exist at the end (0: any number). verified: the verification it must reach, "" any."""
+    incidents at most exist at the end (0: any number). verified: the verification it must reach, "" any. audience:
+    "permit" (told to watcher and control room only) or "all": judged is then only that it became so in that time."""
 
     hazard: Hazard
     zone: str = ""
@@ -64,6 +65,7 @@ class ExpectedIncident(msgspec.Struct, frozen=True):
     alarms: tuple[str, ...] = ()
     count: int = 1
     verified: str = ""
+    audience: str = ""
 
 
 class NoAlarm(msgspec.Struct, frozen=True):

@@ -193,6 +193,11 @@ class _Judge:
             return Check("incident", written(wish), "none opened", ok=False)
         first = matching[0]
         limit_s = from_s + wish.within_s
+        if wish.audience:
+            at_s = next((at for at in first.audiences.get(wish.audience, ()) if from_s - 1e-6 <= at <= limit_s), None)
+            text = ", ".join(f"{who} at {at:g} s" for who, times in first.audiences.items() for at in times)
+            return Check("incident", written(wish), text, at_s is not None,
+                         None if at_s is None else round(at_s - from_s, 3), at_s)
         late = [rule for rule in wish.alarms if not first.rules.get(rule, limit_s + 1) <= limit_s]
         verified = not wish.verified or first.verified.get(wish.verified, limit_s + 1) <= limit_s
         ok = (from_s - 1e-6 <= first.opened_s <= limit_s and not late and verified

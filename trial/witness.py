@@ -62,8 +62,10 @@ class SeenIncident(msgspec.Struct):
     zones: list[str] = []
     rules: dict[str, float] = {}  # rule → when the board showed it in the incident
     verified: dict[str, float] = {}  # verification → when
+    audiences: dict[str, list[float]] = {}  # "permit", "all" → when it became so
     state: str = ""
     drill: bool = False
+    audience: str = ""
 
 
 class SeenOutput(msgspec.Struct, frozen=True):
@@ -179,6 +181,12 @@ class Witness:
             seen.verified[view.verification.value] = at_s
             if view.verification.value != "none":
                 self.tell("cloud", "verified", view.zone, view.verification.value)
+        audience = "permit" if view.audience else "all"
+        if audience != seen.audience:
+            seen.audience = audience
+            seen.audiences.setdefault(audience, []).append(at_s)
+            if view.audience or len(seen.audiences) > 1:
+                self.tell("cloud", "audience", view.zone, view.audience or "all")
         if view.state.value != seen.state:
             seen.state = view.state.value
             self.tell("cloud", "incident state", view.zone, seen.state)
