@@ -10,6 +10,7 @@ import msgspec
 
 from device_model.alarm import Hazard, Severity
 from device_model.duty import DutyCheck
+from device_model.handling import Handling
 from device_model.impairment import Impairment
 from device_model.site import Contact, Position, Tenancy, Text
 
@@ -129,6 +130,7 @@ class IncidentView(msgspec.Struct, frozen=True, omit_defaults=True):
     position: Position | None = None
     access_note: Text = Text("", "")
     audience: str = ""  # "permit:<id>": told to its watcher and the control room, not the brigade; "" as law 1 says
+    handling: Handling | None = None
 
 
 class GatewayView(msgspec.Struct, frozen=True, omit_defaults=True):
