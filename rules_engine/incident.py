@@ -367,7 +367,7 @@ class IncidentBook:
             # Whoever confirms or dispatches has answered as well.
             incident.acknowledged_by, incident.acknowledged_us = who, max(1, at_us)
             standing = [entry.alarm for entry in incident.standing()]
-            incident.asked = standing or [list(incident.alarms.values())[-1].alarm]
+            incident.asked = standing or [entry.alarm for entry in incident.alarms.values()][-1:]
             incident.told, incident.gateway_told_us = [], 0
         if action is IncidentAction.CONFIRM:
             incident.verification = Verification.PERSON
