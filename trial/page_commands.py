@@ -164,6 +164,7 @@ async def serve_page(
             if live.done():
                 live.result()
         finally:
+            bench.closing = True
             _forget_control(control)
             server.should_exit = True
             await bench.closed(live)

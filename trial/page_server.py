@@ -149,7 +149,7 @@ def _add_views(app: FastAPI, bench: SimBench) -> None:
             last, frames_after, quiet_s = b"", 0, BEAT_S
             try:
                 yield b"retry: 1000\n\n"
-                while True:
+                while not bench.closing:
                     view, frames = bench.look(find, first, device, line, frames_after, language)
                     payload = msgspec.json.encode(view)
                     if frames:

@@ -54,6 +54,7 @@ class SimBench:
 
     def __init__(self, world: SimWorld, clock: Clock, folder: Path, *, cameras: int = 0,
                  truth: Path | None = None) -> None:
+        self.closing = False  # set it, and open pages end: a server waits for its streams
         self._clock, self._folder = clock, folder
         self._cameras = many_cameras(cameras)
         self.controls = SimControls(world, [camera.id for camera in self._cameras])
@@ -65,8 +66,7 @@ class SimBench:
         self._batch_name = ""
         self._shown: dict[str, str] = {}
         self._camera_server: CameraServer | None = None
-        self._titles: list[tuple[str, str, str]] = [
-            (name, *titles_of(path)) for name, path in shipped_scenarios().items() if is_complete(path)]
+        self._titles = _titles()
         self.runtime = SimRuntime(world, clock, truth=truth, on_octets=self._octets, on_message=self._message)
 
     # ---- life ---------------------------------------------------------------------------------------------
@@ -233,6 +233,16 @@ class SimBench:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _titles() -> list[tuple[str, str, str]]:
+    """(name, zh, en) of the shipped scenarios that can be judged; one that is broken is not offered."""
+    found = []
+    for name, path in shipped_scenarios().items():
+        with contextlib.suppress(ConfigError):
+            if is_complete(path):
+                found.append((name, *titles_of(path)))
+    return found
 
 
 def _no(where: str, what: str, remedy: str) -> ConfigError:

@@ -1,0 +1,291 @@
+"""The tester's page in a real browser, over a real simulator: buttons, registers that mbpoll reads, faults, verdicts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Page, expect
+
+from device_model.library import shipped_profiles
+from device_model.system_clock import SystemClock
+from firmware_sim.scenario import Scenario, SimDevice
+from firmware_sim.scenario_lines import LineKind, SimLine
+from firmware_sim.world import SimWorld
+from firmware_sim.world_plan import DoorPlan, RoomPlan, WorldPlan
+from trial.page_server import create_tester_app
+from trial.sim_bench import SimBench
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("browser")]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]
+
+
+def house() -> Scenario:
+    """A detector, a gas head and a room with a door."""
+    return Scenario(
+        "house", (SimLine("bus", LineKind.MODBUS_TCP),),
+        (SimDevice("duct", "calectro-ug3", "bus", 1), SimDevice("co", "gas-module-co", "bus", 2)),
+        en="A small house", zh="小房子", seed=5,
+        world=WorldPlan(rooms=(RoomPlan("kitchen", 10.0), RoomPlan("hall", 15.0)),
+                        doors=(DoorPlan("door", ("kitchen", "hall")),)))
+
+
+class Served:
+    """A bench with its page, in a thread with a loop of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread.start()
+        assert self._up.wait(30)
+
+    async def _run(self) -> None:
+        self.bench = SimBench(SimWorld(house(), shipped_profiles(), {}), SystemClock(), self._folder)
+        self.app = create_tester_app(self.bench)
+        live = asyncio.create_task(self.bench.run())
+        await self.bench.runtime.ready.wait()
+        self._server = uvicorn.Server(uvicorn.Config(self.app, host="127.0.0.1", port=0, log_level="error",
+                                                     timeout_graceful_shutdown=1))
+        serving = asyncio.create_task(self._server.serve())
+        while not self._server.started:
+            await asyncio.sleep(0.02)
+        self.url = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
+        self.modbus_port = int(self.bench.runtime.addresses["bus"].rpartition(":")[2])
+        self._up.set()
+        await serving
+        await self.bench.closed(live)
+
+    def stop(self) -> None:
+        self.bench.closing = True
+        self._server.should_exit = True
+        self._thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    it = Served(tmp_path_factory.mktemp("bench"))
+    yield it
+    it.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    assert chromium, "chromium is needed: apt-get install chromium"
+    with sync_playwright() as playwright:
+        it = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield it
+        it.close()
+
+
+def open_page(browser, served: Served, locale: str = "en-GB", width: int = 1400, scheme: str = "light") -> tuple[Page, list[str]]:
+    page = browser.new_context(locale=locale, viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text)
+            if line.type == "error" and "409" not in line.text else None)  # a refusal is an answer
+    page.goto(served.url)
+    expect(page.locator("#link")).to_have_class("link live")
+    return page, problems
+
+
+def polled(served: Served) -> str:
+    """Smoke bit of unit 1, read by mbpoll (libmodbus)."""
+    told = subprocess.run(["mbpoll", "-m", "tcp", "-p", str(served.modbus_port), "-a", "1", "-t", "1", "-0", "-r", "2",
+                           "-c", "1", "-1", "127.0.0.1"], capture_output=True, text=True, timeout=20)
+    found = re.search(r"\[2\]:\s+(\d)", told.stdout)
+    return found.group(1) if found else "silent"
+
+
+def test_the_alarm_button_changes_the_register_that_mbpoll_reads(browser, served: Served) -> None:
+    page, problems = open_page(browser, served)
+    page.locator("[data-pick=duct]").click()
+    row = page.locator("[data-point=smoke]")
+    expect(row.locator(".hex")).to_have_text("0000")
+    assert polled(served) == "0"
+    alarm = page.locator("[data-act=alarm]")
+    expect(alarm).to_have_attribute("aria-pressed", "false")
+    alarm.focus()
+    page.keyboard.press("Enter")  # the keyboard alone is enough
+    expect(row.locator(".hex")).to_have_text("0001")
+    expect(alarm).to_have_attribute("aria-pressed", "true")
+    assert polled(served) == "1"
+    expect(page.locator("#frames")).to_contain_text("read discrete inputs")
+    expect(page.locator("[data-pick=duct]")).to_contain_text("ALARM")
+    alarm.click()
+    page.locator("[data-press=reset]").click()
+    expect(row.locator(".hex")).to_have_text("0000")
+    assert polled(served) == "0" and problems == []
+
+
+def test_a_fault_silences_until_it_is_ended_and_a_value_is_set(browser, served: Served) -> None:
+    page, problems = open_page(browser, served)
+    page.locator("#fault-kind").select_option("silent")
+    page.locator("#fault-target").fill("duct")
+    page.locator("#fault-for").fill("0")
+    page.locator("#strike button").click()
+    expect(page.locator("#faults")).to_contain_text("silent on duct")
+    assert polled(served) == "silent"
+    page.locator("[data-fault] button").click()
+    expect(page.locator("#faults")).to_contain_text("No fault lasts")
+    assert polled(served) == "0"
+    page.locator("#fault-target").fill("nobody")
+    page.locator("#strike button").click()
+    expect(page.locator("#said")).to_contain_text("nobody")
+    page.locator("[data-pick=co]").click()
+    gas = page.locator("[data-point=gas]")
+    gas.locator("input").fill("120")
+    page.keyboard.press("Enter")
+    expect(gas.locator("td.number")).to_contain_text("120")
+    assert problems == []
+
+
+def test_sliders_turn_the_world(browser, served: Served) -> None:
+    page, problems = open_page(browser, served)
+    door = page.locator('[data-knob="door.open"]')
+    door.locator("input[type=range]").focus()
+    page.keyboard.press("Home")
+    expect(door.locator("input[type=number]")).to_have_value("0")
+    until = time.monotonic() + 10
+    while served.bench.controls.world.surroundings.read("door.open") > 0 and time.monotonic() < until:
+        page.wait_for_timeout(50)
+    assert served.bench.controls.world.surroundings.read("door.open") == 0.0 and problems == []
+
+
+def test_a_scenario_runs_to_its_verdict_and_a_batch_to_its_table(browser, served: Served) -> None:
+    page, problems = open_page(browser, served)
+    page.locator("#run-name").select_option("silent-detector")
+    page.locator("#run button").click()
+    run = page.locator("[data-run='0']")
+    expect(run).to_contain_text("running")
+    expect(run.locator(".state")).to_have_text("PASS", timeout=60_000)
+    with page.expect_popup() as popup:
+        run.locator("a").click()
+    expect(popup.value.locator("h1")).to_be_visible()
+    page.locator("#batch-name").fill("night one")
+    page.locator("#batch-units").fill(
+        f"SN-1, , modbus://127.0.0.1:{served.modbus_port}/1\nSN-2, 1.4, sdm120\nSN-3, 1.5, no-such-test")
+    page.locator("#batch .primary").click()
+    table = page.locator("#batch-state table")
+    expect(table.locator("tbody tr")).to_have_count(3, timeout=60_000)
+    expect(table).to_contain_text("sim-1")  # the device said its firmware itself
+    expect(table.locator("tbody tr").nth(1)).to_contain_text("PASS")
+    expect(table.locator("tbody tr").nth(2)).to_contain_text("error")
+    with page.expect_download() as download:
+        page.locator("#batch-state a[href$=csv]").click()
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    assert text.splitlines()[0].startswith("serial,firmware,test,seed,verdict") and "SN-2,1.4,sdm120" in text
+    assert problems == []
+
+
+def test_the_trace_downloads_as_pcapng(browser, served: Served) -> None:
+    page, _ = open_page(browser, served)
+    assert polled(served) == "0"
+    with page.expect_download() as download:
+        page.locator("[data-line=bus] a").first.click()
+    octets = Path(download.value.path()).read_bytes()
+    assert octets[:4] == bytes.fromhex("0A0D0D0A") and bytes.fromhex("0000000601020002") in octets
+
+
+@pytest.mark.parametrize(("locale", "width", "scheme"), [("zh-CN", 360, "dark"), ("en-GB", 360, "light")])
+def test_narrow_dark_and_in_both_languages_nothing_overflows(
+    browser, served: Served, locale: str, width: int, scheme: str,
+) -> None:
+    page, problems = open_page(browser, served, locale, width, scheme)
+    title = page.locator("h1")
+    expect(title).to_contain_text("模拟测试台" if locale == "zh-CN" else "Simulator")
+    page.locator("[data-pick=duct]").click()
+    expect(page.locator("#actions button").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator(".tools a").click()
+    expect(title).to_contain_text("Simulator" if locale == "zh-CN" else "模拟测试台")
+    assert problems == []
+
+
+def test_names_contrast_targets_and_headings(browser, served: Served) -> None:
+    """What an automatic checker of WCAG 2.2 AA looks at: names, contrast, sizes, headings, language, live regions."""
+    for scheme in ("light", "dark"):
+        page, _ = open_page(browser, served, scheme=scheme)
+        page.locator("[data-pick=duct]").click()
+        expect(page.locator("#points tr").first).to_be_visible()
+        found = page.evaluate(CHECKS)
+        assert found == [], f"{scheme}: {found}"
+
+
+def test_a_stream_that_is_cut_is_said(browser, served: Served) -> None:
+    page, _ = open_page(browser, served)
+    page.context.set_offline(True)  # also ends the stream that is open
+    page.evaluate("window.stop()")
+    expect(page.locator("#link")).to_have_class("link stale", timeout=15_000)
+    expect(page.locator("#banner")).to_contain_text("STREAM CUT")
+
+
+def test_deeds_need_the_token_and_our_own_host(served: Served) -> None:
+    def status(path: str, **parts: object) -> int:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(served.url + path, **parts), timeout=10) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    body = b'{"device": "duct", "button": "test"}'
+    token = {"x-tocsin-token": served.app.state.token}
+    assert status("/api/sim/do/press", data=body) == 403
+    assert status("/api/sim/do/press", data=body, headers={"x-tocsin-token": "guess"}) == 403
+    assert status("/api/sim/do/press", data=body, headers=token) == 200
+    assert status("/api/sim/do/press", data=b"[]", headers=token) == 400
+    assert status("/api/sim/do/nothing", data=body, headers=token) == 404
+    assert status("/tester", headers={"Host": "rebound.example"}) == 421
+    assert status("/reports/7") == 404 and status("/trace/nowhere") == 404
+
+
+CHECKS = """() => {
+  const found = [], seen = (node) => node.getClientRects().length > 0 && getComputedStyle(node).visibility !== 'hidden';
+  const channel = (v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const colour = (text) => (text.match(/[0-9.]+/g) || []).map(Number);
+  const ground = (node) => { for (let at = node; at; at = at.parentElement) {
+    const c = colour(getComputedStyle(at).backgroundColor); if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
+  for (const node of document.querySelectorAll('input, select, textarea, button, a, summary')) {
+    if (!seen(node)) continue;
+    const label = node.labels && node.labels.length ? node.labels[0].textContent : '';
+    const name = (node.getAttribute('aria-label') || label || node.textContent || '').trim();
+    if (!name) found.push('no name: ' + node.outerHTML.slice(0, 90));
+    const box = node.getBoundingClientRect();
+    if (!node.matches('.skip') && node.tagName !== 'A' && (box.width < 24 || box.height < 24))
+      found.push('small: ' + Math.round(box.width) + 'x' + Math.round(box.height) + ' ' + node.outerHTML.slice(0, 90));
+  }
+  for (const node of document.querySelectorAll('body *')) {
+    if (!seen(node) || node.closest('.skip, [disabled], option, datalist')) continue;
+    if (![...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim())) continue;
+    const a = light(colour(getComputedStyle(node).color)), b = light(ground(node));
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) found.push('contrast ' + ratio.toFixed(2) + ': ' + node.outerHTML.slice(0, 90));
+  }
+  let level = 0;
+  for (const heading of document.querySelectorAll('h1, h2, h3')) {
+    const now = Number(heading.tagName[1]);
+    if (now > level + 1) found.push('heading jumps: ' + heading.textContent);
+    level = now;
+  }
+  const ids = [...document.querySelectorAll('[id]')].map((node) => node.id);
+  for (const id of new Set(ids)) if (ids.filter((other) => other === id).length > 1) found.push('id twice: ' + id);
+  if (!document.documentElement.lang) found.push('no language');
+  if (!document.querySelector('[role=status], [aria-live]')) found.push('no live region');
+  for (const table of document.querySelectorAll('table')) if (seen(table) && !table.querySelector('th[scope]')) found.push('table without headings');
+  return found;
+}"""
