@@ -162,3 +162,18 @@ def duty_show(
     from rules_engine.routing_commands import show_duty
 
     print_report(lambda: show_duty(file, rota, at, days), as_json)
+
+
+response = typer.Typer(no_args_is_help=True, help="Response files: clocks of graded handling, response plans.")
+group.add_typer(response, name="response")
+
+
+@response.command("check")
+def response_check(files: Files, as_json: AsJson = False) -> None:
+    """Check response files: clocks, plans, tasks.
+
+    Example: tocsin rules response check examples/routing/response.yaml
+    """
+    from rules_engine.routing_commands import check_response
+
+    print_findings(check_response, files, as_json)

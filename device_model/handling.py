@@ -3,8 +3,8 @@
     hazards and lesser gas:   self_check ──clock──► street ──clock──► department
     fire, call point, high gas, CO:   all at once (law 1)
 
-Tasks have a named person and a deadline; they are unread, read, done, each with its time; a photo is kept by its hash,
-a position with its datum.
+Tasks have a named person and a deadline; they are unread, read, done, each with its time; a photo is kept by its
+hash, a position with its datum.
 """
 
 from __future__ import annotations

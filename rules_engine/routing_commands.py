@@ -1,4 +1,4 @@
-"""`tocsin rules routes …` and `tocsin rules duty …`: routing and duty files (I/O: reads the files)."""
+"""`tocsin rules routes|duty|response …`: routing, duty and response files (I/O: reads them)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 from device_model.errors import ConfigError, Finding
 from rules_engine.duty_file import DutyFile, parse_duty
 from rules_engine.duty_rota import DutyBook, Shift
+from rules_engine.response_file import Response, parse_response
 from rules_engine.routing import Router
 from rules_engine.routing_file import RouteTest, RoutingPlan, parse_routing
 
@@ -128,6 +129,26 @@ def check_duty(paths: Sequence[Path]) -> list[Finding]:
     for path in paths:
         try:
             read_duty(path)
+        except ConfigError as error:
+            findings.extend(error.findings)
+    return findings
+
+
+def read_response(path: Path) -> Response:
+    """A response file. Raises ConfigError, also where it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Finding(str(path), 0, 0, f"cannot be read: {error}", "check its name")]) from error
+    return parse_response(text, str(path))
+
+
+def check_response(paths: Sequence[Path]) -> list[Finding]:
+    """Every finding of the files."""
+    findings: list[Finding] = []
+    for path in paths:
+        try:
+            read_response(path)
         except ConfigError as error:
             findings.extend(error.findings)
     return findings
