@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from command_line import cloud, devices, gateway, profiles, rules, sim, sites, vision
+from command_line import cloud, devices, evidence, gateway, profiles, rules, sim, sites, vision
 from command_line.shared import AsJson
 from device_model.errors import ConfigError, TocsinError
 
@@ -20,7 +20,8 @@ app = typer.Typer(
     help="Tocsin: edge gateway and sensing platform for community, fire, safety and environment monitoring.",
 )
 for name, commands in (("profile", profiles), ("site", sites), ("rules", rules), ("gateway", gateway),
-                       ("cloud", cloud), ("sim", sim), ("devices", devices), ("vision", vision)):
+                       ("cloud", cloud), ("sim", sim), ("devices", devices), ("vision", vision),
+                       ("evidence", evidence)):
     app.add_typer(commands.group, name=name)
 
 

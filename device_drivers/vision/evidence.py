@@ -91,7 +91,7 @@ def parse_record(line: bytes) -> EvidenceRecord:
         raise PeerGarbled(f"{len(line)} bytes are no evidence record")
     try:
         return msgspec.json.decode(line, type=EvidenceRecord)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PeerGarbled(f"no evidence record: {error}") from error
 
 
@@ -103,7 +103,8 @@ def signature_fits(record: EvidenceRecord, key: str) -> bool:
         )
     except (InvalidSignature, ValueError):
         return False
-    return record.key == key
+    # Hex has two spellings of a letter; only one of them is ours.
+    return record.key == key and record.signature == record.signature.lower()
 
 
 def check_chain(

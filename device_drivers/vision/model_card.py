@@ -66,7 +66,7 @@ def parse_card(text: bytes, name: str) -> ModelCard:
     """Raises LocalFault where the card does not parse or does not hang together."""
     try:
         card = msgspec.json.decode(text, type=ModelCard)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LocalFault(f"{name}: not a model card: {error}; install the release's own file") from error
     count = len(CLASSES)
     if card.classes != CLASSES or not len(card.slope) == len(card.offset) == len(card.thresholds) == count:
