@@ -6,6 +6,7 @@ CEL raises for a name without a value and absorbs such errors in && and || on bo
 from __future__ import annotations
 
 import operator
+from random import Random
 
 import cel
 import pytest
@@ -84,11 +85,53 @@ def test_same_answer_as_cel(text: str, known: dict[str, float | bool]) -> None:
     compare(text, known)
 
 
+def random_number(random: Random, depth: int) -> str:
+    if depth == 0 or random.random() < 0.4:
+        return random.choice([*NUMBERS, "0.0", "1.0", "2.5", "7.0", "100.0"])
+    inner = random_number(random, depth - 1)
+    if random.random() < 0.2:
+        return f"(-{inner})"
+    return f"({inner} {random.choice('+-*/')} {random_number(random, depth - 1)})"
+
+
+def random_condition(random: Random, depth: int) -> str:
+    draw = random.random()
+    if depth == 0 or draw < 0.15:
+        return random.choice([*BITS, "true", "false"])
+    if draw < 0.4:
+        sign = random.choice(["<", "<=", ">", ">=", "==", "!="])
+        return f"{random_number(random, 2)} {sign} {random_number(random, 2)}"
+    if draw < 0.5:
+        return f"!({random_condition(random, depth - 1)})"
+    sign = random.choice(["&&", "||", "==", "!="])
+    return f"({random_condition(random, depth - 1)}) {sign} ({random_condition(random, depth - 1)})"
+
+
+def random_values(random: Random) -> dict[str, float | bool]:
+    some: dict[str, float | bool] = {
+        name: random.choice([0.0, 1.0, -1.0, 2.5, 7.0, 1e6]) for name in NUMBERS if random.random() < 0.8}
+    return {**some, **{name: random.random() < 0.5 for name in BITS if random.random() < 0.8}}
+
+
+def storm(seed: int, count: int) -> int:
+    """So many random conditions and values; how many had an answer on both sides."""
+    random = Random(seed)
+    answered = 0
+    for _ in range(count):
+        text, known = random_condition(random, 4), random_values(random)
+        compare(text, known)
+        answered += ours(text, known) is not None and theirs(text, known) is not None
+    return answered
+
+
+def test_two_thousand_random_conditions() -> None:
+    assert storm(1, 2_000) > 1_000, "most have an answer, or nothing is compared"
+
+
 @pytest.mark.soak
-@settings(max_examples=100_000)
-@given(condition, values)
-def test_same_answer_as_cel_in_long_form(text: str, known: dict[str, float | bool]) -> None:
-    compare(text, known)
+@pytest.mark.parametrize("seed", range(10))
+def test_a_hundred_thousand_random_conditions(seed: int) -> None:
+    assert storm(100 + seed, 10_000) > 5_000
 
 
 def test_a_missing_name_is_absorbed_alike() -> None:
