@@ -53,7 +53,7 @@ class PermitRefusal(ValueError):
     """An act that is not allowed, and why, in both languages."""
 
     def __init__(self, en: str, zh: str) -> None:
-        super().__init__(en)
+        super().__init__(f"{en} · {zh}")
         self.text = Text(en, zh)
 
 
