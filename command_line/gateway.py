@@ -38,10 +38,40 @@ def gateway_reload(
     print(reload_gateway(config))
 
 
+@group.command("page")
+def gateway_page(
+    config: Annotated[Path, typer.Option("--config", help="The site file of the gateway on this machine.")],
+    port: Annotated[int | None, typer.Option(help="another port than the site file's, 0 for any free one")] = None,
+) -> None:
+    """Serve the local page of the gateway on this machine; works with the cloud gone.
+
+    Example: tocsin gateway page --config /etc/tocsin/site.yaml
+    """
+    from edge_agent.page import serve_page
+
+    serve_page(config, port=port)
+
+
+@group.command("pin")
+def gateway_pin(
+    config: Annotated[Path, typer.Option("--config", help="The site file of the gateway on this machine.")],
+    name: Annotated[str, typer.Argument(help="whose: every action on the page is recorded with it")],
+    remove: Annotated[bool, typer.Option("--remove", help="this person may no longer act")] = False,
+) -> None:
+    """Set the PIN with which a person may acknowledge, silence and reset on the local page.
+
+    Example: tocsin gateway pin "Li Wei" --config /etc/tocsin/site.yaml
+    """
+    from edge_agent.page import set_page_pin
+
+    pin = "" if remove else typer.prompt("PIN (6 or more)", hide_input=True, confirmation_prompt=True)
+    print(f"ok: {set_page_pin(config, name, pin)}")
+
+
 @group.command("act")
 def gateway_act(
     config: Annotated[Path, typer.Option("--config", help="The site file of the running gateway.")],
-    action: Annotated[str, typer.Argument(help="silence | reset | test | isolate | restore | proof")],
+    action: Annotated[str, typer.Argument(help="acknowledge | silence | reset | test | isolate | restore | proof")],
     target: Annotated[str, typer.Argument(help="alarm, device or output id")] = "",
     who: Annotated[str, typer.Option(help="your name: it is recorded")] = "",
     why: Annotated[str, typer.Option(help="the reason: it is recorded")] = "",

@@ -33,6 +33,7 @@ SOCKET_NAME_MAX = 100  # the kernel takes 107 bytes
 
 ACTIONS: dict[str, CommandKind] = {
     "silence": CommandKind.SILENCE_SOUNDER, "reset": CommandKind.RESET_ALARM, "test": CommandKind.TEST_MODE,
+    "acknowledge": CommandKind.ALARM_ACKNOWLEDGED,
     "isolate": CommandKind.ISOLATE, "restore": CommandKind.RESTORE, "proof": CommandKind.PROOF_ALARM,
 }
 

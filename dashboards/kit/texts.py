@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboards.kit.local_texts import LOCAL_TEXTS
 from dashboards.kit.tester_texts import TESTER_TEXTS
 from device_model.site import Text
 
@@ -215,6 +216,7 @@ TEXTS: dict[str, Text] = {
     "log.refused": Text("refused", "被拒绝"),
     "log.new_zone": Text("spread to a new zone", "蔓延到新区域"),
     **TESTER_TEXTS,
+    **LOCAL_TEXTS,
 }
 
 

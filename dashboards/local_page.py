@@ -1,0 +1,213 @@
+"""The local page (I/O): served on the gateway itself, for the people on site, with the cloud gone.
+
+    browser ──GET /──────────► page without data, two languages
+            ──GET /api/view──► LocalView each 2 s; `answers: false` when the gateway itself does not
+            ──GET /api/plot──► last 24 hours of one point
+            ──GET /matrix────► cause and effect
+            ──POST /api/sign-in──► PIN ─► session cookie (HttpOnly, SameSite=Strict) and a CSRF token
+            ──POST /api/act──────► acknowledge, silence, reset: cookie, token and header, or 403
+
+Anybody who reaches the page may look; nobody acts without a PIN. It is a process of its own, beside the gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+from dashboards.kit.phrases import phrases
+from dashboards.kit.texts import LANGUAGES, table, text
+from dashboards.local_view import LocalGateway
+from dashboards.pins import Locked, PinDoor, Session
+from device_model.errors import LocalFault
+
+HERE = Path(__file__).parent
+COOKIE = "tocsin_local"
+BODY_BYTES_MAX = 4096
+ACTIONS = ("acknowledge", "silence", "reset")
+REASON_MOST = 300
+_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+
+
+class SignInBody(msgspec.Struct, frozen=True):
+    """Who, and the PIN."""
+
+    name: str
+    pin: str
+
+
+class ActBody(msgspec.Struct, frozen=True):
+    """One click. request: its id; repeating it counts once."""
+
+    action: str
+    target: str
+    request: str
+    why: str = ""
+
+
+def create_local_app(gateway: LocalGateway, door: PinDoor) -> FastAPI:
+    """The application of one gateway."""
+    app = FastAPI(title="Tocsin gateway", docs_url=None, redoc_url=None, openapi_url=None)
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    _add_guard(app)
+    _add_pages(app, gateway)
+    _add_reads(app, gateway, door)
+    _add_people(app, gateway, door)
+    return app
+
+
+def _add_guard(app: FastAPI) -> None:
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Any) -> Response:
+        response: Response = await call_next(request)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+
+def _add_pages(app: FastAPI, gateway: LocalGateway) -> None:
+    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
+
+    def page(name: str, request: Request, **values: Any) -> Response:
+        language = _language(request)
+        other = next(other for other in LANGUAGES if other != language)
+        return Response(pages.get_template(name).render(
+            t=lambda key: text(key, language), language=language, other=other, **values), media_type="text/html")
+
+    @app.get("/")
+    async def local(request: Request) -> Response:
+        return page("local.html", request)
+
+    @app.get("/matrix")
+    async def matrix(request: Request) -> Response:
+        return page("local_matrix.html", request, sheet=gateway.matrix(_language(request)))
+
+    @app.get("/health")
+    async def health() -> Response:
+        return PlainTextResponse("ok")
+
+    @app.get("/language/{language}")
+    async def choose(language: str) -> Response:
+        response = RedirectResponse("/", 303)
+        if language in LANGUAGES:
+            response.set_cookie("tocsin_language", language, max_age=365 * 86400, samesite="lax", httponly=True)
+        return response
+
+    @app.get("/texts/{language}.json")
+    async def texts(language: str) -> Response:
+        return JSONResponse(table(language if language in LANGUAGES else LANGUAGES[0]))
+
+    @app.get("/phrases/{language}.json")
+    async def phrases_of(language: str) -> Response:
+        return JSONResponse(phrases() if language == "zh" else {})
+
+
+def _add_reads(app: FastAPI, gateway: LocalGateway, door: PinDoor) -> None:
+    @app.get("/api/view")
+    async def view() -> Response:
+        return _json(msgspec.json.encode(await gateway.view()))
+
+    @app.get("/api/plot")
+    async def plot(point: str) -> Response:
+        return _json(msgspec.json.encode(await gateway.plot(point[:200])))
+
+    @app.get("/api/session")
+    async def session(request: Request) -> Response:
+        known = door.session(request.cookies.get(COOKIE, ""))
+        try:
+            anybody = await asyncio.to_thread(lambda: door.anybody)
+        except LocalFault:
+            anybody = False
+        return JSONResponse({"who": known.who if known else "", "csrf": known.csrf if known else "",
+                             "anybody": anybody})
+
+
+def _add_people(app: FastAPI, gateway: LocalGateway, door: PinDoor) -> None:
+    @app.post("/api/sign-in")
+    async def sign_in(request: Request) -> Response:
+        if request.headers.get("x-tocsin") != "local":
+            return JSONResponse({"refusal": "this request did not come from the page"}, 403)
+        try:
+            body = msgspec.json.decode(await _body(request), type=SignInBody)
+            # scrypt is slow on purpose: not in the event loop.
+            entered = await asyncio.to_thread(door.enter, body.name, body.pin)
+        except ValueError:
+            return JSONResponse({"refusal": "not a name and a PIN"}, 400)
+        except Locked as locked:
+            return JSONResponse({"refusal": "locked", "minutes": max(1, round(locked.seconds / 60))}, 429)
+        except LocalFault as fault:
+            return JSONResponse({"refusal": str(fault)}, 503)
+        if entered is None:
+            return JSONResponse({"refusal": "wrong"}, 403)
+        cookie, session = entered
+        response = JSONResponse({"who": session.who, "csrf": session.csrf})
+        response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+        return response
+
+    @app.post("/api/sign-out")
+    async def sign_out(request: Request) -> Response:
+        if _session(request, door) is not None:
+            door.leave(request.cookies.get(COOKIE, ""))
+        response = JSONResponse({})
+        response.delete_cookie(COOKIE)
+        return response
+
+    @app.post("/api/act")
+    async def act(request: Request) -> Response:
+        session = _session(request, door)
+        if session is None:
+            return JSONResponse({"refusal": "session"}, 403)
+        try:
+            body = msgspec.json.decode(await _body(request), type=ActBody)
+        except ValueError as error:
+            return JSONResponse({"refusal": f"not an action: {error}"}, 400)
+        if body.action not in ACTIONS or not _REQUEST_ID.fullmatch(body.request) or len(body.why) > REASON_MOST:
+            return JSONResponse({"refusal": "action, request id or reason is not acceptable"}, 400)
+        done, what = await gateway.act(body.action, body.target[:120], session.who, body.why.strip(), body.request)
+        return JSONResponse({"done": what} if done else {"refusal": what}, 200 if done else 409)
+
+
+def _session(request: Request, door: PinDoor) -> Session | None:
+    """The session behind a request that truly comes from our page: cookie, token and a header that a foreign page
+    cannot set without a preflight, which we never grant."""
+    session = door.session(request.cookies.get(COOKIE, ""))
+    if session is None or request.headers.get("x-tocsin") != "local":
+        return None
+    token = request.headers.get("x-tocsin-csrf", "")
+    return session if hmac.compare_digest(session.csrf.encode(), token.encode("utf-8", "replace")) else None
+
+
+async def _body(request: Request) -> bytes:
+    """ValueError: larger than any request of ours."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise ValueError("too large")
+    return bytes(body)
+
+
+def _language(request: Request) -> str:
+    chosen = request.cookies.get("tocsin_language", "")
+    if chosen in LANGUAGES:
+        return chosen
+    return "en" if request.headers.get("accept-language", "").lower().startswith("en") else "zh"
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
