@@ -6,7 +6,9 @@ The model keeps all it ever saw and reckons each second anew; it shares with the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition
@@ -36,7 +38,10 @@ class Model:
     steps: list[str] = field(default_factory=list)
 
     def second(self, at: int, heard: float | Reason | None) -> None:
-        """Second `at`: what was due by then, then what was heard."""
+        """Second `at`: silence a moment after its limit, then what was due by now, then what was heard."""
+        if at > self.heard + STALE:
+            self.value = None
+            self.judge(at)
         if self.state == "pending" and at >= self.since + self.for_s:
             self.go("raised", self.since + self.for_s)
         if self.state == "held" and not self.latched and at >= self.since + self.keep_s:
@@ -45,8 +50,10 @@ class Model:
             self.value, self.heard = heard, at
         elif heard is not None:
             self.value = None
-        if at > self.heard + STALE:
-            self.value = None
+        self.judge(at)
+
+    def judge(self, at: int) -> None:
+        """What the value means now."""
         truth = None if self.value is None else self.value > 50
         if truth and self.state in ("inactive", "cleared"):
             self.since = at
@@ -128,6 +135,49 @@ class AlarmLife(RuleBasedStateMachine):
 
 AlarmLife.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
 TestAlarmLife = AlarmLife.TestCase
+
+
+def trace(random: Random, steps: int = 16) -> AlarmLife:
+    """One random life, held against the model at each step; made by a seed, without a search for small examples."""
+    life = AlarmLife()
+    life.begin(random.random() < 0.5, random.choice([0, FOR]), random.choice([0, KEEP]))
+    for _ in range(steps):
+        draw = random.random()
+        if draw < 0.5:
+            life.hears(random.randint(1, 6), random.choice([20.0, 60.0, 51.0]))
+        elif draw < 0.7:
+            life.hears_nothing(random.randint(1, 20))
+        elif draw < 0.8:
+            life.hears_that_it_is_bad(random.randint(1, 3), random.choice([Reason.GARBLED, Reason.SILENT]))
+        elif draw < 0.88:
+            life.restarts()
+        elif life.house.engine.open_alarms():
+            life.resets()
+        life.tell_the_same_story()
+    return life
+
+
+def traces(seed: int, count: int) -> dict[str, int]:
+    """So many lives; how often each state was reached."""
+    random = Random(seed)
+    reached: dict[str, int] = {}
+    for _ in range(count):
+        for step in trace(random).told:
+            state = step.partition(" ")[0]
+            reached[state] = reached.get(state, 0) + 1
+    return reached
+
+
+def test_two_thousand_random_lives() -> None:
+    reached = traces(1, 2_000)
+    assert min(reached.get(state, 0) for state in ("pending", "raised", "held", "cleared", "inactive")) > 50, reached
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(100))
+def test_a_million_random_lives(seed: int) -> None:
+    assert traces(1_000 + seed, 10_000)["raised"] > 5_000
 
 
 RULES = [
