@@ -51,7 +51,7 @@ class BenchCloud:
                 "certificate_file": str(keys.certificate_file), "key_file": str(keys.key_file)}
         return address, keys, link
 
-    async def start(self, sites: Iterable[Path]) -> None:
+    async def start(self, sites: Iterable[Path], *, ready_s: float = READY_S) -> None:
         """Start broker, ingest, worker and web; returns when the pages answer. Raises LocalFault."""
         config = save(self.folder / "cloud.yaml", {
             "state": str(self.folder / "cloud"), "port": self.web_port, "sign_in": "open_on_loopback",
@@ -60,7 +60,7 @@ class BenchCloud:
         })
         self._child = Child("cloud", tocsin_command("cloud", "run", "--config", str(config)), self.folder, {})
         await self._child.start()
-        if not await port_answers(self.web_port, READY_S):
+        if not await port_answers(self.web_port, ready_s):
             raise LocalFault(f"the community OS did not come up:\n{self._child.last_words()}")
 
     async def wait_for_gateways(self, count: int) -> None:

@@ -35,11 +35,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hub", type=int, default=0, help="detectors that share a session; 0: one each")
     parser.add_argument("--poll", type=float, default=1.0, help="seconds between two reads of a meter")
     parser.add_argument("--seconds", type=float, default=30.0, help="measured time")
+    parser.add_argument("--system", action="store_true",
+                        help="a district behind production gateways at a real cloud: what it costs, what is lost")
+    parser.add_argument("--fleet", default="yuhang", help="with --system: which district")
+    parser.add_argument("--gateways", type=int, default=200, help="with --system: over how many gateways")
+    parser.add_argument("--rate", type=float, default=2000.0, help="with --system: how many times the events of life")
 
 
 def run(options: argparse.Namespace) -> Report:
     """Measure."""
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder:
+        if options.system:
+            from bench.fleet_system import measure_system
+
+            return asyncio.run(measure_system(options, Path(folder)))
         return asyncio.run(_run(options, Path(folder)))
 
 

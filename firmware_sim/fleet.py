@@ -80,6 +80,14 @@ def scaled(plan: FleetPlan, share: float) -> FleetPlan:
     return msgspec.structs.replace(plan, troops=troops, hubs=of(plan.hubs), cameras=of(plan.cameras))
 
 
+def part_of(plan: FleetPlan, number: int, gateways: int) -> FleetPlan:
+    """What stands behind one of so many gateways; the parts together are the district."""
+    troops = tuple(
+        msgspec.structs.replace(troop, count=count, ports=min(1, troop.ports)) for troop in plan.troops
+        if (count := troop.count // gateways + (number < troop.count % gateways)))
+    return msgspec.structs.replace(plan, troops=troops, hubs=1, cameras=0)
+
+
 def fleet_scenario(
     plan: FleetPlan, *, seed: int = 1, broker: str = "", centre: str = "", rate: float = 1.0, days: float = DAYS,
     begins_h: float = 10.0,

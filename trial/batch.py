@@ -80,8 +80,8 @@ def parse_batch(text: str, file: str) -> Batch:
 def parse_lines(text: str, name: str) -> Batch:
     """Units as typed into the page: `serial, firmware, test[, seed]` a line. Raises ConfigError."""
     units, findings = [], []
-    for number, row in enumerate(csv.reader(io.StringIO(text), skipinitialspace=True), 1):
-        cells = [cell.strip() for cell in row]
+    for number, line in enumerate(text.splitlines(), 1):
+        cells = [cell.strip() for cell in line.replace("，", ",").split(",")]
         if not any(cells):
             continue
         seed = cells[3] if len(cells) > 3 else ""

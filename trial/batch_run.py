@@ -70,8 +70,11 @@ class BatchRun:
 
     def _resume(self) -> None:
         known = {(unit.serial, unit.test, unit.seed) for unit in self.batch.units}
-        lines = self._file.read_bytes().splitlines() if self._file.exists() else []
-        for line in lines:
+        written = self._file.read_bytes() if self._file.exists() else b""
+        if written and not written.endswith(b"\n"):
+            with self._file.open("ab") as file:
+                file.write(b"\n")  # a torn line must not swallow the next result
+        for line in written.splitlines():
             try:
                 result = msgspec.json.decode(line, type=UnitResult)
             except msgspec.DecodeError:

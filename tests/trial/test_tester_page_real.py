@@ -1,4 +1,4 @@
-"""The tester's page in a real browser, over a real simulator: buttons, registers that mbpoll reads, faults, verdicts."""
+"""The tester's page in a real browser, over a real simulator: buttons, registers by mbpoll, faults, verdicts."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from trial.page_server import create_tester_app
 from trial.sim_bench import SimBench
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("browser")]
+CHECKS = Path(__file__).with_name("page_checks.js")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]
 
@@ -92,8 +93,11 @@ def browser():
         it.close()
 
 
-def open_page(browser, served: Served, locale: str = "en-GB", width: int = 1400, scheme: str = "light") -> tuple[Page, list[str]]:
-    page = browser.new_context(locale=locale, viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
+def open_page(
+    browser, served: Served, locale: str = "en-GB", width: int = 1400, scheme: str = "light",
+) -> tuple[Page, list[str]]:
+    size = {"width": width, "height": 900}
+    page = browser.new_context(locale=locale, viewport=size, color_scheme=scheme).new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda line: problems.append(line.text)
@@ -105,8 +109,8 @@ def open_page(browser, served: Served, locale: str = "en-GB", width: int = 1400,
 
 def polled(served: Served) -> str:
     """Smoke bit of unit 1, read by mbpoll (libmodbus)."""
-    told = subprocess.run(["mbpoll", "-m", "tcp", "-p", str(served.modbus_port), "-a", "1", "-t", "1", "-0", "-r", "2",
-                           "-c", "1", "-1", "127.0.0.1"], capture_output=True, text=True, timeout=20)
+    asked = f"mbpoll -m tcp -p {served.modbus_port} -a 1 -t 1 -0 -r 2 -c 1 -1 127.0.0.1".split()
+    told = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=20)
     found = re.search(r"\[2\]:\s+(\d)", told.stdout)
     return found.group(1) if found else "silent"
 
@@ -222,7 +226,7 @@ def test_names_contrast_targets_and_headings(browser, served: Served) -> None:
         page, _ = open_page(browser, served, scheme=scheme)
         page.locator("[data-pick=duct]").click()
         expect(page.locator("#points tr").first).to_be_visible()
-        found = page.evaluate(CHECKS)
+        found = page.evaluate(CHECKS.read_text(encoding="utf-8").partition("\n")[2])
         assert found == [], f"{scheme}: {found}"
 
 
@@ -251,41 +255,3 @@ def test_deeds_need_the_token_and_our_own_host(served: Served) -> None:
     assert status("/api/sim/do/nothing", data=body, headers=token) == 404
     assert status("/tester", headers={"Host": "rebound.example"}) == 421
     assert status("/reports/7") == 404 and status("/trace/nowhere") == 404
-
-
-CHECKS = """() => {
-  const found = [], seen = (node) => node.getClientRects().length > 0 && getComputedStyle(node).visibility !== 'hidden';
-  const channel = (v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const colour = (text) => (text.match(/[0-9.]+/g) || []).map(Number);
-  const ground = (node) => { for (let at = node; at; at = at.parentElement) {
-    const c = colour(getComputedStyle(at).backgroundColor); if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
-  for (const node of document.querySelectorAll('input, select, textarea, button, a, summary')) {
-    if (!seen(node)) continue;
-    const label = node.labels && node.labels.length ? node.labels[0].textContent : '';
-    const name = (node.getAttribute('aria-label') || label || node.textContent || '').trim();
-    if (!name) found.push('no name: ' + node.outerHTML.slice(0, 90));
-    const box = node.getBoundingClientRect();
-    if (!node.matches('.skip') && node.tagName !== 'A' && (box.width < 24 || box.height < 24))
-      found.push('small: ' + Math.round(box.width) + 'x' + Math.round(box.height) + ' ' + node.outerHTML.slice(0, 90));
-  }
-  for (const node of document.querySelectorAll('body *')) {
-    if (!seen(node) || node.closest('.skip, [disabled], option, datalist')) continue;
-    if (![...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim())) continue;
-    const a = light(colour(getComputedStyle(node).color)), b = light(ground(node));
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) found.push('contrast ' + ratio.toFixed(2) + ': ' + node.outerHTML.slice(0, 90));
-  }
-  let level = 0;
-  for (const heading of document.querySelectorAll('h1, h2, h3')) {
-    const now = Number(heading.tagName[1]);
-    if (now > level + 1) found.push('heading jumps: ' + heading.textContent);
-    level = now;
-  }
-  const ids = [...document.querySelectorAll('[id]')].map((node) => node.id);
-  for (const id of new Set(ids)) if (ids.filter((other) => other === id).length > 1) found.push('id twice: ' + id);
-  if (!document.documentElement.lang) found.push('no language');
-  if (!document.querySelector('[role=status], [aria-live]')) found.push('no live region');
-  for (const table of document.querySelectorAll('table')) if (seen(table) && !table.querySelector('th[scope]')) found.push('table without headings');
-  return found;
-}"""
