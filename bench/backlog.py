@@ -42,6 +42,7 @@ from device_model.messages import (
     Record,
     encode,
 )
+from device_model.packing import PACKINGS
 from device_model.reading import Reading
 from device_model.site import Tenancy
 from device_model.system_clock import clock_from_environment
@@ -152,7 +153,7 @@ class FarEnd:
             known = self._ledger.known(batch.gateway, batch.epoch, batch.lane)
             with contextlib.suppress(PeerError):  # what is not acknowledged comes again
                 await self._link.publish(ADDRESS.down("ack"), encode(
-                    BatchAck(WIRE_VERSION, batch.epoch, batch.lane, acknowledged_ranges(batch, known))))
+                    BatchAck(WIRE_VERSION, batch.epoch, batch.lane, acknowledged_ranges(batch, known), PACKINGS)))
 
 
 async def measure(path: Path, alarms: int, bytes_per_s: int) -> Measured:

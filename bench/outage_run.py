@@ -35,6 +35,7 @@ from device_model.messages import (
     encode,
     is_memory_epoch,
 )
+from device_model.packing import PACKINGS
 from edge_agent.events import Log
 from edge_agent.runtime import GatewayRuntime
 from trial.link_model import BrokerModel, LinkModel
@@ -99,7 +100,7 @@ class FarEnd:
             if any(record.sequence for record in batch.records):
                 try:
                     await self._link.publish(self._address.down("ack"), encode(
-                        BatchAck(WIRE_VERSION, batch.epoch, batch.lane, ranges)))
+                        BatchAck(WIRE_VERSION, batch.epoch, batch.lane, ranges, PACKINGS)))
                 except PeerError:
                     continue  # what is not acknowledged comes again
 

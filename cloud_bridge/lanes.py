@@ -220,11 +220,11 @@ class Outbox:
         return sum(len(memory) for memory in self._memory.values()) + sum(
             journal.waiting() for journal in self._journal.values())
 
-    def due_us(self) -> int | None:
-        """Monotonic time (µs) at which `to_send` may have more to say without any call; None: never."""
-        times = [memory.flights.due_us() for memory in self._memory.values()]
-        times += [journal.flights.due_us() for journal in self._journal.values()]
+    def due_us(self, lanes: Sequence[Lane] = tuple(Lane)) -> int | None:
+        """Monotonic time (µs) at which `to_send` of these lanes may have more to say by itself; None: never."""
+        times = [memory.flights.due_us() for lane, memory in self._memory.items() if lane in lanes]
+        times += [journal.flights.due_us() for lane, journal in self._journal.items() if lane in lanes]
         for lane, patience_us in self._patience_us.items():
-            if lane in self._journal:
+            if lane in self._journal and lane in lanes:
                 times.append(next((p.since_us + patience_us for p in self._journal[lane].uncopied.values()), None))
         return min((time for time in times if time is not None), default=None)

@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
 import structlog
 
+from cloud_bridge.budget import DayBudget
 from cloud_bridge.downlink import read_down
 from cloud_bridge.flights import SendOrder
 from cloud_bridge.lanes import Outbox
@@ -34,6 +36,7 @@ from device_model.messages import (
     Record,
     encode,
 )
+from device_model.packing import packed
 from device_model.ports import MessageLink, Store
 from device_model.ranges import RangeSet
 
@@ -45,6 +48,8 @@ LINK_LOOK_S = 0.5
 ACKNOWLEDGE_GATHER_S = 2.0
 # Room for the Batch's own fields around its records.
 ENVELOPE_BYTES = 1024
+# A batch is cut before it is packed, so that it is guessed how small it will be; no telemetry packs better.
+GAIN_MAX = 12.0
 # A send loop that finds itself due again at once still lets others run.
 TURN_MIN_S = 0.01
 
@@ -55,8 +60,10 @@ class Uplink:
     def __init__(
         self, outbox: Outbox, store: Store, link: MessageLink, clock: Clock, address: GatewayAddress, *,
         heartbeat: Callable[[], HeartbeatRecord], command: Callable[[Command], None], heartbeat_s: float = 30.0,
+        bytes_per_day: int = 0,
     ) -> None:
-        """heartbeat: what to say of ourselves. command: takes each well-formed command, repeated ones too."""
+        """heartbeat: what to say of ourselves. command: takes each well-formed command, repeated ones too.
+        bytes_per_day: what a metered link may carry; 0: it is not metered."""
         self._outbox, self._store, self._link, self._clock, self._address = outbox, store, link, clock, address
         self._heartbeat, self._command, self._heartbeat_s = heartbeat, command, heartbeat_s
         self._wake = asyncio.Event()
@@ -67,6 +74,10 @@ class Uplink:
         self._link_up = asyncio.Event()  # so that who has nothing to do without a link does not look by itself
         self._road = asyncio.Lock()  # bulk goes one batch at a time
         self._pace = Pace()
+        self._reads: tuple[str, ...] = ()  # how the far end says that it can be sent batches packed
+        self.budget = DayBudget(bytes_per_day, clock.now().mono_us)
+        self._held_until_us = 0
+        self._gain = 1.0  # what packing gave last
         self.garbled = 0  # messages from above that made no sense
         self.published = 0  # batches that the broker took
 
@@ -91,6 +102,7 @@ class Uplink:
             connected = self._link.connected
             self._link_up.set() if connected else self._link_up.clear()
             if connected and not self._was_connected:
+                self._reads = ()  # perhaps an older ingest is behind it now; its first acknowledgement says
                 self._outbox.reconnected(self._clock.now())
                 self.wake()
             self._was_connected = connected
@@ -100,17 +112,40 @@ class Uplink:
         while True:
             self._wake.clear()
             if self._link.connected:
-                for order in self._outbox.to_send(self._clock.now()):
+                lanes = self._lanes()
+                for order in self._outbox.to_send(self._clock.now(), lanes):
                     key = (order.lane, order.epoch, order.first, order.last)
                     # A repetition of an order that still waits for disk or broker would only wait beside it.
                     if key not in self._orders:
                         self._orders.add(key)
                         tasks.create_task(self._carry(order, key))
-                due_us = self._outbox.due_us()
+                due_us = min((at for at in (self._outbox.due_us(lanes), self._held_until_us) if at), default=None)
                 await self._woken(None if due_us is None else (due_us - self._clock.now().mono_us) / SECOND_US)
             else:
                 self._was_connected = False
                 await self._woken(None)  # by the watch, when the link is back
+
+    def _lanes(self) -> tuple[Lane, ...]:
+        """What may go now: all, or alarms alone while the day's bytes are spent. What is postponed is said."""
+        mono_us = self._clock.now().mono_us
+        if self._held_until_us > mono_us:
+            return (Lane.ALARM,)
+        if self.budget.holds(mono_us):
+            wait_s = self.budget.wait_s(mono_us)
+            if not self._held_until_us:
+                log.warning("metered link: the day's bytes are spent, all but alarms is postponed",
+                            records=self._outbox.backlog(), wait_s=round(wait_s))
+            self._held_until_us = mono_us + max(SECOND_US, round(wait_s * SECOND_US))
+            return (Lane.ALARM,)
+        if self._held_until_us:
+            self._held_until_us = 0
+            log.info("metered link: what was postponed goes on", records=self._outbox.backlog())
+        return tuple(Lane)
+
+    @property
+    def postponed(self) -> int:
+        """How many records wait because the day's bytes are spent."""
+        return self._outbox.backlog() if self._held_until_us else 0
 
     async def _woken(self, within_s: float | None) -> None:
         """Return when somebody wakes us, or after that time."""
@@ -149,7 +184,10 @@ class Uplink:
         at = 0
         while at < len(records):
             async with self._road:
-                batch = next(iter(self._batches(order, records[at:], self._pace.limit)), None)
+                if order.lane is not Lane.ALARM and self.budget.holds(self._clock.now().mono_us):
+                    return  # its turn comes again when there are bytes for it
+                limit = round(self._pace.limit * (self._gain if self._reads else 1.0))
+                batch = next(iter(self._batches(order, records[at:], limit)), None)
                 if batch is None:
                     return  # what is left is too large for the wire, and declared
                 await self._publish(order.lane, encode(batch))
@@ -157,7 +195,13 @@ class Uplink:
             at = next((place for place in range(at, len(records)) if records[place].sequence > last), len(records))
 
     async def _publish(self, lane: Lane, payload: bytes) -> None:
+        """As small as the far end can read it."""
+        if "deflate" in self._reads:
+            small = packed(payload)
+            self._gain = min(GAIN_MAX, len(payload) / len(small))
+            payload = small
         began_us = self._clock.now().mono_us
+        self.budget.spend(len(payload), began_us)  # also what is cut on its way is paid for
         await self._link.publish(self._address.up(lane), payload)
         self._pace.took(len(payload), (self._clock.now().mono_us - began_us) / SECOND_US)
         self.published += 1
@@ -204,7 +248,7 @@ class Uplink:
             if not self._link.connected:
                 await self._clock.sleep(LINK_LOOK_S)  # cut since the watch looked
                 continue
-            body = self._heartbeat()
+            body = msgspec.structs.replace(self._heartbeat(), postponed=self.postponed)
             now = self._clock.now()
             # The memory epoch names this life of the process: from it the ledger knows that an earlier life is over,
             # and that what only that one's memory held is lost.
@@ -234,6 +278,7 @@ class Uplink:
                 self._command(what)
 
     def _take_ack(self, ack: BatchAck) -> None:
+        self._reads = ack.reads
         for lane, ranges in self._outbox.acknowledged(ack, self._clock.now()):
             gathered = self._gathered.setdefault(lane, RangeSet())
             for first, last in ranges:

@@ -26,6 +26,7 @@ from community_os.ledger import GapState
 from community_os.ledger_keeper import LedgerKeeper, SiteLedger
 from device_model.errors import PeerRefused, PeerSilent
 from device_model.messages import WIRE_VERSION, Batch, BatchAck, Record, encode
+from device_model.packing import PACKINGS
 from device_model.ports import Clock, Message, MessageLink, StaleRevision, Stream, StreamMessage
 
 CHECKPOINT_EVERY_S = 5.0
@@ -193,7 +194,7 @@ class Ingest:
         ranges = acknowledged_ranges(batch, known)
         if not ranges or not any(record.sequence for record in batch.records):
             return  # heartbeats are not in a stream: there is nothing to forget
-        ack = BatchAck(WIRE_VERSION, batch.epoch, batch.lane, ranges)
+        ack = BatchAck(WIRE_VERSION, batch.epoch, batch.lane, ranges, PACKINGS)
         try:
             await self._link.publish(intake.address.down("ack"), encode(ack))
             self.figures.acknowledged += 1

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from device_model.messages import Batch, GatewayAddress, Record, decode_batch, parse_topic
+from device_model.messages import Batch, GatewayAddress, Record, batch_payload, decode_batch, parse_topic
 from device_model.ports import Message
 from device_model.ranges import Range, RangeSet
 
@@ -29,7 +29,7 @@ _REASONS_MAX = 200  # texts hold what senders wrote, so the kinds counted apart 
 
 
 class Intake(msgspec.Struct, frozen=True):
-    """A batch whose sender is known. size: payload bytes, for the bounds of what waits."""
+    """A batch whose sender is known. size: bytes of its JSON, unpacked, for the bounds of what waits."""
 
     address: GatewayAddress
     batch: Batch
@@ -46,7 +46,8 @@ def read_message(message: Message) -> Intake:
     address, direction, name = parse_topic(message.topic)
     if direction != "up":
         raise ValueError("the message does not go up")
-    batch = decode_batch(message.payload)
+    payload = batch_payload(message.payload)
+    batch = decode_batch(payload)
     if batch.gateway != address.gateway:
         raise ValueError(f"batch of {batch.gateway[:40]!r} under the topic of {address.gateway!r}")
     if batch.lane != name:
@@ -55,7 +56,7 @@ def read_message(message: Message) -> Intake:
         raise ValueError(f"epoch {batch.epoch[:80]!r} is not a name")
     if not batch.records:
         raise ValueError("the batch holds no records")
-    return Intake(address, batch, len(message.payload))
+    return Intake(address, batch, len(payload))
 
 
 def message_id(address: GatewayAddress, batch: Batch, fresh: Sequence[Record]) -> str:

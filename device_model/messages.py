@@ -24,6 +24,7 @@ from device_model.alarm import AlarmTransition
 from device_model.command import Command, CommandResult
 from device_model.duty import DutyCheck
 from device_model.impairment import ImpairmentChange
+from device_model.packing import unpacked
 from device_model.ranges import Range
 from device_model.reading import Reading
 from device_model.site import Tenancy
@@ -86,6 +87,7 @@ class HeartbeatRecord(msgspec.Struct, frozen=True, tag="heartbeat", omit_default
     last: lane → (epoch, last sequence number assigned), so that a lost tail is known as well as a hole.
     stands: "kind|subject" of every impairment and "fault|rule|subject" of every fault that stands at the gateway now,
     so that what a life said from memory and died with is not shown for ever; None: too many to say.
+    postponed: of the backlog, how many records wait because a metered link has spent its bytes of the day.
     """
 
     at_us: int
@@ -97,6 +99,7 @@ class HeartbeatRecord(msgspec.Struct, frozen=True, tag="heartbeat", omit_default
     wall_error_us: int = 0
     version: str = ""
     stands: tuple[str, ...] | None = None
+    postponed: int = 0
 
 
 class LossRecord(msgspec.Struct, frozen=True, tag="loss"):
@@ -150,12 +153,16 @@ class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BatchAck(msgspec.Struct, frozen=True):
-    """The ingest has stored these ranges of (epoch, lane): the gateway may forget them."""
+    """The ingest has stored these ranges of (epoch, lane): the gateway may forget them.
+
+    reads: how batches may be packed for this ingest (packing.py); one that is older than that says nothing.
+    """
 
     v: int
     epoch: str
     lane: Lane
     ranges: tuple[Range, ...]
+    reads: tuple[str, ...] = ()
 
 
 class Down(msgspec.Struct, frozen=True):
@@ -234,15 +241,20 @@ def encode(message: Batch | BatchAck | Down | Record) -> bytes:
 
 
 def decode_batch(payload: bytes) -> Batch:
-    """A Batch; ValueError (msgspec.DecodeError) says where it does not fit, or what rule it breaks."""
-    if len(payload) > BATCH_BYTES_MAX:
-        raise ValueError(f"batch of {len(payload)} bytes exceeds {BATCH_BYTES_MAX}")
-    batch = _decoded(_batch_decoder, payload)
+    """A Batch, packed or not; ValueError (msgspec.DecodeError) says where it does not fit, or what rule it breaks."""
+    batch = _decoded(_batch_decoder, batch_payload(payload))
     _check_version("batch", batch.v)
     numbers = [record.sequence for record in batch.records if record.sequence]
     if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
         raise ValueError("batch is not in ascending sequence")
     return batch
+
+
+def batch_payload(payload: bytes) -> bytes:
+    """The JSON of a Batch, unpacked; ValueError where it is, or would be, too large."""
+    if len(payload) > BATCH_BYTES_MAX:
+        raise ValueError(f"batch of {len(payload)} bytes exceeds {BATCH_BYTES_MAX}")
+    return unpacked(payload, BATCH_BYTES_MAX)
 
 
 def decode_ack(payload: bytes) -> BatchAck:

@@ -287,6 +287,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
 
     journal_path: SQLite file of the journal. journal_quota_mib: beyond it telemetry is thinned, declared.
     heartbeat_s: a message at least so often, so that silence means something.
+    metered_bytes_per_day: what the uplink may carry in a day, alarms apart; 0: it is not metered.
     proof_hour: local hour of the daily proof alarm. lateness_s: how late a reading may come and still be
     judged live. metrics_port: Prometheus reads there on 127.0.0.1; 0 is off.
     """
@@ -299,6 +300,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     proof_hour: int = 9
     lateness_s: float = 10.0
     cloud: CloudLink | None = None
+    metered_bytes_per_day: int = 0
     metrics_port: int = 0
     page: PageSettings | None = None
     remote_configuration: RemoteConfiguration | None = None

@@ -12,11 +12,22 @@ from device_model.errors import Finding
 from device_model.messages import TOKEN
 from device_model.profile import FIRE_CLASSES, Certainty, DeviceProfile, ProfilePoint
 from device_model.quantities import QUANTITIES
-from device_model.site import CloudLink, Device, GatewaySettings, Line, LineKind, Output, OutputPurpose, Position, Site
+from device_model.site import (
+    CloudLink,
+    Device,
+    GatewaySettings,
+    Line,
+    LineKind,
+    Output,
+    OutputPurpose,
+    Position,
+    Site,
+)
 from device_model.yaml_source import Path, Source
 
 SERIAL_KINDS = frozenset({LineKind.MODBUS_RTU, LineKind.LLS_SERIAL})
 LATENESS_LEAST_S = 5.0
+METERED_LEAST = 3_000_000  # bytes: what a heartbeat each 30 s costs, and a little telemetry
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ROLL_BACK_LEAST_S = 30.0
 WAYS_MAX = 4
@@ -144,6 +155,9 @@ class _Checker:
         for key in ("journal_quota_mib", "heartbeat_s", "telemetry_heartbeat_s"):
             if getattr(gateway, key) <= 0:
                 self.add(("gateway", key), f"{key} must be positive", "leave it out for the default")
+        if gateway.metered_bytes_per_day and gateway.metered_bytes_per_day < METERED_LEAST:
+            self.add(("gateway", "metered_bytes_per_day"), f"metered_bytes_per_day is less than {METERED_LEAST}",
+                     "heartbeats alone need some two million; leave it out for a link that is not metered")
         if not 0 <= gateway.proof_hour <= 23:
             self.add(("gateway", "proof_hour"), "proof_hour is not within 0..23", "the local hour of the proof alarm")
         if not gateway.lateness_s >= LATENESS_LEAST_S:  # also what is not a number
@@ -173,8 +187,8 @@ class _Checker:
                 self.add(path, "port is not within 1..65535", "write the TLS port of the cloud's broker")
         ends = [(cloud.host, cloud.port, cloud.interface), *((e.host, e.port, e.interface) for e in cloud.spares)]
         if len(set(ends)) != len(ends):
-            self.add(("gateway", "cloud", "spares"), "two ways to the cloud are the same", "give each its own address "
-                     "or its own interface")
+            self.add(("gateway", "cloud", "spares"), "two ways to the cloud are the same",
+                     "give each its own address or its own interface")
         if len(ends) > WAYS_MAX:
             self.add(("gateway", "cloud", "spares"), f"more than {WAYS_MAX - 1} spares", "each costs a connection")
         for key in ("fail_over_s", "fail_back_s"):

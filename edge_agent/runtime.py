@@ -144,7 +144,8 @@ class GatewayRuntime:
         if self._link is not None:
             self._uplink = Uplink(self._outbox, self._store, self._link, self.supervisor.clock_of("uplink"), address,
                                   heartbeat=self._heartbeat, command=self._on_command,
-                                  heartbeat_s=site.gateway.heartbeat_s)
+                                  heartbeat_s=site.gateway.heartbeat_s,
+                                  bytes_per_day=site.gateway.metered_bytes_per_day)
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 self._take(PowerOn(state, "" if state else "the journal cannot be opened"))

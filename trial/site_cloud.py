@@ -20,6 +20,7 @@ from device_model.clock import SECOND_US, Now
 from device_model.errors import ConfigError
 from device_model.inventory import Inventory
 from device_model.messages import WIRE_VERSION, BatchAck, Down, GatewayAddress, encode
+from device_model.packing import PACKINGS
 from device_model.ports import Message
 from device_model.read_models import IncidentAction, IncidentState
 from device_model.reading import Reading
@@ -86,7 +87,7 @@ class SiteCloud:
         known = self._ledger.known(batch.gateway, batch.epoch, batch.lane)
         ranges = acknowledged_ranges(batch, known)
         if ranges and any(record.sequence for record in batch.records):
-            ack = BatchAck(WIRE_VERSION, batch.epoch, batch.lane, ranges)
+            ack = BatchAck(WIRE_VERSION, batch.epoch, batch.lane, ranges, PACKINGS)
             out.append((intake.address.down("ack"), encode(ack)))
         return out
 

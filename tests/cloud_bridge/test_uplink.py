@@ -66,12 +66,14 @@ class Street:
         self.batches: list[Batch] = []
         self.commands: list[Command] = []
         self.answering = True
+        self.reads: tuple[str, ...] = ()
+        self.bytes_per_day = 0
         self.tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         self.box = Outbox(ADDRESS, await self.store.open(), self.clock.now(), random.Random(3).random)
         self.uplink = Uplink(self.box, self.store, self.link, self.clock, ADDRESS, heartbeat=self.heartbeat,
-                             command=self.commands.append, heartbeat_s=30.0)
+                             command=self.commands.append, heartbeat_s=30.0, bytes_per_day=self.bytes_per_day)
         self.tasks = [asyncio.ensure_future(self.ingest()), asyncio.ensure_future(self.uplink.run())]
 
     def heartbeat(self) -> HeartbeatRecord:
@@ -90,7 +92,8 @@ class Street:
                     self.when_s.setdefault(record.body.transition.alarm, self.loop.time())
             numbers = [r.sequence for r in batch.records if r.sequence]
             if self.answering and numbers and self.cloud.connected:
-                answer = BatchAck(WIRE_VERSION, batch.epoch, batch.lane, tuple((n, n) for n in numbers))
+                answer = BatchAck(WIRE_VERSION, batch.epoch, batch.lane, tuple((n, n) for n in numbers),
+                                  self.reads)
                 self.tasks.append(asyncio.ensure_future(self.cloud.publish(ADDRESS.down("ack"), encode(answer))))
 
     async def put(self, lane: Lane, *bodies: Body) -> None:
@@ -267,3 +270,81 @@ def test_a_run_is_a_function_of_its_seed(seed: int) -> None:
             return [f"{street.loop.time():.6f}", *(repr(b) for b in street.batches)]
         return run_virtual(main(), VirtualLoop())
     assert run() == run()
+
+
+@virtual
+async def test_nothing_is_packed_for_an_ingest_that_does_not_say_that_it_unpacks(street: Street) -> None:
+    sizes: list[bool] = []
+    street.broker.probe = lambda what, client, topic, payload: sizes.append(
+        payload.startswith(b'{"v":1,"packed"')) if what == "accepted" and "/up/" in topic else None
+    await street.put(Lane.TELEMETRY, *(reading(n, 20) for n in range(400)))
+    await street.until(lambda: street.box.backlog() == 0)
+    assert sizes and not any(sizes)
+
+
+@virtual
+async def test_batches_are_packed_once_the_ingest_says_so_and_not_for_an_older_one_after_a_cut(
+        street: Street) -> None:
+    street.reads = ("deflate",)
+    seen: list[tuple[bool, int]] = []
+    street.broker.probe = lambda what, client, topic, payload: seen.append(
+        (payload.startswith(b'{"v":1,"packed"'), len(payload))) if what == "accepted" and "up/tele" in topic else None
+    await street.put(Lane.TELEMETRY, *(reading(n, 20) for n in range(800)))
+    await street.until(lambda: street.box.backlog() == 0)
+    assert len(street.arrived) == 800 and not seen[0][0] and all(packed for packed, _ in seen[5:])
+    assert sum(size for _, size in seen) < 800 * 20 * 100 / 3
+    street.reads = ()
+    street.link.cut()
+    await asyncio.sleep(5)
+    seen.clear()
+    await street.put(Lane.TELEMETRY, *(reading(n, 20) for n in range(50)))
+    await street.until(lambda: street.box.backlog() == 0)
+    assert seen and not seen[0][0], "first it is asked again what the far end reads"
+
+
+DAY_S = 86_400
+
+
+def metered(bytes_per_day: int, test: Callable[[Street], object]) -> None:
+    async def main() -> None:
+        street = Street()
+        street.bytes_per_day = bytes_per_day
+        await street.start()
+        await test(street)  # type: ignore[misc]
+    run_virtual(main(), VirtualLoop())
+
+
+def test_a_metered_link_keeps_its_day_and_says_what_it_postpones() -> None:
+    async def story(street: Street) -> None:
+        sent: list[tuple[float, int]] = []
+        street.broker.probe = lambda what, client, topic, payload: sent.append(
+            (street.loop.time(), len(payload))) if what == "accepted" and "/up/" in topic else None
+        await street.put(Lane.TELEMETRY, *(reading(n, 50) for n in range(500)))
+        for hour in range(8):
+            await asyncio.sleep(3600)
+            await street.put(Lane.ALARM, alarm(hour))
+            await street.until(lambda hour=hour: alarm(hour).transition.alarm in street.when_s, 2)  # type: ignore[misc]
+        assert street.uplink.postponed > 100 and max(h.postponed for h in street.heartbeats) > 100
+        assert 50 < len([key for key in street.arrived if key[0] is Lane.TELEMETRY]) < 500
+        for _ in range(80):
+            await asyncio.sleep(1800)
+            if not street.box.backlog():
+                break
+        assert street.uplink.postponed == 0 and len(street.arrived) == 508
+        for start, _ in sent:
+            day = sum(size for at, size in sent if start <= at < start + DAY_S)
+            assert day <= 3_000_000 * 1.02, f"{day} bytes in the day from {start}"
+
+    metered(3_000_000, story)
+
+
+def test_alarms_are_never_held_by_a_budget() -> None:
+    async def story(street: Street) -> None:
+        street.uplink.budget.spend(50_000_000, street.clock.now().mono_us)
+        await street.put(Lane.TELEMETRY, reading(1))
+        for number in range(200):
+            await street.put(Lane.ALARM, alarm(number))
+        await street.until(lambda: len(street.when_s) == 200, 5)
+        assert not [key for key in street.arrived if key[0] is Lane.TELEMETRY]
+
+    metered(4_000_000, story)
