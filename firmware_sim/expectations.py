@@ -38,6 +38,7 @@ class ExpectedAlarm(msgspec.Struct, frozen=True):
     """An alarm that must be raised within `within_s` of `after_s` (plus the moment `of`).
 
     zone, device: where; "" for anywhere. severity: at least this. count: so many alarms of the rule (over devices).
+    at_most: no more than so many in the whole run, so that chatter fails; 0: any number.
     cleared_within_s: and it must be cleared within so many seconds of being raised; 0: not judged.
     """
 
@@ -49,6 +50,7 @@ class ExpectedAlarm(msgspec.Struct, frozen=True):
     of: str = ""
     severity: Severity | None = None
     count: int = 1
+    at_most: int = 0
     cleared_within_s: float = 0.0
 
 

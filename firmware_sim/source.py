@@ -8,7 +8,7 @@
 | steam | room | g_per_s of water vapour |
 | co | room | g_per_min |
 | gas | room | gas, kg_per_s or l_per_min; valve |
-| battery | room | energy_wh, heater_w (200: overcharging or a hot neighbour) until it runs away |
+| battery | room | energy_wh, heater_w (200: overcharging, a hot neighbour) until it runs away; valve: its charger |
 | people | room | people, there from start to end |
 | dust | room | g_per_s |
 | noise | room | noise_db (level that it alone gives in the room) |
@@ -152,7 +152,8 @@ class Source:
     def _battery(self, room: Room, step_s: float) -> None:
         assert self.pack is not None  # built in __init__ for this kind
         heated = self.burning and self.pack.stage in (BatteryStage.COOL, BatteryStage.HEATING, BatteryStage.VENTING)
-        out = self.pack.step(self.amount if heated else 0.0, step_s, room.oxygen_factor(self.plan.base_m))
+        heater_w = self.amount * self.valve_share if heated else 0.0
+        out = self.pack.step(heater_w, step_s, room.oxygen_factor(self.plan.base_m))
         self.kw = out.kw
         if out.kw or out.gas_m3_s:
             room.burn(out.kw, self.plan.base_m, out.smoke_m2_s, out.co_kg_s, out.kw / 25_000.0 * 1.5, step_s)

@@ -30,7 +30,7 @@ FIELDS: dict[SourceKind, tuple[frozenset[str], tuple[frozenset[str], ...]]] = {
     SourceKind.STEAM: (frozenset({"g_per_s"}), (frozenset({"g_per_s"}),)),
     SourceKind.CO: (frozenset({"g_per_min"}), (frozenset({"g_per_min"}),)),
     SourceKind.GAS: (frozenset({"gas", "kg_per_s", "l_per_min", "valve"}), (frozenset({"kg_per_s", "l_per_min"}),)),
-    SourceKind.BATTERY: (frozenset({"energy_wh", "heater_w", "base_m"}), (frozenset({"energy_wh"}),)),
+    SourceKind.BATTERY: (frozenset({"energy_wh", "heater_w", "base_m", "valve"}), (frozenset({"energy_wh"}),)),
     SourceKind.PEOPLE: (frozenset({"people"}), (frozenset({"people"}),)),
     SourceKind.DUST: (frozenset({"g_per_s"}), (frozenset({"g_per_s"}),)),
     SourceKind.NOISE: (frozenset({"noise_db"}), (frozenset({"noise_db"}),)),

@@ -134,11 +134,12 @@ class _Judge:
                          at_s=None if nearest is None else nearest.raised_s)
         last = timely[wish.count - 1]
         text = ", ".join(f"{alarm.subject} at {alarm.raised_s:g} s" for alarm in timely[:4])
-        ok = True
+        ok = not wish.at_most or len(matching) <= wish.at_most
+        text += "" if ok else f"; {len(matching)} in all, at most {wish.at_most} were asked for"
         if wish.cleared_within_s:
             over = [alarm for alarm in timely
                     if alarm.cleared_s is not None and alarm.cleared_s - alarm.raised_s <= wish.cleared_within_s]
-            ok = len(over) >= wish.count
+            ok = ok and len(over) >= wish.count
             text += f"; cleared at {over[0].cleared_s:g} s" if over else "; not cleared in time"
         return Check(kind, written(wish), text, ok, round(last.raised_s - from_s, 3), last.raised_s)
 

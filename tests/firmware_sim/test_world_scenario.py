@@ -8,7 +8,9 @@ from device_model.errors import ConfigError
 from device_model.library import shipped_profiles
 from firmware_sim.modbus_device import Framing, Request
 from firmware_sim.scenario_file import parse_scenario
+from firmware_sim.surroundings import Surroundings
 from firmware_sim.world import SimWorld, Truth
+from firmware_sim.world_plan import ActuatorPlan, RoomPlan, SourceKind, SourcePlan, WorldPlan
 
 PROFILES = shipped_profiles()
 BASE = """scenario: w
@@ -209,3 +211,16 @@ def test_age_empties_the_battery_drifts_the_sensor_and_ends() -> None:
     true_level = one.surroundings.read("roof.level")
     level = one.devices["level"].shown["level"]
     assert isinstance(level, float) and level == pytest.approx(100.0 * true_level + 0.1, abs=0.05)  # in cm
+
+
+def test_a_charger_that_is_cut_off_stops_warming_the_battery() -> None:
+    plan = WorldPlan(
+        rooms=(RoomPlan("shed", 10.0),), actuators=(ActuatorPlan("contactor", open=True),),
+        sources=(SourcePlan("bike", SourceKind.BATTERY, "shed", energy_wh=500.0, heater_w=10.0, valve="contactor"),))
+    hot, cut = Surroundings(plan), Surroundings(plan)
+    for at_s in range(1, 201):
+        hot.step(float(at_s), 1.0)
+        if at_s == 100:
+            cut.turn("contactor.open", 0.0)
+        cut.step(float(at_s), 1.0)
+    assert hot.read("bike.temperature") > cut.read("bike.temperature") + 10.0
