@@ -93,7 +93,7 @@ class ScenarioCheck:
             wrong = address_finding(line, device.address or device.id)
             if wrong is not None:
                 self._say((*at, "address"), *wrong)
-            if LINE_PROTOCOLS[line.kind] == "modbus":
+            if LINE_PROTOCOLS[line.kind] in ("modbus", "lls"):
                 other = taken.setdefault((line.id, device.unit), device.id)
                 if other != device.id:
                     self._say((*at, "unit"), f"unit {device.unit} of {line.id} is {other}'s", "give another unit")

@@ -25,15 +25,17 @@ class LineKind(StrEnum):
     MQTT = "mqtt"
     GBT26875 = "gbt26875"  # fire panels behind transmission devices
     HJ212 = "hj212"  # environment stations
+    LLS_TCP = "lls_tcp"  # LLS level probes behind a serial device server
     REPLAY = "replay"  # a recorded line, byte for byte
 
 
 # The protocol that the profile of a device on such a line must have; "" for lines that bear no devices.
 LINE_PROTOCOLS: dict[LineKind, str] = {
     LineKind.MODBUS_TCP: "modbus", LineKind.PTY: "modbus", LineKind.SERIAL: "modbus", LineKind.MQTT: "mqtt",
-    LineKind.GBT26875: "gbt26875", LineKind.HJ212: "hj212", LineKind.REPLAY: "",
+    LineKind.GBT26875: "gbt26875", LineKind.HJ212: "hj212", LineKind.LLS_TCP: "lls",
+    LineKind.REPLAY: "",
 }
-SESSION_KINDS = frozenset({LineKind.GBT26875, LineKind.HJ212, LineKind.REPLAY})
+SESSION_KINDS = frozenset({LineKind.GBT26875, LineKind.HJ212, LineKind.LLS_TCP, LineKind.REPLAY})
 
 
 class Role(StrEnum):
@@ -64,7 +66,8 @@ class SimLine(msgspec.Struct, frozen=True):
     parity, stop_bits, turnaround_s. mqtt: url mqtt://host:port, hub_devices (Zigbee
     devices that share a hub's connection; 0: a connection each). gbt26875, hj212: host and port of the centre or host
     (role client), or to listen on (role server); gbt26875: transport, centre (its address), heartbeat_s (0: none);
-    hj212: edition, password, key (32 hex digits: SM4), real_time_s, minutes. replay: file, role, host, port, speed.
+    lls_tcp: host, port; it always listens. hj212: edition, password, key (32 hex digits: SM4), real_time_s, minutes.
+    replay: file, role, host, port, speed.
     bugs: named faults of the firmware (README). """
 
     id: str

@@ -15,7 +15,7 @@ from device_model.clock import SECOND_US, Clock
 from device_model.errors import LocalFault
 from firmware_sim.faults import FaultKind, LineFaults, Outgoing
 from firmware_sim.line_session import LineSession
-from firmware_sim.scenario_lines import Role, SimLine, Transport
+from firmware_sim.scenario_lines import LineKind, Role, SimLine, Transport
 from firmware_sim.sessions import through_faults
 
 RECONNECT_S = 3.0
@@ -44,7 +44,7 @@ class SessionLine:
     async def start(self) -> str:
         """Listen, or begin to connect. Raises LocalFault for a port that cannot be had."""
         line = self._line
-        if line.role is Role.SERVER:
+        if line.role is Role.SERVER or line.kind is LineKind.LLS_TCP:
             try:
                 self._server = await asyncio.start_server(self._accept, line.host, line.port)
             except OSError as error:

@@ -12,6 +12,7 @@ from functools import partial
 
 from firmware_sim.device import VirtualDevice
 from firmware_sim.faults import LineFaults, Outgoing
+from firmware_sim.level_probe import LevelProbes
 from firmware_sim.line_session import LineSession
 from firmware_sim.panel_bugs import PanelBug
 from firmware_sim.panel_device import Panel
@@ -32,6 +33,9 @@ def line_sessions(line: SimLine, scenario: Scenario, devices: Mapping[str, Virtu
         return list(_panels(line, members))
     if line.kind is LineKind.HJ212:
         return [_station(line, mn, device) for mn, device in members]
+    if line.kind is LineKind.LLS_TCP:
+        return [LevelProbes(line.id, {entry.unit: devices[entry.id] for entry in scenario.devices
+                                      if entry.line == line.id})]
     return []
 
 
