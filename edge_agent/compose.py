@@ -246,7 +246,7 @@ class Composition:
         outputs = tuple(OutputView(name, core.outputs.state(name).on, core.outputs.state(name).cause,
                                    core.outputs.state(name).proof) for name in core.outputs.names())
         return GatewayState(core.open_alarms(), core.impairments(), outputs, core.live(), core.health.expected,
-                            core.health.alive, core.journal_ok)
+                            core.health.alive, core.journal_ok, core.permits.permits())
 
 
 def read_configuration(path: Path) -> tuple[Inventory, RuleSet, tzinfo]:

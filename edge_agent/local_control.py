@@ -22,6 +22,7 @@ import msgspec
 from device_model.command import Command, CommandKind, CommandResult
 from device_model.errors import LocalFault
 from device_model.impairment import Impairment
+from device_model.permit import Permit, PermitStep
 from edge_agent.events import Live, OpenAlarm
 from edge_agent.gateway_report import GatewayReport
 from edge_agent.line_reads import LineAnswer, LineRead
@@ -35,6 +36,7 @@ ACTIONS: dict[str, CommandKind] = {
     "silence": CommandKind.SILENCE_SOUNDER, "reset": CommandKind.RESET_ALARM, "test": CommandKind.TEST_MODE,
     "acknowledge": CommandKind.ALARM_ACKNOWLEDGED,
     "isolate": CommandKind.ISOLATE, "restore": CommandKind.RESTORE, "proof": CommandKind.PROOF_ALARM,
+    "permit": CommandKind.PERMIT,
 }
 
 
@@ -49,6 +51,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str = ""
     compensating_measure: str = ""
     read: LineRead | None = None
+    permit: PermitStep | None = None
 
 
 class OutputView(msgspec.Struct, frozen=True):
@@ -70,6 +73,7 @@ class GatewayState(msgspec.Struct, frozen=True):
     devices_expected: int
     devices_alive: int
     journal_ok: bool
+    permits: tuple[Permit, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -99,7 +103,7 @@ def command_of(request: Request, issued_us: int) -> Command:
         raise ValueError(f"{request.action!r} is no action; known: {', '.join(ACTIONS)}, state")
     value = request.for_s if request.for_s > 0 else None
     return Command(request.id or os.urandom(8).hex(), kind, request.target, request.who, request.why, issued_us, 0,
-                   value, True, request.compensating_measure)
+                   value, True, request.compensating_measure, request.permit)
 
 
 class LocalControl:
