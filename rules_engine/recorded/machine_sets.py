@@ -77,7 +77,10 @@ def _releases(table: Table) -> Iterator[Experiment]:
     rates = table.numbers("release_rate_kg_h_est")
     for index, name in enumerate(names):
         by_release.setdefault(name, []).append(index)
-    for name, indexes in by_release.items():
+    for name, unordered in by_release.items():
+        indexes = sorted(unordered, key=lambda index: times[index])  # the file goes beam by beam
+        if all(rates[index] is None for index in indexes):
+            continue  # the scale did not run: nobody can say when the gas was on
         found = sorted({int(beams[index]) for index in indexes})
         place = {beam: number for number, beam in enumerate(found)}
         points = [RecordedPoint(f"beam-{beam}.methane", "methane", "[ppm]", "field", DeviceClass.GAS,
