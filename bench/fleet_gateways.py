@@ -29,7 +29,7 @@ from device_model.messages import GatewayAddress, Lane
 from device_model.ports import Message
 from device_model.system_clock import SystemClock
 from edge_agent.runtime import GatewayRuntime
-from firmware_sim.fleet import FLEETS, FleetPlan, fleet_scenario, part_of
+from firmware_sim.fleet import FLEETS, FleetPlan, fleet_scenario, part_of, scaled
 from firmware_sim.scenario_lines import LineKind
 from firmware_sim.sessions import line_sessions
 from firmware_sim.world import STEP_S, SimWorld, Truth
@@ -144,7 +144,7 @@ def _unheard(_where: str, _octets: bytes) -> None:
 
 async def _run(options: argparse.Namespace) -> None:
     clock = SystemClock()
-    plan = FLEETS[options.fleet]
+    plan = scaled(FLEETS[options.fleet], options.share)
     gateways = []
     rules: RuleSet | None = None
     for number, folder in enumerate(sorted(options.sites.glob("*.yaml"))):
@@ -177,6 +177,7 @@ if __name__ == "__main__":
                         logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     parser = argparse.ArgumentParser()
     parser.add_argument("--fleet", default="yuhang")
+    parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--sites", type=Path, required=True)
     parser.add_argument("--keys", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)

@@ -24,7 +24,7 @@ from bench.report import Report, figure, process_cpu_s, process_rss_mib, report
 from demo.board_client import board_events, get_json
 from demo.files import save
 from device_model.errors import LocalFault
-from firmware_sim.fleet import FLEETS, fleet_scenario, part_of
+from firmware_sim.fleet import FLEETS, FleetPlan, fleet_scenario, part_of, scaled
 from firmware_sim.scenario_lines import LineKind
 
 UP_S = 240.0
@@ -32,10 +32,11 @@ DRAIN_S = 40.0
 _KINDS = {LineKind.MQTT: "mqtt", LineKind.MODBUS_TCP: "modbus_tcp", LineKind.GBT26875: "gbt26875_tcp_server"}
 
 
-def site_of(number: int, gateways: int, fleet: str, cloud: dict[str, Any]) -> dict[str, Any]:
+def site_of(number: int, gateways: int, plan: FleetPlan, cloud: dict[str, Any]) -> dict[str, Any]:
     """The site file of one gateway: a zone a detector, so that each alarm is an incident of its own."""
-    scenario = fleet_scenario(part_of(FLEETS[fleet], number, gateways), rate=0.0)
-    lines = [{"id": line.id, "kind": _KINDS[line.kind], "host": "127.0.0.1", "port": 1} for line in scenario.lines]
+    scenario = fleet_scenario(part_of(plan, number, gateways), rate=0.0)
+    lines = [{"id": line.id, "kind": _KINDS[line.kind], "host": "127.0.0.1", "port": 20_000 + place}
+             for place, line in enumerate(scenario.lines)]
     devices = []
     for place, device in enumerate(scenario.devices):
         entry: dict[str, Any] = {"id": device.id, "profile": device.profile, "line": device.line,
@@ -66,7 +67,7 @@ class _Board:
     def take(self, incident: dict[str, Any]) -> None:
         """One incident as the page gets it."""
         for alarm in incident.get("alarms", ()):
-            self.alarms.add(f"{incident['site'].rpartition('/')[2]}/{alarm['device']}")
+            self.alarms.add(f"{incident['tenancy']['site']}/{alarm['device']}")
 
     async def watch(self, port: int) -> None:
         """Follow the event stream, from a snapshot on; ask anew when it breaks."""
@@ -84,13 +85,14 @@ class _Board:
 async def measure_system(options: argparse.Namespace, folder: Path) -> Report:
     """Run it all; the figures."""
     cores = sorted(os.sched_getaffinity(0))
+    plan = scaled(FLEETS[options.fleet], options.share)
     cloud = BenchCloud(folder)
     (folder / "sites").mkdir()
     files = []
     for number in range(options.gateways):
         _, _, link = cloud.enrol(f"s{number:03d}")
         files.append(save(folder / "sites" / f"s{number:03d}.yaml",
-                          site_of(number, options.gateways, options.fleet, link)))
+                          site_of(number, options.gateways, plan, link)))
     board = _Board()
     child: asyncio.subprocess.Process | None = None
     os.sched_setaffinity(0, {cores[0]})  # what is started now stays on this core: all of the cloud
@@ -98,7 +100,8 @@ async def measure_system(options: argparse.Namespace, folder: Path) -> Report:
         await cloud.start(files, ready_s=UP_S)
         os.sched_setaffinity(0, {cores[-1]})
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bench.fleet_gateways", "--fleet", options.fleet, "--sites", str(folder / "sites"),
+            sys.executable, "-m", "bench.fleet_gateways", "--fleet", options.fleet, "--share",
+            str(options.share), "--sites", str(folder / "sites"),
             "--keys", str(folder), "--port", str(cloud.mqtt_port), "--gateways", str(options.gateways), "--rate",
             str(options.rate), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**24)
         os.sched_setaffinity(0, set(cores))

@@ -28,7 +28,8 @@ DAYS = 7.0
 
 
 class Troop(msgspec.Struct, frozen=True):
-    """So many devices of one kind. ports: of Modbus TCP, over which they are spread as units."""
+    """So many devices of one kind. ports: of Modbus TCP, over which they are spread as units. A panel's device stands
+    behind a transmission device of its own, which is simulated too and counted with it."""
 
     name: str
     count: int
@@ -103,6 +104,9 @@ def fleet_scenario(
         own = list(_lines(troop, plan.hubs, broker or "mqtt://127.0.0.1:1883", host, port))
         lines += own
         devices += [_device(troop, number, own) for number in range(troop.count)]
+        if troop.kind is LineKind.GBT26875:
+            devices += [SimDevice(f"{troop.name}-{number + 1}-uitd", "gbt26875-uitd", troop.name,
+                                  address=str(1001 + number)) for number in range(troop.count)]
     events: list[Event] = []
     faults: list[Fault] = []
     for troop in plan.troops:

@@ -30,7 +30,8 @@ PROFILES = shipped_profiles()
 WORLD = WorldPlan(
     rooms=(RoomPlan("kitchen", 10.0), RoomPlan("hall", 12.0)), doors=(DoorPlan("door", ("kitchen", "hall")),),
     sources=(SourcePlan("tap", SourceKind.WATER, "kitchen", start_s=1e9, l_per_s=0.1),),
-    tanks=(TankPlan("roof", 6.0, 2.5, 1.0),), pipes=(PipePlan("main", 350.0),), rivers=(RiverPlan("canal", 5000.0, 2.0),),
+    tanks=(TankPlan("roof", 6.0, 2.5, 1.0),), pipes=(PipePlan("main", 350.0),),
+    rivers=(RiverPlan("canal", 5000.0, 2.0),),
     circuits=(CircuitPlan("socket"),), actuators=(ActuatorPlan("valve"),))
 
 

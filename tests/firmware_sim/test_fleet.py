@@ -22,7 +22,7 @@ def test_the_districts_are_as_large_as_they_say() -> None:
     assert {troop.name: troop.count for troop in yuhang.troops} == {"smoke": 14_669, "hydrant": 39, "charger": 913}
     assert yuhang.hubs == 200 and tongzhou.cameras == 1437 and tongzhou.devices == 1100
     scenario = fleet_scenario(yuhang)
-    assert len(scenario.devices) == yuhang.devices
+    assert len(scenario.devices) == yuhang.devices + 39  # a transmission device a hydrant
     ports = Counter(device.line for device in scenario.devices if device.profile == "smartevse-2")
     assert len(ports) == 200 and set(ports.values()) == {4, 5}
     smoke = next(line for line in scenario.lines if line.kind is LineKind.MQTT)
