@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from tools.vision_train.backbone import MIDDLE, pretrained
-from tools.vision_train.pictures import Recipe, make, plain_input, read_manifest, recipes
+from tools.vision_train.pictures import Recipe, make, more_recipes, plain_input, read_manifest, recipes
 
 SEED = 20261123
 
@@ -29,16 +29,19 @@ def main(data: Path, out: Path, part: int, parts: int, tiers: str = "AB", size: 
     rng = np.random.default_rng(SEED)
     train = recipes(read_manifest(data / "manifest.csv", "train", tiers), rng, size)
     rng.shuffle(train)  # type: ignore[arg-type]
+    second = more_recipes(read_manifest(data / "manifest.csv", "train", tiers), rng)
     val = [Recipe("plain", r.file, "", r.labels, r.kind, 0) for r in read_manifest(data / "manifest.csv", "val")]
     only = [
         Recipe("plain", r.file, "", r.labels, r.kind, 0)
         for r in read_manifest(data / "manifest_eval_only.csv", "eval_only", "ABC")
     ]
-    for name, every in (("val", val), ("only", only), ("train", train)):
+    for name, every in (("val", val), ("only", only), ("train", train), ("trainmore", second)):
         kept: list[Recipe] = []
         blocks: list[np.ndarray] = []
         batch: list[tuple[Recipe, object]] = []
         mine = every[part::parts]
+        if (out / f"{name}{part}.npy").exists():
+            continue
         for index, recipe in enumerate(mine):
             image = plain_input(data / recipe.file) if recipe.make == "plain" else make(recipe, data)
             if image is not None:

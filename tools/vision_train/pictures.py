@@ -136,6 +136,80 @@ def recipes(rows: list[Row], rng: Rng, size: float = 1.0) -> list[Recipe]:
     return out
 
 
+def more_recipes(rows: list[Row], rng: Rng) -> list[Recipe]:
+    """A second helping of what the first model was fooled by on val: low suns, skies, wet streets, lamps, metal."""
+    scenes = [r.file for r in rows if r.kind in BACKGROUNDS]
+    outside = [
+        r.file
+        for r in rows
+        if r.kind
+        in (
+            "neg_landscape",
+            "neg_outdoor_cc0",
+            "neg_street_cc0",
+            "neg_street_cc",
+            "neg_sunrise_cc0",
+            "neg_construction",
+            "neg_scene_cc",
+        )
+    ]
+    hard = [
+        r
+        for r in rows
+        if r.kind.startswith(
+            (
+                "neg_sunrise",
+                "neg_landscape",
+                "neg_outdoor",
+                "neg_street",
+                "neg_metal",
+                "neg_workshop",
+                "neg_night",
+                "neg_rain",
+                "neg_screens",
+                "neg_scene",
+                "neg_indoor",
+                "neg_fireworks",
+                "neg_construction",
+            )
+        )
+    ]
+    hot = [r for r in rows if r.labels[0] == 1 and not r.synthetic]
+    flames = [r for r in rows if r.labels[1] == 1 and not r.synthetic]
+    out: list[Recipe] = []
+
+    def seed() -> int:
+        return int(rng.integers(2**31))
+
+    for name, count, places in (
+        ("sun", 1100, outside),
+        ("rain", 300, outside),
+        ("lamps", 500, scenes),
+        ("dim", 300, scenes),
+    ):
+        for _ in range(count):
+            out.append(Recipe(name, places[rng.integers(len(places))], "", (0, 0, 0), f"render_{name}", seed()))
+    for row in hard:
+        for _ in range(5):
+            out.append(Recipe("photo", row.file, "", row.labels, row.kind, seed()))
+    for group, row in enumerate(hot):
+        for _ in range(50):
+            out.append(
+                Recipe(
+                    "transplant_hot",
+                    scenes[rng.integers(len(scenes))],
+                    row.file,
+                    (1, 0, -1),
+                    "render_transplant",
+                    seed(),
+                    group,
+                )
+            )
+    for row in flames:
+        out.append(Recipe("photo", row.file, "", row.labels, row.kind, seed()))
+    return out
+
+
 def make(recipe: Recipe, folder: Path) -> Image.Image | None:
     """The picture of a recipe at the model's input size; None when a transplant holds no light to speak of."""
     rng = np.random.default_rng(recipe.seed)
