@@ -3,6 +3,7 @@
     device_model/schemas/profile.schema.json    the editor's schema for profile files
     firmware_sim/schemas/scenario.schema.json   the same for scenario files
     pyproject.toml                              the list of pure files in the contract of import-linter
+    docs/rule-packs.md, docs/scenarios.md       what the packs and the shipped scenarios say (tools/pages.py)
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from device_model.profile_schema import schema_text
 from firmware_sim.scenario_schema import schema_text as scenario_schema_text
 from tests.test_tidy import PURE
+from tools.pages import PAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,6 +40,9 @@ def main() -> None:
     project = ROOT / "pyproject.toml"
     project.write_text(with_pure_files(project.read_text(encoding="utf-8")), encoding="utf-8")
     print(project.relative_to(ROOT))
+    for name, page in PAGES.items():
+        (ROOT / name).write_text(page(), encoding="utf-8")
+        print(name)
 
 
 if __name__ == "__main__":
