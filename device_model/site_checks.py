@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from device_model.alarm import Hazard
 from device_model.errors import Finding
 from device_model.messages import TOKEN
-from device_model.profile import FIRE_CLASSES, Certainty, DeviceProfile, ProfilePoint
+from device_model.profile import FIRE_CLASSES, Certainty, DeviceClass, DeviceProfile, ProfilePoint
 from device_model.quantities import QUANTITIES
 from device_model.site import (
+    FORBIDDEN_OUTPUTS,
     CloudLink,
     Device,
     GatewaySettings,
@@ -47,6 +48,8 @@ HAZARDS_OF_PURPOSE: dict[OutputPurpose, frozenset[Hazard]] = {
 }
 PANEL_ADDRESS = re.compile(r"(\d{1,15}|\*)(/\d{1,3}\.\d{1,3}(/[0-9A-F]{8})?)?", re.ASCII)
 STATION_ADDRESS = re.compile(r"[0-9A-Za-z_]{1,24}", re.ASCII)
+# Devices of which no point is ever an output, whatever purpose is written beside it (law 5).
+NEVER_DRIVEN = frozenset({DeviceClass.PUMP, DeviceClass.DOOR, DeviceClass.FIRE_PANEL})
 GAS_HAZARDS = frozenset({Hazard.GAS, Hazard.GAS_HIGH})
 
 
@@ -323,6 +326,7 @@ class _Checker:
                      "verify the map on the device, then write a profile of certainty B that says how")
 
     def _output(self, at: Path, output: Output, devices: Mapping[str, Device]) -> None:
+        self._monitor_only(at, output, devices.get(output.device))
         target = f"{output.device}.{output.point}"
         point = self._point((*at, "drives"), target, devices)
         if point is not None:
@@ -347,6 +351,19 @@ class _Checker:
             self.add(at, "times of an output must be positive", "leave them out for the defaults")
         if output.proof:
             self._proof((*at, "proof"), output, target, devices)
+
+    def _monitor_only(self, at: Path, output: Output, device: Device | None) -> None:
+        """Law 5 also where the purpose says something else: what the driven device is, is tagged, or is called."""
+        profile = self.profiles.get(device.profile) if device is not None else None
+        if profile is not None and profile.device_class in NEVER_DRIVEN:
+            self.add((*at, "drives"), f"refused by law of safety 5: {output.device} is a {profile.device_class}: "
+                     "watched, never driven", "drive a relay module made for the purpose, or remove the output")
+        names = {output.id, output.device, *(device.tags if device is not None else ())}
+        for name in sorted(names):
+            word = re.sub(r"[-_ ]?\d+$", "", name).replace("-", "_")
+            if word in FORBIDDEN_OUTPUTS:
+                self.add(at, f"refused by law of safety 5: {name!r}: {FORBIDDEN_OUTPUTS[word]}",
+                         "remove the output; read the equipment's state as an ordinary device instead")
 
     def _proof(self, path: Path, output: Output, target: str, devices: Mapping[str, Device]) -> None:
         point = self._point(path, output.proof, devices)

@@ -26,7 +26,7 @@ from device_model.permit import Permit
 from device_model.profile import DeviceClass
 from device_model.reading import Reading
 from edge_agent.duty_book import DutyBook, OpenDuty
-from edge_agent.outputs import OutputBook, OutputStep
+from edge_agent.outputs import OutputBook, OutputStep, joined
 from edge_agent.permit_desk import PermitDesk
 from edge_agent.proof_alarm import ProofAlarm
 from rules_engine import RuleSet
@@ -112,7 +112,7 @@ class OrderDesk:
         known = self._applied.get(command.id)
         if known is not None:
             return self._repeat(command, known[1], now)
-        reason = self._objection(command, on_site)
+        reason = self._objection(command, on_site) or self._output_objection(command, on_site)
         if 0 < command.expires_us < now.wall_us and not on_site:
             return self._done(command, CommandOutcome.EXPIRED, "it came too late", now, OrderStep())
         if reason:
@@ -137,6 +137,18 @@ class OrderDesk:
                     "as \"guard walks hourly\"")
         return ""
 
+    def _is_output(self, target: str) -> bool:
+        return target in self._outputs.names() and target not in self._inventory.devices
+
+    def _output_objection(self, command: Command, on_site: bool) -> str:
+        if not self._is_output(command.target):
+            return ""
+        if command.kind is CommandKind.ISOLATE and not on_site:
+            return "refused by law of safety 5: an output is inhibited on site only, by a person"
+        if command.kind is CommandKind.TEST_MODE:
+            return "refused by law of safety 6: test mode is of a device; inhibit the output beside it on site"
+        return ""
+
     def _carry_out(self, command: Command, now: Now) -> OrderStep:
         match command.kind:
             case CommandKind.ALARM_ACKNOWLEDGED:
@@ -153,7 +165,8 @@ class OrderDesk:
                     raise LawRefusal(6, f"{command.target} is a call point: it is always real")
                 return self._absent(command, ImpairmentKind.IN_TEST, TEST_MAX_US, now)
             case CommandKind.RESTORE:
-                self._class_of(command.target)
+                if not self._is_output(command.target):
+                    self._class_of(command.target)
                 return self._restore(command.target, now)
             case CommandKind.PROOF_ALARM:
                 return OrderStep(transitions=(self._proof.ordered(command.issued_us, command.who, now),))
@@ -181,7 +194,10 @@ class OrderDesk:
         return self._inventory.profiles[self._inventory.devices[device].profile].device_class
 
     def _absent(self, command: Command, kind: ImpairmentKind, limit_us: int, now: Now) -> OrderStep:
-        self._class_of(command.target)
+        output = kind is ImpairmentKind.ISOLATED and self._is_output(command.target)
+        if not output:
+            self._class_of(command.target)
+        zone = "" if output else self._inventory.devices[command.target].zone
         given_s = 0.0 if command.value is None else float(command.value)
         if command.value is None and kind is ImpairmentKind.IN_TEST:
             given_s = limit_us / SECOND_US
@@ -192,13 +208,15 @@ class OrderDesk:
         until_us = now.wall_us + duration_us
         # The engine's own time is that of its last step; a limit must count from now.
         transitions = self._engine.step((), now)
-        if kind is ImpairmentKind.ISOLATED:
+        if output:
+            self._outputs.inhibit(command.target)
+        elif kind is ImpairmentKind.ISOLATED:
             transitions += self._engine.isolate(command.target, until_us)
         else:
             transitions += self._engine.test_mode(command.target, until_us)
         ended = self._register.end(kind, command.target, now.wall_us)
         begun = self._register.begin(Impairment(
-            kind, command.target, now.wall_us, self._inventory.devices[command.target].zone, command.who,
+            kind, command.target, now.wall_us, zone, command.who,
             command.why, command.compensating_measure, until_us))
         absence = Absence(kind, command.target, until_us, duration_us)
         self._absences[(kind, command.target)] = (absence, now.mono_us + duration_us)
@@ -210,15 +228,21 @@ class OrderDesk:
     def _end(self, keys: Sequence[tuple[ImpairmentKind, str]], now: Now) -> OrderStep:
         transitions: tuple[AlarmTransition, ...] = ()
         changes: list[ImpairmentChange] = []
+        outputs: list[OutputStep] = []
         for kind, device in keys:
             if self._absences.pop((kind, device), None) is None:
+                continue
+            if self._is_output(device):
+                outputs.append(self._outputs.release(device, now))
+                change = self._register.end(kind, device, now.wall_us)
+                changes += [change] if change is not None else []
                 continue
             transitions += self._engine.step((), now)
             transitions += (self._engine.restore_device(device) if kind is ImpairmentKind.ISOLATED
                             else self._engine.test_mode(device, now.wall_us))
             change = self._register.end(kind, device, now.wall_us)
             changes += [change] if change is not None else []
-        return OrderStep(transitions=transitions, changes=tuple(changes))
+        return OrderStep(transitions=transitions, outputs=joined(outputs), changes=tuple(changes))
 
     def check(self, now: Now) -> OrderStep:
         """End what is over, by the monotonic clock or the wall clock, whichever says so first (law 6)."""
@@ -268,7 +292,7 @@ class OrderDesk:
     def rebind(self, inventory: Inventory, engine: AlarmEngine) -> None:
         """The site file changed: the absences of devices that are gone are over."""
         self._inventory, self._engine = inventory, engine
-        for key in [key for key in self._absences if key[1] not in inventory.devices]:
+        for key in [key for key in self._absences if key[1] not in inventory.devices and not self._is_output(key[1])]:
             del self._absences[key]
 
     def prove_by(self, proof: ProofAlarm) -> None:
@@ -289,7 +313,7 @@ class OrderDesk:
         self.acknowledged = dict(memory.acknowledged)
         self._permits.resume(memory.permits)
         for absence in memory.absences:
-            if absence.device in self._inventory.devices:
+            if absence.device in self._inventory.devices or self._is_output(absence.device):
                 left_us = max(0, min(absence.until_us - now.wall_us, absence.duration_us))
                 self._absences[(absence.kind, absence.device)] = (absence, now.mono_us + left_us)
 

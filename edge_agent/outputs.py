@@ -48,7 +48,8 @@ class OutputMemory(msgspec.Struct):
     """What survives a restart, of one output.
 
     demands: alarm id → (zone, hazard) of raised alarms. silenced: the (zone, hazard) pairs that a person
-    silenced. tripped: latched. confirmed: the device took the last write.
+    silenced. tripped: latched. confirmed: the device took the last write. inhibited: taken out by a named person for
+    a while; what demands it meanwhile is remembered, and acts when the while is over.
     """
 
     on: bool = False
@@ -60,6 +61,7 @@ class OutputMemory(msgspec.Struct):
     manual_until_us: int = 0
     confirmed: bool = True
     proof: str = ""
+    inhibited: bool = False
 
 
 class OutputStep(msgspec.Struct, frozen=True):
@@ -106,7 +108,7 @@ class OutputBook:
                 elif transition.state in OVER and memory.demands.pop(transition.alarm, None) is not None:
                     self._forget_silence(memory)
                     touched.setdefault(name, transition.alarm)
-        return _joined(self._settle(name, cause, now) for name, cause in touched.items())
+        return joined(self._settle(name, cause, now) for name, cause in touched.items())
 
     def silence(self, target: str, who: str, now: Now) -> OutputStep:
         """A named person on site silences sounders and strobes ("" or "all": every one) until a new zone or
@@ -123,7 +125,7 @@ class OutputBook:
             memory.silenced = sorted(set(memory.demands.values()))
             memory.manual = False
             steps.append(self._off_again(name, self._settle(name, f"silenced by {who}", now), now))
-        return _joined(steps)
+        return joined(steps)
 
     def reset(self, target: str, who: str, now: Now) -> OutputStep:
         """A named person on site resets a trip. LawRefusal while an alarm that demands it is open."""
@@ -133,6 +135,23 @@ class OutputBook:
             raise LawRefusal(5, f"{target} is demanded by {len(memory.demands)} open alarm(s): reset these first")
         memory.tripped = memory.manual = False
         return self._off_again(target, self._settle(target, f"reset by {who}", now), now)
+
+    def inhibit(self, target: str) -> None:
+        """A named person on site takes an output out, for a while that orders.py bounds. LawRefusal while it is on:
+        what has tripped is reset first, and nothing that sounds is stopped this way."""
+        self._named(target)
+        memory = self._memory[target]
+        if memory.on or memory.demands or memory.tripped:
+            raise LawRefusal(5, f"{target} is on or demanded by an alarm: silence or reset it first")
+        memory.inhibited = True
+
+    def release(self, target: str, now: Now) -> OutputStep:
+        """The while is over, or a person ended it: what demanded the output meanwhile moves it now."""
+        memory = self._memory.get(target)
+        if memory is None or not memory.inhibited:
+            return OutputStep()
+        memory.inhibited = False
+        return self._settle(target, next(iter(memory.demands), "end of inhibition"), now)
 
     def _off_again(self, name: str, step: OutputStep, now: Now) -> OutputStep:
         """What a person on site silences or resets is written off also where it is off as far as is known: a life
@@ -149,6 +168,8 @@ class OutputBook:
         if not on and (memory.demands or memory.tripped):
             raise LawRefusal(3 if output.purpose in AUDIBLE else 5,
                              f"{target} is on for an alarm: it is silenced or reset on site only")
+        if on and memory.inhibited:
+            raise LawRefusal(5, f"{target} is inhibited: end that first")
         if on and output.purpose is OutputPurpose.FAN:
             raise LawRefusal(5, f"{target} is a fan: it starts by its rule only, never by hand from here")
         if timers.manual_last is not None and now.mono_us - timers.manual_last < MANUAL_GAP_US:
@@ -169,6 +190,7 @@ class OutputBook:
             want = memory.manual or any(demand not in silenced for demand in memory.demands.values())
         else:
             want = memory.tripped
+        want = want and not memory.inhibited
         return OutputStep() if want == memory.on else self._switch(name, want, cause, now)
 
     def _switch(self, name: str, on: bool, cause: str, now: Now) -> OutputStep:
@@ -227,13 +249,13 @@ class OutputBook:
         """After a step that failed half-way: what open alarms demand, and every write that no device confirmed."""
         demanded = self.transitions((t for t in open_alarms if t.state is AlarmState.RAISED), now)
         driven = {drive.output for drive in demanded.drives}
-        return _joined([demanded, OutputStep(tuple(
+        return joined([demanded, OutputStep(tuple(
             self._drive(name, now) for name, memory in self._memory.items()
             if not memory.confirmed and name not in driven))])
 
     def check(self, image: ProcessImage, now: Now) -> OutputStep:
         """Let time pass: proofs, retries, ends of manual switching, ends of the hold-off."""
-        return _joined(self._check(name, image, now) for name in self._outputs)
+        return joined(self._check(name, image, now) for name in self._outputs)
 
     def _check(self, name: str, image: ProcessImage, now: Now) -> OutputStep:
         memory, timers = self._memory[name], self._timers[name]
@@ -247,7 +269,7 @@ class OutputBook:
         if timers.retry_at is not None and timers.retry_at <= now.mono_us:
             steps.append(OutputStep((self._drive(name, now),)))
         steps.append(self._proof(name, image, now))
-        return _joined(steps)
+        return joined(steps)
 
     def _proof(self, name: str, image: ProcessImage, now: Now) -> OutputStep:
         memory, timers = self._memory[name], self._timers[name]
@@ -331,13 +353,14 @@ class OutputBook:
             mine.silenced = sorted({(zone, hazard) for zone, hazard in (*known.silenced, *mine.silenced)})
             self._forget_silence(mine)
             mine.tripped = mine.tripped or known.tripped
+            mine.inhibited = mine.inhibited or (known.inhibited and not mine.on)
             if not mine.on:
                 steps.append(self._settle(output, known.cause or "as before the restart", now))
-        return _joined(steps)
+        return joined(steps)
 
     def _after_hold_off(self, name: str, now: Now) -> OutputStep:
         output, memory = self._outputs[name], self._memory[name]
-        if memory.on or output.on_restart is OutputState.HOLD:
+        if memory.on or memory.inhibited or output.on_restart is OutputState.HOLD:
             return OutputStep()
         if output.on_restart is OutputState.ON:
             memory.manual = True
@@ -400,7 +423,8 @@ def _demands(output: Output, transition: AlarmTransition) -> bool:
     return acts_on(output, transition.key.rule, transition.hazard, transition.zone)
 
 
-def _joined(steps: Iterable[OutputStep]) -> OutputStep:
+def joined(steps: Iterable[OutputStep]) -> OutputStep:
+    """Several steps as one, in order."""
     parts = list(steps)
     return OutputStep(tuple(d for s in parts for d in s.drives), tuple(r for s in parts for r in s.records),
                       tuple(c for s in parts for c in s.changes))

@@ -20,7 +20,7 @@ from device_model.library import (
     read_text,
     shipped_profiles,
 )
-from device_model.profile import Certainty
+from device_model.profile import Certainty, DeviceClass
 from device_model.site import FORBIDDEN_OUTPUTS, OutputPurpose, OutputState, Text
 from device_model.site_file import parse_site
 
@@ -114,6 +114,34 @@ def test_errors_are_placed(old: str, new: str, what: str, remedy: str) -> None:
 def test_monitor_only_equipment_is_never_an_output(purpose: str) -> None:
     (found,) = findings(TEXT.replace("purpose: sounder", f"purpose: {purpose}"))
     assert FORBIDDEN_OUTPUTS[purpose] in found.what and "law of safety 5" in found.what
+
+
+@pytest.mark.parametrize("word", sorted(FORBIDDEN_OUTPUTS))
+@pytest.mark.parametrize("where", ["id", "id with a number", "tag", "driven device"])
+def test_monitor_only_equipment_is_refused_whatever_its_purpose_says(word: str, where: str) -> None:
+    """A fire pump does not become a sounder by being written down as one."""
+    name = word.replace("_", "-")
+    text = {
+        "id": TEXT.replace("- id: horn\n", f"- id: {name}\n"),
+        "id with a number": TEXT.replace("- id: horn\n", f"- id: {name}-2\n"),
+        "tag": TEXT.replace("{id: horn-3,", f"{{id: horn-3, tags: [{word}],"),
+        "driven device": TEXT.replace("horn-3", name),
+    }[where]
+    assert text != TEXT
+    found = [f.what for f in findings(text)]
+    assert any("law of safety 5" in what and FORBIDDEN_OUTPUTS[word] in what for what in found), found
+
+
+@pytest.mark.parametrize("device_class", [DeviceClass.PUMP, DeviceClass.DOOR, DeviceClass.FIRE_PANEL])
+def test_pumps_doors_and_panels_are_watched_never_driven(device_class: DeviceClass) -> None:
+    horn = PROFILES["wb-msgr"]
+    found = findings(TEXT, {**PROFILES, horn.id: msgspec.structs.replace(horn, device_class=device_class)})
+    assert any("watched, never driven" in f.what for f in found), found
+
+
+def test_a_horn_in_the_lobby_of_a_lift_is_a_horn() -> None:
+    site = parse_site(TEXT.replace("- id: horn\n", "- id: lift-lobby-horn\n"), "site.yaml", PROFILES)
+    assert site.outputs[0].id == "lift-lobby-horn"
 
 
 def test_certainty_c_is_refused_for_fire_and_outputs() -> None:
