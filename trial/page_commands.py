@@ -27,7 +27,7 @@ from device_model.system_clock import clock_from_environment
 from firmware_sim.commands import read_scenario
 from firmware_sim.fleet import FLEETS, fleet_scenario
 from firmware_sim.scenario import Scenario, SimDevice
-from firmware_sim.scenario_lines import LineKind, Role, SimLine
+from firmware_sim.scenario_lines import SESSION_KINDS, LineKind, Role, SimLine
 from firmware_sim.world import SimWorld
 from trial.scenario_files import find_scenario, is_complete, read_trial
 
@@ -35,7 +35,7 @@ CONTROL_FILE = ".tocsin-sim.json"
 _WITHIN_S = 10.0
 _OWN_PORTS_MIN = 1024
 _LINES = {"modbus": LineKind.MODBUS_TCP, "mqtt": LineKind.MQTT, "gbt26875": LineKind.GBT26875,
-          "hj212": LineKind.HJ212}
+          "hj212": LineKind.HJ212, "lls": LineKind.LLS_TCP}
 
 
 class Control(msgspec.Struct, frozen=True):
@@ -114,7 +114,7 @@ def scenario_of_profiles(names: Sequence[str], known: dict[str, DeviceProfile], 
                                        f"choose a profile of {', '.join(_LINES)}")])
         line = lines.setdefault(kind, SimLine(
             kind.value, kind, url=broker or "mqtt://127.0.0.1:1883",
-            role=Role.SERVER if kind in (LineKind.GBT26875, LineKind.HJ212) else Role.CLIENT))
+            role=Role.SERVER if kind in SESSION_KINDS else Role.CLIENT))
         unit = taken[kind] = taken.get(kind, 0) + 1
         address = "" if kind is not LineKind.GBT26875 else f"{unit}/1.1/{unit:08X}"
         devices.append(SimDevice(f"{name}-{number}", name, line.id, unit, address))
