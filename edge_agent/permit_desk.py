@@ -38,7 +38,7 @@ class PermitDesk:
         self._engine, self._zone = engine, zone
         self._book = self._bookkeeper(inventory)
         self._watch = PermitWatch(tuple(place.id for place in inventory.site.zones))
-        self._shields: dict[str, str] = {}
+        self._shields: dict[str, str] | None = None  # not yet told; the engine may remember some from before
 
     def _bookkeeper(self, inventory: Inventory) -> PermitBook:
         def continuous(zone: str) -> bool:
@@ -56,7 +56,7 @@ class PermitDesk:
 
     def check(self, now: Now) -> tuple[AlarmTransition, ...]:
         """Let time pass: what is over ends by itself."""
-        if not self._book.permits():
+        if not self._book.permits() and self._shields == {}:
             return ()
         self._book.tick(now.wall_us)
         return self._tell(now)
@@ -64,7 +64,7 @@ class PermitDesk:
     def _tell(self, now: Now) -> tuple[AlarmTransition, ...]:
         permits = self._book.permits()
         out: tuple[AlarmTransition, ...] = ()
-        shields = shields_of(permits)
+        shields = shields_of(permits, now.wall_us)
         if shields != self._shields:
             self._shields = shields
             out += self._engine.shield(shields, now)
@@ -84,8 +84,7 @@ class PermitDesk:
         """After a restart; the next `check` tells the engine anew."""
         mine = {permit.id for permit in self._book.permits()}
         self._book.resume((*(permit for permit in permits if permit.id not in mine), *self._book.permits()))
-        self._watch.forget()
-        self._shields = {}
+        self._say_anew()
 
     def rebind(self, inventory: Inventory, engine: PermitEngine, zone: tzinfo) -> None:
         """The site file changed."""
@@ -94,4 +93,10 @@ class PermitDesk:
         self._book = self._bookkeeper(inventory)
         self._book.resume(permits)
         self._watch = PermitWatch(tuple(place.id for place in inventory.site.zones))
-        self._shields = {}
+        self._say_anew()
+
+    def _say_anew(self) -> None:
+        """What the engine was told before may be over by now."""
+        self._shields = None
+        if self._book.permits():
+            self._watch.forget()

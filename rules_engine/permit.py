@@ -31,10 +31,12 @@ from device_model.permit import (
 from device_model.site import Site, Text
 from rules_engine.permit_hours import PermitHours
 
-# Permits of one site that are remembered; ended ones go first. A plant writes some twenty a day.
-PERMITS_MAX = 200
-STORY_MAX = 100
-SAMPLES_MAX = 50
+# All of them stand in the gateway's checkpoint, so few that are over are kept; the records of what was done to each
+# went up with the commands. A plant works on some twenty at a time.
+OPEN_MAX = 50
+ENDED_KEPT = 10
+STORY_MAX = 60
+SAMPLES_MAX = 20
 TEXT_MAX = 500
 _S, _A = PermitState, PermitAct
 _OPEN = (_S.READY, _S.WORKING, _S.SUSPENDED)
@@ -155,6 +157,8 @@ class PermitBook:
             raise _refuse("a permit needs a plan: zone, level, time, workers, watcher", "缺少作业内容")
         if not step.permit.strip() or step.permit in self._permits:
             raise _refuse(f"the number {step.permit!r} is empty or taken", f"票号“{step.permit}”为空或已存在")
+        if sum(known.state not in PERMIT_ENDED for known in self._permits.values()) >= OPEN_MAX:
+            raise _refuse("too many permits are open: close those that are done", "未关闭的作业票过多，请先关闭")
         self._check_plan(plan, now_us)
         return self._keep(Permit(step.permit, plan, who), PermitSign(now_us, "create", who))
 
@@ -291,13 +295,9 @@ class PermitBook:
             story = (*story[:10], *story[-(STORY_MAX - 10):])
         permit = msgspec.structs.replace(permit, story=tuple(story))
         self._permits[permit.id] = permit
-        if len(self._permits) > PERMITS_MAX:
-            ended = [known.id for known in self._permits.values() if known.state in PERMIT_ENDED]
-            if not ended:
-                del self._permits[permit.id]
-                raise _refuse("too many open permits", "未关闭的作业票过多")
-            for name in ended[:len(self._permits) - PERMITS_MAX]:
-                del self._permits[name]
+        ended = [known.id for known in self._permits.values() if known.state in PERMIT_ENDED]
+        for name in ended[:-ENDED_KEPT]:
+            del self._permits[name]
         return permit
 
 

@@ -2,14 +2,14 @@
 
 `place.people_limit` is what the site file says of the subject's zone; a zone without it is not watched by the rule.
 A fact of a zone is a reading of the point `permit:<zone>.<fact>`; for a rule bound to the whole site the zone is
-"site". Without any permit each fact has a value too: no permit is known to be no permit, never unknown.
+"*". Without any permit each fact has a value too: no permit is known to be no permit, never unknown.
 """
 
 from __future__ import annotations
 
 from rules_engine.condition_types import Type, type_of_quantity
 
-SITE = "site"
+SITE = "*"  # no zone can be called so
 _PREFIX = "permit:"
 # fact → value while there is no permit, and what it says.
 _FACTS: dict[str, tuple[bool | float, str]] = {

@@ -25,12 +25,14 @@ from device_model.reading import Reading
 from rules_engine.permit_names import PERMIT_DEFAULTS, PERMIT_QUANTITY, SITE, permit_point
 
 Fact = bool | float
+# A clock that is put right by so much is as good as before.
+CLOCK_SLACK_US = 60_000_000
 _S = PermitState
 _SIGNED = (_S.APPROVED, _S.READY, _S.WORKING, _S.SUSPENDED, _S.FIRE_WATCH)
 
 
 def facts_of(zone: str, permits: Iterable[Permit], policy: PermitPolicy, now_us: int) -> dict[str, Fact]:
-    """The facts of one zone ("site": of all zones together). Names and meanings: permit_names.py."""
+    """The facts of one zone (SITE: of all zones together). Names and meanings: permit_names.py."""
     signed = [permit for permit in permits if permit.state in _SIGNED]
     here = [permit for permit in signed if zone in (SITE, permit.plan.zone)]
     working = [permit for permit in here if permit.state is _S.WORKING]
@@ -53,11 +55,14 @@ def facts_of(zone: str, permits: Iterable[Permit], policy: PermitPolicy, now_us:
     }
 
 
-def shields_of(permits: Iterable[Permit]) -> dict[str, str]:
-    """Zone → audience: where smoke goes to the watcher and the control room instead of the brigade."""
+def shields_of(permits: Iterable[Permit], now_us: int) -> dict[str, str]:
+    """Zone → audience: where smoke goes to the watcher and the control room instead of the brigade. A clock that lies
+    before what was last done on a permit cannot tell when its time is over: nothing is shielded by it."""
     shields: dict[str, str] = {}
     for permit in permits:
-        if permit.state is _S.WORKING and permit.watched:
+        in_time = permit.plan.starts_us <= now_us < permit.plan.ends_us and (
+            not permit.story or permit.story[-1].at_us <= now_us + CLOCK_SLACK_US)
+        if permit.state is _S.WORKING and permit.watched and in_time:
             shields.setdefault(permit.plan.zone, f"permit:{permit.id}")
     return shields
 
@@ -68,6 +73,7 @@ class PermitWatch:
     def __init__(self, zones: Sequence[str]) -> None:
         self._zones = (SITE, *zones)
         self._told: dict[str, Fact] = {}
+        self._all = False
 
     def readings(self, permits: Sequence[Permit], policy: PermitPolicy, now: Now) -> tuple[Reading, ...]:
         """Facts that differ from what was told last (at first: from "no permit at all")."""
@@ -75,12 +81,13 @@ class PermitWatch:
         for zone in self._zones:
             for name, value in facts_of(zone, permits, policy, now.wall_us).items():
                 point = permit_point(zone, name)
-                if self._told.get(point, PERMIT_DEFAULTS[name]) != value:
+                if self._all or self._told.get(point, PERMIT_DEFAULTS[name]) != value:
                     self._told[point] = value
                     unit = QUANTITIES[PERMIT_QUANTITY[name]].canonical
                     changed.append(Reading(
                         point, value, unit, source_time_us=now.wall_us, receive_time_us=now.wall_us,
                         mono_us=now.mono_us, boot=now.boot))
+        self._all = False
         return tuple(changed)
 
     def due_us(self, permits: Iterable[Permit], now_us: int) -> int | None:
@@ -90,5 +97,5 @@ class PermitWatch:
         return min((at for at in moments if at > now_us), default=None)
 
     def forget(self) -> None:
-        """The engine was made anew: say all again."""
-        self._told = {}
+        """The engine may remember facts that are over: say all again, also what is as without a permit."""
+        self._told, self._all = {}, True

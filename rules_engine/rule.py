@@ -262,6 +262,8 @@ def _checked(source: Source, text: str, path: Path, written: Any, findings: list
             wrong("bind", f"{name!r} is not a quantity", "see device_model/quantities.py")
     if (written.bind.per is Per.POINT) != bool(written.bind.quantities):
         wrong("bind", "bind needs `quantities` exactly when it is per point", "add or remove `quantities`")
+    if written.runs is not Runs.EDGE and "permit." in written.when + written.clear:
+        wrong("runs", "permits are known at the gateway only", "write `runs: edge`")
     for name in written.parameters:
         if not _NAME.fullmatch(name):
             wrong("parameters", f"{name!r} is not a parameter name", "small letters, digits and _")

@@ -118,6 +118,31 @@ def test_a_restart_changes_nothing() -> None:
     assert again.standing() == {"fire.smoke": "permit:HW-1"}
 
 
+def test_what_ended_while_the_gateway_was_down_is_over() -> None:
+    post = Post()
+    post.begin(hours=1)
+    post.read("s.smoke", True, 2)
+    kept, permits = post.engine.checkpoint(), post.desk.permits()
+    again = Post()
+    again.engine.resume(kept)
+    again.desk.resume(permits)
+    assert of_smoke(again.desk.check(again.now(7200))) == [("", AlarmState.RAISED)]
+    again.read("cam.score", 0.9, 7201)
+    again.engine.step((), again.now(7220))
+    assert "hot_work.over_time" in again.standing()
+
+
+def test_a_shield_without_its_permit_does_not_stay() -> None:
+    post = Post()
+    post.begin()
+    kept = post.engine.checkpoint()
+    again = Post()
+    again.engine.resume(kept)  # the permits themselves are lost
+    again.desk.check(again.now(3))
+    again.read("s.smoke", True, 4)
+    assert again.standing()["fire.smoke"] == ""
+
+
 def test_a_changed_site_keeps_the_permits() -> None:
     post = Post()
     post.begin()

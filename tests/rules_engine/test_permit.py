@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from device_model.alarm import AlarmState
 from device_model.clock import Now
+from device_model.errors import ConfigError
 from device_model.permit import (
     GAS_LEL,
     PERMIT_ENDED,
@@ -31,7 +32,7 @@ from rules_engine.permit import ALLOWED, PermitBook, PermitRefusal
 from rules_engine.permit_names import PERMIT_DEFAULTS
 from rules_engine.permit_watch import PermitWatch, facts_of, shields_of
 from rules_engine.rule_tests import TestPoint
-from tests.rules_engine.rule_house import House, now
+from tests.rules_engine.rule_house import House, now, rule_set
 from tests.rules_engine.rule_house import rule as rule_text
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -343,7 +344,7 @@ class PermitLife(RuleBasedStateMachine):
         permit = self.permit
         if self.time >= START + 6 * HOUR:
             assert permit.state is PermitState.FIRE_WATCH or permit.state in PERMIT_ENDED
-        assert bool(shields_of([permit])) == (permit.state is PermitState.WORKING and permit.watched)
+        assert bool(shields_of([permit], self.time)) == (permit.state is PermitState.WORKING and permit.watched)
         again = book()
         again.resume(msgspec.json.decode(msgspec.json.encode(self.book.permits()), type=tuple[Permit, ...]))
         assert again.permits() == self.book.permits()
@@ -360,6 +361,36 @@ def test_facts_without_a_permit_are_the_defaults() -> None:
     assert facts_of("works", [], PermitPolicy(), START) == PERMIT_DEFAULTS
     watch = PermitWatch(("works",))
     assert watch.readings([], PermitPolicy(), Now(START, 1, "b")) == ()
+
+
+def test_a_clock_that_went_back_shields_nothing() -> None:
+    b = book()
+    working(b)
+    assert shields_of(b.permits(), START + MIN) == {"works": "permit:P1"}
+    assert shields_of(b.permits(), START - 2 * MIN) == {}
+    late = msgspec.structs.replace(b.permits()[0], plan=plan(starts=START - HOUR, hours=8))
+    assert shields_of([late], START - 2 * MIN) == {}
+
+
+def test_few_permits_that_are_over_are_kept() -> None:
+    b = book()
+    for number in range(30):
+        name = f"P{number}"
+        b.apply(PermitStep(name, PermitAct.CREATE, plan()), "Chen", "", START)
+        b.apply(PermitStep(name, PermitAct.CANCEL), "Chen", "", START)
+    assert [permit.id for permit in b.permits()] == [f"P{number}" for number in range(20, 30)]
+    for number in range(50):
+        b.apply(PermitStep(f"Q{number}", PermitAct.CREATE, plan()), "Chen", "", START)
+    with pytest.raises(PermitRefusal, match="too many"):
+        b.apply(PermitStep("Q50", PermitAct.CREATE, plan()), "Chen", "", START)
+
+
+def test_after_forgetting_all_is_said_again() -> None:
+    watch = PermitWatch(("works",))
+    assert watch.readings([], PermitPolicy(), Now(START, 1, "b")) == ()
+    watch.forget()
+    assert len(watch.readings([], PermitPolicy(), Now(START, 1, "b"))) == 2 * len(PERMIT_DEFAULTS)
+    assert watch.readings([], PermitPolicy(), Now(START, 2, "b")) == ()
 
 
 def test_facts_of_a_working_permit() -> None:
@@ -411,6 +442,12 @@ def test_it_ends_with_the_work_and_what_stands_is_told_anew() -> None:
     assert [(step.state, step.previous, step.audience) for step in steps] == [
         (AlarmState.RAISED, AlarmState.RAISED, "")]
     assert house.engine.shield({}, now(6)) == ()
+
+
+@pytest.mark.parametrize("runs", ["cloud", "both"])
+def test_a_rule_on_permits_runs_at_the_gateway(runs: str) -> None:
+    with pytest.raises(ConfigError, match="known at the gateway only"):
+        rule_set(rule_text("value && !permit.working", bind="{quantities: [contact]}", runs=runs))
 
 
 def test_facts_reach_rules_as_readings_and_survive_a_restart() -> None:
