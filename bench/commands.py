@@ -19,6 +19,7 @@ from device_model.errors import TocsinError
 BENCHES = {
     "path": "register change on the line to the page's event, idle and at 1,000 messages/s",
     "outage": "what 72 virtual hours without a cloud and hundreds of kills cost: alarms, telemetry, doubles, gaps",
+    "output": "register change to output with the cloud down, also with every fsync stalled",
     "backlog": "a million records drain, and a new alarm overtakes them: loopback and a slow link",
     "journal": "durable rows/s of the journal against bare SQLite",
     "ingest": "messages/s from the broker to the incident store, CPU per thousand",

@@ -38,6 +38,7 @@ from device_model.messages import GatewayAddress
 from device_model.ports import MessageLink
 from device_model.site import Line, LineKind, Site
 from device_model.system_clock import clock_from_environment
+from edge_agent.cause_effect import output_findings
 from edge_agent.events import Log
 from edge_agent.field_lines import LinePorts
 from edge_agent.gateway_report import LinkReport
@@ -85,7 +86,8 @@ class Composition:
         ports = self._open_ports(self._inventory, {line.id for line in site.lines})
         learnt, uplink = LearntFile(site.gateway.journal_path), self._open_uplink()
         self.runtime = runtime = GatewayRuntime(
-            self._inventory, self._rules, clock=self._clock, store=SqliteJournal(site.gateway.journal_path),
+            self._inventory, self._rules, clock=self._clock,
+            store=SqliteJournal(site.gateway.journal_path, max_bytes=site.gateway.journal_quota_mib * 2**20),
             zone=self._zone, uplink_link=uplink, lines=ports.lines, mqtt_lines=ports.mqtt_lines,
             listening=ports.listening,
             jitter=random.Random().random, log=write_log, version=_version(),  # noqa: S311  spreads retries
@@ -253,7 +255,10 @@ def read_configuration(path: Path) -> tuple[Inventory, RuleSet, tzinfo]:
     """Site file, profiles, rules and time zone, checked as a whole. Raises ConfigError with all findings, or
     LocalFault when the file cannot be read."""
     inventory = read_inventory(path)
-    return inventory, rules_of_site(inventory.site), _zone(inventory.site, path)
+    rules = rules_of_site(inventory.site)
+    if findings := output_findings(inventory, rules):
+        raise ConfigError(findings)
+    return inventory, rules, _zone(inventory.site, path)
 
 
 def _zone(site: Site, path: Path) -> tzinfo:
