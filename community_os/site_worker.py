@@ -19,6 +19,7 @@ from typing import Protocol
 import msgspec
 
 from community_os.bounds import bounded
+from community_os.clock_book import BootClock, ClockBook
 from community_os.duty_desk import DutyDesk, DutyTold
 from community_os.envelopes import ActEnvelope, AnswerDutyEnvelope, Envelope, UpEnvelope
 from community_os.gap_rows import GapRows
@@ -133,6 +134,7 @@ class SiteState(msgspec.Struct):
     pending: dict[str, PendingCommand]
     samples: dict[str, list[Sample]]
     seen_us: dict[str, int]
+    clocks: dict[str, BootClock] = {}
     duties: dict[str, DutyTold] = {}
 
 
@@ -158,6 +160,7 @@ class SiteWorker:
         self._duties = DutyDesk(inventory)
         self._pending: dict[str, PendingCommand] = {}
         self._seen_us: dict[str, int] = {}
+        self._clocks = ClockBook()
         self._bad: set[str] = set()
         # Not in the checkpoint: which plots changed since they were last stored.
         self._redraw: dict[str, None] = {}
@@ -245,7 +248,7 @@ class SiteWorker:
             if change is not None:
                 self._lack_changed(change, effects)
             effects.changes.append(GatewayRow(watch.view()))
-        for record in applied.fresh:
+        for record in self._clocks.correct(batch, applied.fresh, self._now_us):
             self._record(record, batch.gateway, batch.epoch, effects)
 
     def _record(self, record: Record, gateway: str, epoch: str, effects: Effects) -> None:
@@ -431,6 +434,7 @@ class SiteWorker:
             engine=self._engine.checkpoint() if self._engine else b"",
             watches={name: watch.state for name, watch in self._watches.items()}, lacks=self._lacks.state(),
             pending=self._pending, samples=self._plots.kept(zones), seen_us=self._seen_us, duties=self._duties.told,
+            clocks=self._clocks.boots,
         ))
 
     def resume(self, checkpoint: bytes) -> None:
@@ -446,6 +450,7 @@ class SiteWorker:
                 self._watches[name].state = watched
         self._lacks.resume(state.lacks)
         self._pending, self._seen_us, self._duties.told = state.pending, state.seen_us, state.duties
+        self._clocks = ClockBook(state.clocks)
         self._bad = {point for point in self._seen_us if self._book.trust.has_bad_reading(point)}
         self._plots.resume(state.samples)
 
