@@ -70,8 +70,8 @@ def scenario_page() -> str:
         "# Shipped scenarios", "",
         f"{len(found)} scenarios, written by `make golden` from `firmware_sim/scenarios/*.yaml`.",
         "`tocsin sim run NAME` plays one against the production gateway and the community OS in virtual time;",
-        "`--prove` plays it again without each thing in the last column and must fail each time. A word in *italics* is",
-        "a variant: the rule is there, its guard is not.", "",
+        "`--prove` plays it again without each thing in the last column and must fail each time. *Italics* are a",
+        "variant: the rule is there, its guard is not.", "",
         "| scenario | | site | fails without |", "| --- | --- | --- | --- |"]
     for name, content in found.items():
         expect = content.get("expect", {})
