@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
+from command_line.shared import AsJson, print_report
+
 group = typer.Typer(no_args_is_help=True, help="The community OS.")
 
 
 @group.command("run")
 def cloud_run(
     config: Annotated[Path | None, typer.Option("--config", help="cloud.yaml; none: safe defaults.")] = None,
-    role: Annotated[str, typer.Option(help="all | broker | ingest | worker | web")] = "all",
+    role: Annotated[str, typer.Option(help="all | broker | ingest | worker | web | notify")] = "all",
 ) -> None:
     """Run the community OS: broker, ingest, worker and pages.
 
@@ -38,3 +40,33 @@ def cloud_enrol(
     from community_os.commands import enrol_gateway
 
     enrol_gateway(config, path, gateway, out)
+
+
+@group.command("notices")
+def cloud_notices(
+    status: Annotated[str, typer.Option(help="waiting | sent | dead")] = "dead",
+    again: Annotated[str, typer.Option(help="try this dead notice again")] = "",
+    config: Annotated[Path | None, typer.Option("--config", help="cloud.yaml")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What was sent to people and systems, what waits, and what was given up with its reason.
+
+    Example: tocsin cloud notices --status dead --config cloud.yaml
+    """
+    from community_os.commands import notices_of
+
+    print_report(lambda: notices_of(config, status, again), as_json)
+
+
+@group.command("key")
+def cloud_key(
+    out: Annotated[Path, typer.Argument(help="file of the new key")],
+    kind: Annotated[str, typer.Option(help="hmac | ed25519")] = "hmac",
+) -> None:
+    """Make the key that signs what goes to an endpoint, and print what its receiver needs.
+
+    Example: tocsin cloud key dispatch.key --kind ed25519
+    """
+    from community_os.commands import make_key
+
+    print(make_key(out, kind))

@@ -4,8 +4,9 @@ from community_os.broker_config import BrokerAccess, BrokerSettings
 from community_os.envelopes import ActEnvelope, Envelope, UpEnvelope, decode_envelope, encode_envelope, subject_of
 from community_os.ledger import Gap, GapChange, GapState, Ledger, Loss
 from community_os.settings import CloudSettings, parse_cloud
+from community_os.site_effects import Effects, Notify, SendCommand
 from community_os.site_setup import SiteSetup
-from community_os.site_worker import Effects, Notify, SendCommand, SiteWorker
+from community_os.site_worker import SiteWorker
 from community_os.store_changes import SiteCommit, StoreChange
 
 __all__ = [

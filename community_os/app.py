@@ -4,7 +4,8 @@
         ├── broker   nats-server and its users          each a process of its own: any may be killed, the
         ├── ingest   links → ledger → stream            others go on, the supervisor starts it again
         ├── worker   stream → incidents → store
-        └── web      store → pages
+        ├── web      store → pages
+        └── notify   store → webhooks
 
 Roles find the broker through the state folder; until it is there they wait.
 """
@@ -17,7 +18,7 @@ import ctypes
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ from community_os.broker_config import BrokerAccess
 from community_os.ingest import Ingest
 from community_os.nats_link import NatsLink
 from community_os.nats_stream import JetStreamStream
+from community_os.notice_desk import DutyFiles
+from community_os.notice_store import NoticeStore
+from community_os.notifier import Notifier, post_http, read_endpoints
 from community_os.settings import CloudSettings, SignInRule
 from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, store_calls
@@ -43,8 +47,9 @@ from device_model.ports import StaleRevision
 from device_model.system_clock import SystemClock, clock_from_environment
 from provisioning.authority import Authority
 from rules_engine.packs import rules_of_site
+from rules_engine.routing_commands import read_duty, read_response, read_routing
 
-ROLES = ("broker", "ingest", "worker", "web")
+ROLES = ("broker", "ingest", "worker", "web", "notify")
 # Real time: processes are no part of a scaled world.
 RESTART_WAIT_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 WELL_AFTER_S = 20.0
@@ -124,6 +129,23 @@ async def run_web(settings: CloudSettings) -> None:
         store.close()
 
 
+async def run_notify(settings: CloudSettings) -> None:
+    """From the incident store to the endpoints."""
+    endpoints = read_endpoints(settings.endpoints, "cloud.yaml")
+    clock = clock_from_environment()
+    access = await _access(settings)
+    stream = await JetStreamStream.open(access, name="notify")
+    store = open_store(settings)
+    notifier = Notifier(NoticeStore(store), store_calls(), stream, clock, endpoints=endpoints, post=post_http,
+                        partitions=settings.partitions, speed=clock.speed)
+    _log.info("notifier ready", endpoints=len(endpoints))
+    try:
+        await notifier.run()
+    finally:
+        await _close(stream)
+        store.close()
+
+
 class _Server(uvicorn.Server):
     """uvicorn without signal handlers of its own: the role's are enough."""
 
@@ -136,7 +158,7 @@ async def _serve(
     settings: CloudSettings, board: BoardService, sign_in: Accounts | None, clock: SystemClock,
     following: asyncio.Task[None],
 ) -> None:
-    app = create_app(board, clock=clock, sign_in=sign_in, speed=clock.speed)
+    app = create_app(board, clock=clock, sign_in=sign_in, speed=clock.speed, work=board)
     listener = _listener(settings.address, settings.port)
     server = _Server(uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, server_header=False, lifespan="off",
@@ -164,17 +186,19 @@ def _listener(address: str, port: int) -> socket.socket:
 
 RUN: dict[str, Callable[[CloudSettings], Coroutine[Any, Any, None]]] = {
     "broker": run_broker, "ingest": run_ingest, "worker": run_worker, "web": run_web,
+    "notify": run_notify,
 }
 
 
 def read_sites(settings: CloudSettings) -> dict[str, SiteSetup]:
     """The configured sites by tenancy path. Raises ConfigError with the findings of all files."""
     sites: dict[str, SiteSetup] = {}
+    files = read_duty_files(settings)
     findings: list[Finding] = []
     for file in settings.sites:
         try:
             inventory = read_inventory(file)
-            setup = SiteSetup(inventory, rules_of_site(inventory.site))
+            setup = SiteSetup(inventory, rules_of_site(inventory.site), files)
         except ConfigError as error:
             findings += error.findings
             continue
@@ -184,6 +208,31 @@ def read_sites(settings: CloudSettings) -> dict[str, SiteSetup]:
     if findings:
         raise ConfigError(findings)
     return sites
+
+
+def read_duty_files(settings: CloudSettings) -> DutyFiles:
+    """Routing, duty and response files as far as they are named, held against each other. Raises ConfigError."""
+    files = DutyFiles(
+        read_routing(Path(settings.routing)) if settings.routing else None,
+        read_duty(Path(settings.duty)) if settings.duty else None,
+        read_response(Path(settings.response)) if settings.response else None)
+    known = {endpoint.name for endpoint in settings.endpoints}
+    rotas = set(files.duty.plan.rotas) if files.duty else set()
+    findings = []
+    for receiver in files.routing.receivers.values() if files.routing else ():
+        findings += [Finding(settings.routing, 0, 0, f"receiver {receiver.name}: there is no endpoint {name!r}",
+                             "name it in cloud.yaml under `endpoints:`") for name in receiver.endpoints
+                     if name not in known]
+        if receiver.rota and receiver.rota not in rotas:
+            findings.append(Finding(settings.routing, 0, 0, f"receiver {receiver.name}: no rota {receiver.rota!r}",
+                                    "name it in the duty file"))
+    for person in files.duty.plan.people.values() if files.duty else ():
+        findings += [Finding(settings.duty, 0, 0, f"{person.name}: there is no endpoint {name!r}",
+                             "name it in cloud.yaml under `endpoints:`") for name in person.endpoints
+                     if name not in known]
+    if findings:
+        raise ConfigError(findings)
+    return files
 
 
 def open_store(settings: CloudSettings) -> IncidentStore:
@@ -215,7 +264,8 @@ async def _close(*connections: NatsLink | JetStreamStream) -> None:
 
 def run_role(settings: CloudSettings, role: str, arguments: list[str]) -> None:
     """Run one role, or all, until SIGTERM or SIGINT. arguments: how to start a role in a process of its own."""
-    job = supervise(arguments) if role == "all" else RUN[role](settings)
+    roles = [name for name in ROLES[1:] if name != "notify" or settings.endpoints or settings.routing]
+    job = supervise(arguments, roles) if role == "all" else RUN[role](settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_until_signal(job, leave_after_s=None if role == "all" else STOP_WITHIN_S))
 
@@ -253,13 +303,13 @@ async def _until_signal(job: Awaitable[None], leave_after_s: float | None = None
         raise first from group
 
 
-async def supervise(arguments: list[str]) -> None:
-    """Keep all roles alive, each in a process of its own."""
+async def supervise(arguments: list[str], roles: Sequence[str] = ROLES[1:]) -> None:
+    """Keep the broker and these roles alive, each in a process of its own."""
     async with asyncio.TaskGroup() as broker:
         broker.create_task(_keep("broker", [*arguments, "--role", "broker"]))
         # Ended first, so that nobody has to do without a broker at the end.
         async with asyncio.TaskGroup() as others:
-            for role in ROLES[1:]:
+            for role in roles:
                 others.create_task(_keep(role, [*arguments, "--role", role]))
 
 

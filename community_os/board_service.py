@@ -17,11 +17,21 @@ from collections.abc import AsyncIterator
 import msgspec
 import structlog
 
-from community_os.envelopes import PARTITIONS, ActEnvelope, AnswerDutyEnvelope, encode_envelope, subject_of
+from community_os.envelopes import (
+    PARTITIONS,
+    ActEnvelope,
+    AnswerDutyEnvelope,
+    DeedEnvelope,
+    PersonEnvelope,
+    SilenceEnvelope,
+    encode_envelope,
+    subject_of,
+)
 from community_os.store import ChangeRow, IncidentStore, StoreCalls
 from community_os.store_changes import row_id
 from device_model.clock import SECOND_US, Clock
 from device_model.errors import LocalFault, PeerError
+from device_model.incident_deeds import Deed, TakeIn
 from device_model.ports import MessageLink, Stream
 from device_model.read_models import ActionOutcome, BoardEvent, BoardSnapshot, IncidentAction, IncidentView
 from device_model.site import Tenancy
@@ -289,7 +299,41 @@ class BoardService:
         envelope = AnswerDutyEnvelope(view.tenancy.path, check, who, click, self._clock.now().wall_us)
         return await self._carry(view.tenancy, envelope, click)
 
-    async def _carry(self, tenancy: Tenancy, envelope: ActEnvelope | AnswerDutyEnvelope, click: str) -> ActionOutcome:
+    async def do(
+        self, incident: str, deed: Deed, *, who: str, why: str, request: str, scope: str, site: str = ""
+    ) -> ActionOutcome:
+        """Carry a deed to the worker, as `act` does. site: its path, where there is no incident yet (TakeIn)."""
+        path = site
+        if incident:
+            view = await self.incident(incident, scope)
+            path = view.tenancy.path if view is not None else ""
+        elif not isinstance(deed, TakeIn):
+            return ActionOutcome(False, "there is no such incident")
+        if not path or not _within(path, scope) or path.count("/") != 3:
+            return ActionOutcome(False, "there is no such incident" if incident else "there is no such site")
+        click = row_id(incident, path, type(deed).__name__, who, request)
+        known = await self._outcome(click)
+        if known is not None:
+            return known
+        envelope = DeedEnvelope(path, incident, deed, who, why, click, self._clock.now().wall_us)
+        return await self._carry(Tenancy.of(path), envelope, click)
+
+    async def silence(
+        self, site: str, name: str, matchers: tuple[str, ...], for_us: int, *, who: str, why: str, request: str,
+        scope: str,
+    ) -> ActionOutcome:
+        """Set a silence for so long, or end the one of that name (matchers empty)."""
+        if not _within(site, scope) or site.count("/") != 3:
+            return ActionOutcome(False, "there is no such site")
+        click = row_id(site, "silence", name, who, request)
+        known = await self._outcome(click)
+        if known is not None:
+            return known
+        now_us = self._clock.now().wall_us
+        envelope = SilenceEnvelope(site, name, who, why, click, now_us, matchers, now_us + for_us)
+        return await self._carry(Tenancy.of(site), envelope, click)
+
+    async def _carry(self, tenancy: Tenancy, envelope: PersonEnvelope, click: str) -> ActionOutcome:
         subject = subject_of(tenancy, "act", self._partitions)
         try:
             await self._stream.publish(subject, encode_envelope(envelope), message_id=f"act-{click}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import structlog
 
 from community_os.settings import CloudSettings, parse_cloud
@@ -44,6 +46,64 @@ def enrol_gateway(config: Path | None, path: str, gateway: str, out: Path) -> No
         raise LocalFault(f"{path!r} is not city/district/street/site: {error}") from error
     print(f"enrolled {path}/{gateway}\n  key_file: {keys.key_file}\n  certificate_file: {keys.certificate_file}\n"
           f"  ca_file: {keys.ca_file}")
+
+
+class NoticeReport(msgspec.Struct, frozen=True):
+    """Notices of one state, newest first."""
+
+    status: str
+    notices: tuple[dict[str, Any], ...]
+
+    def text(self) -> str:
+        """For people."""
+        lines = [f"{n['id']}  {n['kind']:<12} to {n['endpoint']}, {n['attempts']} tries, {n['path']} {n['reason']}"
+                 for n in self.notices]
+        return "\n".join([*lines, f"{len(self.notices)} {self.status}"])
+
+
+def notices_of(config: Path | None, status: str, again: str) -> NoticeReport:
+    """What is waiting, sent or given up; `again`: try a dead one again. LocalFault where there is none."""
+    import time
+
+    from community_os.app import open_store
+    from community_os.notice_store import NoticeStatus, NoticeStore
+
+    if status not in list(NoticeStatus):
+        raise LocalFault(f"{status!r} is no state of a notice: one of {', '.join(NoticeStatus)}")
+    store = open_store(read_settings(config))
+    try:
+        notices = NoticeStore(store)
+        if again and not notices.again(again, time.time_ns() // 1000):
+            raise LocalFault(f"there is no dead notice {again!r}")
+        found = notices.listed(NoticeStatus(status))
+    finally:
+        store.close()
+    return NoticeReport(status, tuple(
+        {**{k: v for k, v in msgspec.to_builtins(n).items() if k != "body"}, "event": msgspec.json.decode(n.body)}
+        for n in found))
+
+
+def make_key(out: Path, kind: str) -> str:
+    """Write a new key of an endpoint, readable by us alone; returns what the receiver needs. LocalFault."""
+    import base64
+    import os
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    secret = os.urandom(32)
+    prefix = {"hmac": "whsec_", "ed25519": "whsk_"}.get(kind)
+    if prefix is None:
+        raise LocalFault(f"{kind!r} is no kind of key: hmac or ed25519")
+    text = prefix + base64.b64encode(secret).decode()
+    try:
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise LocalFault(f"{out}: {error.strerror}; an existing key is never overwritten") from error
+    if kind == "hmac":
+        return f"secret for the receiver: {text}"
+    public = Ed25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+    return f"public key for the receiver: whpk_{base64.b64encode(public).decode()}"
 
 
 def _log_to_stderr() -> None:

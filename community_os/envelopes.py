@@ -12,6 +12,7 @@ import zlib
 
 import msgspec
 
+from device_model.incident_deeds import Deed
 from device_model.messages import Batch
 from device_model.read_models import IncidentAction
 from device_model.site import Tenancy
@@ -50,7 +51,45 @@ class AnswerDutyEnvelope(msgspec.Struct, frozen=True, tag="answer_duty"):
     at_us: int
 
 
-Envelope = UpEnvelope | ActEnvelope | AnswerDutyEnvelope
+class DeedEnvelope(msgspec.Struct, frozen=True, tag="deed", omit_defaults=True):
+    """What a person does with an incident beyond the steps of its life. incident: "" where the deed opens one."""
+
+    path: str
+    incident: str
+    deed: Deed
+    who: str
+    why: str
+    request: str
+    at_us: int
+
+
+class SilenceEnvelope(msgspec.Struct, frozen=True, tag="silence", omit_defaults=True):
+    """A person wants to hear nothing of what matches until ends_us, or (matchers empty) ends the silence of that
+    name early."""
+
+    path: str
+    name: str
+    who: str
+    why: str
+    request: str
+    at_us: int
+    matchers: tuple[str, ...] = ()
+    ends_us: int = 0
+
+
+class DeliveredEnvelope(msgspec.Struct, frozen=True, tag="delivered", omit_defaults=True):
+    """What became of a notice: sent, or given up with a reason."""
+
+    path: str
+    incident: str
+    notice: str
+    endpoint: str
+    at_us: int
+    given_up: str = ""
+
+
+PersonEnvelope = ActEnvelope | AnswerDutyEnvelope | DeedEnvelope | SilenceEnvelope
+Envelope = UpEnvelope | PersonEnvelope | DeliveredEnvelope
 _decoder: msgspec.json.Decoder[Envelope] = msgspec.json.Decoder(Envelope)
 
 

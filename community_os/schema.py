@@ -4,6 +4,7 @@
     audit         append-only, hash chain per site
     impairment gateway gap proof duty  what stands now (gaps and proofs also as history)
     act_outcome   what became of a click
+    notice        what is to be sent to whom, and how that ended
     dead_letter   messages that could not be applied
     progress      the stream sequence that each site's rows already contain
     change        which rows changed, numbered: what the boards follow
@@ -66,6 +67,17 @@ dead_letter = _table(
     "dead_letter", sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("subject", sa.Text, nullable=False), sa.Column("at_us", sa.BigInteger, nullable=False),
     sa.Column("error", sa.Text, nullable=False), sa.Column("payload", sa.LargeBinary, nullable=False),
+)
+notice = _table(
+    "notice", sa.Column("id", sa.String(64), primary_key=True), sa.Column("path", sa.String(170), nullable=False),
+    sa.Column("endpoint", sa.String(80), nullable=False), sa.Column("incident", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False), sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("urgent", sa.Boolean, nullable=False), sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False), sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_us", sa.BigInteger, nullable=False), sa.Column("stored_us", sa.BigInteger, nullable=False),
+    sa.Column("settled_us", sa.BigInteger, nullable=False), sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("reported", sa.Boolean, nullable=False),
+    sa.Index("notice_due", "status", "next_us"), sa.Index("notice_reported", "reported", "status"),
 )
 progress = _table(
     "progress", sa.Column("path", sa.String(170), primary_key=True),

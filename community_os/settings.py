@@ -5,12 +5,15 @@
     port: 8080
     sign_in: required           or open_on_loopback: no accounts, and then loopback only (demo)
     sites: [ riverside.yaml ]   the same site files as the gateways run
+    routing: routing.yaml       who is told; duty: duty.yaml; response: response.yaml (docs/routing.md)
+    endpoints: [ {name: dispatch, url: https://…, key_file: dispatch.key} ]
     broker: {mqtt_host: …, mqtt_port: 8883, names: [ … ]}
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from enum import StrEnum
 from pathlib import PurePath
 
@@ -22,6 +25,7 @@ from device_model.errors import ConfigError, Finding
 from device_model.yaml_source import Source, convert, parse_yaml
 
 PARTITIONS_MAX = 256
+_ADDRESS = re.compile(r"(https?)://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?(?:/[!-~]*)?")
 PORT_MAX = 65535
 
 
@@ -32,11 +36,21 @@ class SignInRule(StrEnum):
     OPEN_ON_LOOPBACK = "open_on_loopback"
 
 
+class EndpointSettings(msgspec.Struct, frozen=True):
+    """Where notices are sent: an https address; plain http on loopback only. key_file: what signs (`whsec_…` HMAC,
+    `whsk_…` Ed25519; made by `tocsin cloud key FILE`)."""
+
+    name: str
+    url: str
+    key_file: str = ""
+
+
 class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A whole cloud.yaml, checked.
 
     state: folder; database: SQLAlchemy url, "" for SQLite in the state folder; partitions: over how many
-    workers sites may be spread (fixed once messages are stored).
+    workers sites may be spread (fixed once messages are stored). routing, duty, response: who is told, who is on
+    duty, what is done (docs/routing.md); endpoints: where notices go.
     """
 
     state: str = "var/cloud"
@@ -44,6 +58,10 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8080
     database: str = ""
     sites: tuple[str, ...] = ()
+    routing: str = ""
+    duty: str = ""
+    response: str = ""
+    endpoints: tuple[EndpointSettings, ...] = ()
     partitions: int = PARTITIONS
     sign_in: SignInRule = SignInRule.REQUIRED
     broker: BrokerSettings = BrokerSettings()
@@ -77,6 +95,9 @@ def parse_cloud(text: str, file: str) -> CloudSettings:
     folder = PurePath(file).parent
     return msgspec.structs.replace(
         settings, state=str(folder / settings.state), sites=tuple(str(folder / site) for site in settings.sites),
+        **{name: str(folder / file) for name in ("routing", "duty", "response") if (file := getattr(settings, name))},
+        endpoints=tuple(msgspec.structs.replace(one, key_file=str(folder / one.key_file)) if one.key_file else one
+                        for one in settings.endpoints),
         database=_rooted(settings.database, folder),
     )
 
@@ -105,6 +126,19 @@ def _check(settings: CloudSettings, source: Source) -> list[Finding]:
             "set `sign_in: required`, or `address: 127.0.0.1`"))
     if not settings.state:
         found.append(source.finding(("state",), "state is empty", "name a folder"))
+    names: set[str] = set()
+    for i, one in enumerate(settings.endpoints):
+        written = _ADDRESS.fullmatch(one.url)
+        host = written[2].strip("[]") if written else ""
+        if written is None or not (written[1] == "https" or is_loopback(host)):
+            found.append(source.finding(("endpoints", i, "url"), f"{one.url!r} is no https address",
+                                        "write https://…; plain http is for 127.0.0.1 alone"))
+        if not one.key_file and not is_loopback(host):
+            found.append(source.finding(("endpoints", i), f"{one.name} has no key_file: nobody could tell it is us",
+                                        "make one with `tocsin cloud key FILE`"))
+        if one.name in names:
+            found.append(source.finding(("endpoints", i, "name"), f"{one.name} stands twice", "rename one"))
+        names.add(one.name)
     for i, site in enumerate(settings.sites):
         if site in settings.sites[:i]:
             found.append(source.finding(("sites", i), f"{site} stands twice", "keep one"))

@@ -1,9 +1,10 @@
 """SiteWorker: everything the cloud decides for one site (pure): values in, effects out, `now` passed in.
 
     UpEnvelope ─► Ledger ─► gaps          ┌─ alarms of the edge (facts) ─┐
-                    └─► fresh records ────┼─ readings ─► cloud engine ───┼─► IncidentBook ─► views, audit, notice
+                    └─► fresh records ────┼─ readings ─► cloud engine ───┼─► IncidentDesk ─► views, audit
+                                          │                              └─► NoticeDesk ─► notices to send
                                           ├─ impairments, proof, heartbeat ─► registers
-    ActEnvelope ────────────────────────► IncidentBook.act ─► outcome, command to the gateway (repeated)
+    ActEnvelope, DeedEnvelope ──────────► IncidentDesk ─► outcome, command to the gateway (repeated)
     tick ───────────────────────────────► timers of all of these
 
 Time is the ingest's time of arrival, never stepping back, so that replaying the stream gives the same state.
@@ -21,11 +22,21 @@ import msgspec
 from community_os.bounds import bounded
 from community_os.clock_book import BootClock, ClockBook
 from community_os.duty_desk import DutyDesk, DutyTold
-from community_os.envelopes import ActEnvelope, AnswerDutyEnvelope, Envelope, UpEnvelope
+from community_os.envelopes import (
+    ActEnvelope,
+    AnswerDutyEnvelope,
+    DeedEnvelope,
+    DeliveredEnvelope,
+    Envelope,
+    SilenceEnvelope,
+    UpEnvelope,
+)
 from community_os.gap_rows import GapRows
 from community_os.gateway_watch import GatewayWatch, WatchState
 from community_os.ledger import Ledger
+from community_os.notice_desk import DutyFiles, NoticeDesk
 from community_os.plot_buffers import PlotBuffers, Sample
+from community_os.site_effects import Effects, Notify, PendingCommand, SendCommand
 from community_os.site_lacks import LackState, SiteLacks
 from community_os.store_changes import (
     AuditRow,
@@ -55,10 +66,14 @@ from device_model.messages import (
     Record,
     is_memory_epoch,
 )
+from device_model.read_models import IncidentView
 from device_model.reading import Quality, Reading
 from device_model.site import Text
-from rules_engine.incident import IncidentBook, IncidentChange
+from rules_engine.incident import IncidentChange
+from rules_engine.incident_desk import IncidentDesk
 from rules_engine.incident_record import Place
+
+__all__ = ["CloudEngine", "Effects", "Notify", "SendCommand", "SiteState", "SiteWorker"]
 
 # An acknowledgement is told to the gateway every 5 s until it answers, and given up after a day.
 TELL_EVERY_US = 5 * SECOND_US
@@ -90,38 +105,6 @@ class CloudEngine(Protocol):
         ...
 
 
-class SendCommand(msgspec.Struct, frozen=True):
-    """A command on its way to a gateway; repeated until answered."""
-
-    address: GatewayAddress
-    command: Command
-
-
-class Notify(msgspec.Struct, frozen=True):
-    """People are to be told (routing is a later issue's; the audit log has it all)."""
-
-    path: str
-    incident: str
-    what: str
-    at_us: int
-
-
-class Effects(msgspec.Struct):
-    """What one step asks the shell to do."""
-
-    changes: list[StoreChange] = []
-    commands: list[SendCommand] = []
-    notices: list[Notify] = []
-
-
-class PendingCommand(msgspec.Struct):
-    """A command that the gateway has not answered. next_us: when it is sent again."""
-
-    command: Command
-    incident: str
-    next_us: int
-
-
 class SiteState(msgspec.Struct):
     """The checkpoint; parts that have their own form are nested as raw JSON, the engine's as bytes."""
 
@@ -136,6 +119,8 @@ class SiteState(msgspec.Struct):
     seen_us: dict[str, int]
     clocks: dict[str, BootClock] = {}
     duties: dict[str, DutyTold] = {}
+    desk: msgspec.Raw = msgspec.Raw(b"null")
+    notices: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _decoder = msgspec.json.Decoder(SiteState)
@@ -145,14 +130,17 @@ class SiteWorker:
     """One site. Owned by one partition's worker; not thread-safe."""
 
     def __init__(
-        self, inventory: Inventory, titles: Mapping[str, Text], engine: CloudEngine | None, now_us: int
+        self, inventory: Inventory, titles: Mapping[str, Text], engine: CloudEngine | None, now_us: int,
+        files: DutyFiles | None = None,
     ) -> None:
-        """now_us: since when the cloud listens for this site."""
+        """now_us: since when the cloud listens for this site. files: who is told; None: only the boards."""
         self._inventory, self._site = inventory, inventory.site
         self._path = self._site.tenancy.path
         self._engine = engine
         self._now_us = now_us
-        self._book = IncidentBook(inventory, titles)
+        files = files or DutyFiles()
+        self._book = IncidentDesk(inventory, titles, files.response)
+        self._notices = NoticeDesk(self._site, files)
         self._gap_rows = GapRows(self._site.tenancy, Ledger())
         self._watches = {self._site.gateway.id: GatewayWatch(self._site, self._site.gateway.id, now_us)}
         self._lacks = SiteLacks(inventory, titles)
@@ -177,6 +165,9 @@ class SiteWorker:
         elif isinstance(envelope, AnswerDutyEnvelope):
             self._now_us = max(self._now_us, envelope.at_us)
             effects.changes += self._duties.act(envelope, self._now_us)
+        elif isinstance(envelope, DeedEnvelope | SilenceEnvelope | DeliveredEnvelope):
+            self._now_us = max(self._now_us, envelope.at_us)
+            self._duty(envelope, effects)
         else:
             self._now_us = max(self._now_us, envelope.arrived_us)
             self._up(envelope, effects)
@@ -199,6 +190,7 @@ class SiteWorker:
         if self._engine and due_us is not None and due_us <= self._now_us:
             self._decided(self._engine.step((), self._now()), effects)
         self._incidents(self._book.tick(self._now_us), effects)
+        effects.changes += self._notices.tick(self._now_us, self._book.holder_of, self._view)
         self._settle(effects)
         return effects
 
@@ -206,7 +198,8 @@ class SiteWorker:
         """When `tick` will next have something to do (µs since 1970)."""
         dues = [watch.due_us() for watch in self._watches.values()]
         dues += [pending.next_us for pending in self._pending.values()]
-        dues += [due for due in (self._book.due_us(), self._lacks.due_us(), self._duties.due_us()) if due is not None]
+        dues += [due for due in (self._book.due_us(), self._lacks.due_us(), self._duties.due_us(),
+                                 self._notices.due_us()) if due is not None]
         if self._engine and (due := self._engine.due_us()) is not None:
             dues.append(due)
         if self._redraw:
@@ -314,6 +307,8 @@ class SiteWorker:
                 self._lack_changed(change, effects)
         else:
             self._incidents(self._book.apply(step, self._now_us, place), effects)
+            isolated = bool(step.device) and self._book.trust.isolated(step.device)
+            effects.changes += self._notices.alarm(step, self._now_us, self._book.holder_of, isolated=isolated)
 
     def _decided(self, steps: tuple[AlarmTransition, ...], effects: Effects) -> None:
         """What the cloud's own engine found."""
@@ -360,6 +355,29 @@ class SiteWorker:
         self._incidents(result.changes, effects)
         effects.changes.append(OutcomeRow(self._path, act.request, act.incident, result.outcome))
 
+    def _duty(self, envelope: DeedEnvelope | SilenceEnvelope | DeliveredEnvelope, effects: Effects) -> None:
+        """Deeds, silences, and what became of notices."""
+        if isinstance(envelope, DeedEnvelope):
+            result = self._book.do(envelope.incident, envelope.deed, who=envelope.who, why=envelope.why,
+                                   request=envelope.request, at_us=envelope.at_us)
+            self._incidents(result.changes, effects)
+            effects.changes.append(OutcomeRow(self._path, envelope.request, envelope.incident, result.outcome))
+        elif isinstance(envelope, SilenceEnvelope):
+            effects.changes += self._notices.ask(envelope, self._now_us)
+        else:
+            word = "notice_given_up" if envelope.given_up else "notified"
+            detail = f"{envelope.endpoint} {envelope.notice} {envelope.given_up}".strip()
+            effects.changes.append(AuditRow(self._path, envelope.at_us, word, "", envelope.incident, detail[:500]))
+            self._book.delivered(envelope.incident, given_up=bool(envelope.given_up))
+            if envelope.given_up:
+                self._incidents(self._book.line(envelope.incident, word, envelope.at_us, detail[:300]), effects)
+            if envelope.incident:
+                self._redraw.setdefault(envelope.incident, None)
+
+    def _view(self, incident: str) -> IncidentView | None:
+        """What messages say of an incident: no plots."""
+        return self._book.view(incident) if self._book.incident(incident) is not None else None
+
     def _answered(self, result: CommandResult, effects: Effects) -> None:
         detail = f"{result.kind.value} {result.target}: {result.outcome.value} {result.detail}".strip()
         effects.changes.append(AuditRow(self._path, result.at_us, "command_result", result.who, "", detail))
@@ -398,6 +416,8 @@ class SiteWorker:
     # --- effects ------------------------------------------------------------------------------------------
 
     def _incidents(self, changes: Iterable[IncidentChange], effects: Effects) -> None:
+        changes = tuple(changes)
+        effects.changes += self._notices.changes(changes, self._now_us, self._view)
         for change in changes:
             if change.audit:
                 effects.changes.append(AuditRow(self._path, change.at_us, change.what, change.who, change.incident,
@@ -435,6 +455,7 @@ class SiteWorker:
             watches={name: watch.state for name, watch in self._watches.items()}, lacks=self._lacks.state(),
             pending=self._pending, samples=self._plots.kept(zones), seen_us=self._seen_us, duties=self._duties.told,
             clocks=self._clocks.boots,
+            desk=msgspec.Raw(self._book.desk_checkpoint()), notices=msgspec.Raw(self._notices.checkpoint()),
         ))
 
     def resume(self, checkpoint: bytes) -> None:
@@ -442,6 +463,8 @@ class SiteWorker:
         state = _decoder.decode(checkpoint)
         self._now_us = state.now_us
         self._book.resume(bytes(state.book))
+        self._book.resume_desk(bytes(state.desk), state.now_us)
+        self._notices.resume(bytes(state.notices), state.now_us)
         self._gap_rows = GapRows(self._site.tenancy, Ledger.resume(bytes(state.ledger)))
         if self._engine is not None and state.engine:
             self._engine.resume(state.engine)

@@ -36,6 +36,7 @@ from community_os.store_changes import (
     GatewayRow,
     ImpairmentRow,
     IncidentRow,
+    NoticeRow,
     OutcomeRow,
     ProofRow,
     SiteCommit,
@@ -111,7 +112,7 @@ class IncidentStore:
             Path(str(self._engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
@@ -120,7 +121,8 @@ class IncidentStore:
         self._engine.dispose()
 
     @contextmanager
-    def _transaction(self, *, writes: bool = True) -> Iterator[sa.Connection]:
+    def transaction(self, *, writes: bool = True) -> Iterator[sa.Connection]:
+        """All or nothing. LocalFault, RowRefused."""
         try:
             with (self._writer if writes else self._engine).begin() as connection:
                 yield connection
@@ -137,7 +139,7 @@ class IncidentStore:
 
         LocalFault: none is stored. RowRefused: none is, and one of them never will be.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             paths = {commit.path for commit in commits}
             stored = self._progress(connection, paths)
             fresh = [c for c in commits if c.tick or c.sequence > stored.get(c.path, 0)]
@@ -160,7 +162,7 @@ class IncidentStore:
         # Of several states of one row within the batch only the last is written; the audit keeps every deed.
         last: dict[tuple[str, str], StoreChange] = {}
         for change in changes:
-            if not isinstance(change, AuditRow):
+            if not isinstance(change, AuditRow | NoticeRow):
                 key = (_kind(change), change.id)
                 last.pop(key, None)
                 last[key] = change
@@ -176,6 +178,7 @@ class IncidentStore:
         for table, rows in by_table.items():
             self._upsert(connection, table, rows, key="request" if table is schema.act_outcome else "id")
         self._append_audit(connection, [change for change in changes if isinstance(change, AuditRow)])
+        self._insert_new(connection, schema.notice, [_notice(c) for c in changes if isinstance(c, NoticeRow)])
         if last:
             connection.execute(sa.insert(schema.change), [
                 {"kind": _kind(change), "id": change.id, **_place(_tenancy(change))} for change in last.values()
@@ -190,6 +193,12 @@ class IncidentStore:
         insert = sqlite.insert(table) if self._sqlite else postgresql.insert(table)
         updated = {c.name: insert.excluded[c.name] for c in table.columns if c.name != key}
         connection.execute(insert.on_conflict_do_update(index_elements=[key], set_=updated), rows)
+
+    def _insert_new(self, connection: sa.Connection, table: sa.Table, rows: list[_Row]) -> None:
+        """Only what is not there yet: what became of the others stays."""
+        if rows:
+            insert = sqlite.insert(table) if self._sqlite else postgresql.insert(table)
+            connection.execute(insert.on_conflict_do_nothing(index_elements=["id"]), rows)
 
     def _append_audit(self, connection: sa.Connection, entries: Sequence[AuditRow]) -> None:
         """Link each new entry to the last one of its site."""
@@ -222,7 +231,7 @@ class IncidentStore:
         """Keep a message that could not be applied."""
         row = {"sequence": letter.sequence, "subject": letter.subject, "at_us": letter.at_us,
                "error": letter.error[:2000], "payload": letter.payload[:65536], **_place_of_path(letter.path)}
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             count = connection.scalar(sa.select(sa.func.count()).select_from(schema.dead_letter)) or 0
             if count < DEAD_LETTERS_KEPT:
                 self._upsert(connection, schema.dead_letter, [row], key="sequence")
@@ -231,7 +240,7 @@ class IncidentStore:
 
     def snapshot(self, scope: str, at_us: int) -> BoardSnapshot:
         """All that a board of that scope shows. The revision is read first: what changes meanwhile comes again."""
-        with self._transaction(writes=False) as connection:
+        with self.transaction(writes=False) as connection:
             return BoardSnapshot(
                 revision=self._revision(connection), at_us=at_us,
                 incidents=tuple(self._views(connection, schema.incident, IncidentView, scope)),
@@ -250,25 +259,25 @@ class IncidentStore:
     def encoded_incident(self, incident: str, scope: str = "") -> bytes | None:
         """The same as JSON, as it is stored."""
         table = schema.incident
-        with self._transaction(writes=False) as connection:
+        with self.transaction(writes=False) as connection:
             return connection.scalar(sa.select(table.c.view).where(table.c.id == incident, *_within(table, scope)))
 
     def revision(self) -> int:
         """The number of the latest change."""
-        with self._transaction(writes=False) as connection:
+        with self.transaction(writes=False) as connection:
             return self._revision(connection)
 
     def listed(self, kind: str, scope: str) -> bytes:
         """One of the board's side lists as a JSON array: impairments, gateways, gaps or proofs."""
         table, view = _LISTS[kind]
-        with self._transaction(writes=False) as connection:
+        with self.transaction(writes=False) as connection:
             views = self._views(connection, table, view, scope)
             return msgspec.json.encode(_latest(views) if kind == "proofs" else tuple(views))
 
     def changes_after(self, revision: int, limit: int = 1000) -> list[ChangeRow] | None:
         """Changes in order; None when some of them are no longer known (take a snapshot instead)."""
         table = schema.change
-        with self._transaction(writes=False) as connection:
+        with self.transaction(writes=False) as connection:
             newest = self._revision(connection)
             oldest = connection.scalar(sa.select(sa.func.min(table.c.revision)))
             if revision > newest or (oldest is not None and revision < oldest - 1) or (
@@ -281,25 +290,25 @@ class IncidentStore:
     def outcome(self, request: str) -> ActionOutcome | None:
         """What became of a click; None while it is not known."""
         table = schema.act_outcome
-        with self._transaction(writes=False) as connection:
+        with self.transaction(writes=False) as connection:
             encoded = connection.scalar(sa.select(table.c.outcome).where(table.c.request == request))
         return msgspec.json.decode(encoded, type=ActionOutcome) if encoded is not None else None
 
     def progress(self, path: str) -> int:
         """Up to which stream sequence this site's rows are complete."""
-        with self._transaction(writes=False) as connection:
+        with self.transaction(writes=False) as connection:
             return self._progress(connection, [path]).get(path, 0)
 
     def dead_letters(self) -> int:
         """How many messages could not be applied."""
-        with self._transaction(writes=False) as connection:
+        with self.transaction(writes=False) as connection:
             return connection.scalar(sa.select(sa.func.count()).select_from(schema.dead_letter)) or 0
 
     def verify_audit(self, scope: str = "") -> AuditReport:
         """Recompute the chains. Finds changed, removed and inserted entries (a cut tail only beside a known head)."""
         table, count, broken = schema.audit, 0, []
         heads: dict[str, tuple[int, str]] = {}
-        with self._transaction(writes=False) as connection:
+        with self.transaction(writes=False) as connection:
             query = sa.select(table).where(*_within(table, scope)).order_by(table.c.path, table.c.number)
             for found in connection.execute(query).mappings():
                 count += 1
@@ -391,11 +400,11 @@ def _kind(change: StoreChange) -> str:
     """What boards call a change of this row."""
     return {IncidentRow: "incident", ImpairmentRow: "impairments", GatewayRow: "gateways", GapRow: "gaps",
             GapGone: "gaps", ProofRow: "proofs", DutyRow: "duties", OutcomeRow: "act",
-            AuditRow: "audit"}[type(change)]
+            AuditRow: "audit", NoticeRow: "notice"}[type(change)]
 
 
 def _tenancy(change: StoreChange) -> Tenancy:
-    if isinstance(change, ImpairmentRow | AuditRow | OutcomeRow):
+    if isinstance(change, ImpairmentRow | AuditRow | OutcomeRow | NoticeRow):
         return Tenancy.of(change.path)
     return change.view.tenancy
 
@@ -412,7 +421,7 @@ def _row(change: StoreChange) -> tuple[sa.Table, _Row] | None:
     if isinstance(change, OutcomeRow):
         return schema.act_outcome, {"request": change.request, "incident": change.incident,
                                     "outcome": msgspec.json.encode(change.outcome), **place}
-    if isinstance(change, GapGone | AuditRow) or change.view is None:
+    if isinstance(change, GapGone | AuditRow | NoticeRow) or change.view is None:
         return None
     at_us, shown, table = 0, True, schema.gateway
     if isinstance(change, ImpairmentRow):
@@ -424,6 +433,12 @@ def _row(change: StoreChange) -> tuple[sa.Table, _Row] | None:
     elif isinstance(change, ProofRow):
         at_us, table = change.view.raised_us, schema.proof
     return table, {"id": change.id, "shown": shown, "at_us": at_us, "view": msgspec.json.encode(change.view), **place}
+
+
+def _notice(n: NoticeRow) -> _Row:
+    return {"id": n.id, "path": n.path, "endpoint": n.endpoint[:80], "incident": n.incident, "kind": n.kind,
+            "at_us": n.at_us, "urgent": n.urgent, "body": n.body, "status": "waiting", "attempts": 0, "next_us": 0,
+            "stored_us": n.at_us, "settled_us": 0, "reason": "", "reported": False, **_place(Tenancy.of(n.path))}
 
 
 def _latest(proofs: Iterable[ProofView]) -> tuple[ProofView, ...]:

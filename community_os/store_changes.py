@@ -133,8 +133,22 @@ class OutcomeRow(msgspec.Struct, frozen=True):
         return self.request
 
 
+class NoticeRow(msgspec.Struct, frozen=True):
+    """Something to send to one endpoint. Stored once: a replay never takes back what became of it."""
+
+    id: str
+    path: str
+    endpoint: str
+    incident: str
+    kind: str
+    at_us: int
+    urgent: bool
+    body: bytes
+
+
 StoreChange = (
     IncidentRow | ImpairmentRow | GatewayRow | GapRow | GapGone | ProofRow | DutyRow | AuditRow | OutcomeRow
+    | NoticeRow
 )
 
 

@@ -23,8 +23,9 @@ import structlog
 
 from community_os.board_service import NUDGE_TOPIC, Nudge
 from community_os.envelopes import PARTITIONS, Envelope, decode_envelope, partition_of
+from community_os.site_effects import Effects, SendCommand
 from community_os.site_setup import SiteSetup
-from community_os.site_worker import Effects, SendCommand, SiteWorker
+from community_os.site_worker import SiteWorker
 from community_os.store import IncidentStore, StoreCalls
 from community_os.store_changes import DeadLetter, ImpairmentRow, SiteCommit
 from device_model.clock import SECOND_US, Clock

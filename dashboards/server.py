@@ -25,6 +25,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
+from dashboards.incident_work import IncidentWork, add_incident_work
 from dashboards.kit.phrases import phrases
 from dashboards.kit.texts import LANGUAGES, table, text
 from dashboards.people import VISITOR, Person, SignIn
@@ -72,9 +73,12 @@ class _TooLarge(Exception):
     """The body is larger than it said, or said nothing of its size."""
 
 
-def create_app(board: Board, *, clock: Clock, sign_in: SignIn | None, speed: float = 1.0) -> FastAPI:
-    """The application. `sign_in` None leaves all open: callers allow that on loopback only. `speed`: shown
-    seconds per real second, so that ages on the page run right in an accelerated demo."""
+def create_app(
+    board: Board, *, clock: Clock, sign_in: SignIn | None, speed: float = 1.0, work: IncidentWork | None = None
+) -> FastAPI:
+    """The application. work: what people do with incidents beyond the steps of their life. `sign_in` None leaves
+    all open: callers allow that on loopback only. `speed`: shown seconds per real second, so that ages on the page
+    run right in an accelerated demo."""
     app = FastAPI(title="Tocsin", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     door = _Door(sign_in)
@@ -84,6 +88,8 @@ def create_app(board: Board, *, clock: Clock, sign_in: SignIn | None, speed: flo
     _add_actions(app, board, door)
     _add_duties(app, board, door)
     _add_sign_in(app, door)
+    if work is not None:
+        add_incident_work(app, work, door.person, signed=sign_in is not None)
     return app
 
 

@@ -26,11 +26,7 @@ from device_model.handling import (
     Stage,
     Task,
 )
-from device_model.inventory import Inventory
-from device_model.read_models import ActionOutcome, IncidentAction, IncidentState, IncidentView, Plot, Verification
-from device_model.site import Text
-from rules_engine.incident import ActResult, IncidentChange
-from rules_engine.incident_deeds import (
+from device_model.incident_deeds import (
     Deed,
     DoTask,
     GiveFeedback,
@@ -43,6 +39,10 @@ from rules_engine.incident_deeds import (
     TakeIn,
     VerifyBy,
 )
+from device_model.inventory import Inventory
+from device_model.read_models import ActionOutcome, IncidentAction, IncidentState, IncidentView, Plot, Verification
+from device_model.site import Text
+from rules_engine.incident import ActResult, IncidentChange
 from rules_engine.incident_life import ENDED, UNANSWERED
 from rules_engine.incident_record import Incident, Place
 from rules_engine.incident_regroup import RegroupingBook
@@ -290,9 +290,9 @@ class IncidentDesk(RegroupingBook):
                 raise ValueError("a task needs a person, and a time of at most 30 days")
             if incident.state in ENDED:
                 raise ValueError("the incident has ended")
-            name = f"{incident.id}|{request}"
-            return self._give(incident, task_of(name, deed.title, deed.person, at_us, deed.within_us, deed.proof, who),
-                              who)
+            given = task_of(f"{incident.id}|{request}", deed.title, deed.person, at_us, deed.within_us, deed.proof,
+                            who)
+            return self._give(incident, given, who)
         if isinstance(deed, ReadTask | DoTask):
             return self._task_deed(incident, handling, deed, who, at_us)
         if isinstance(deed, StateCause):
@@ -334,6 +334,15 @@ class IncidentDesk(RegroupingBook):
         """How it is handled; None for one that is not known."""
         return self._desk.handling.get(incident_id)
 
+    def holder_of(self, alarm: str) -> str:
+        """Which incident holds the real alarm of that name ("rule|subject"); "" for none."""
+        return self._state.holder.get(alarm, "")
+
+    def line(self, incident_id: str, what: str, at_us: int, detail: str) -> tuple[IncidentChange, ...]:
+        """A line in the timeline of one incident."""
+        incident = self._state.incidents.get(incident_id)
+        return (self._note(incident, what, at_us, detail=detail),) if incident is not None else ()
+
     def delivered(self, incident_id: str, *, given_up: bool) -> None:
         """A notification about it went out, or was given up."""
         known = self._desk.handling.get(incident_id)
@@ -352,7 +361,7 @@ class IncidentDesk(RegroupingBook):
 
     def resume_desk(self, checkpoint: bytes, now_us: int) -> None:
         """After `resume`. b"": a checkpoint older than handling: clocks begin now."""
-        self._desk = _decoder.decode(checkpoint) if checkpoint else DeskState({})
+        self._desk = _decoder.decode(checkpoint) if checkpoint not in (b"", b"null") else DeskState({})
         for incident in self._open_without_handling():
             self._desk.handling[incident.id] = self._begin(incident, now_us)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 
 from device_model.alarm import LIFE_SAFETY, Severity
+from device_model.incident_deeds import TakeIn
 from device_model.read_models import IncidentState, Verification
 from rules_engine.incident import IncidentBook, IncidentChange, _holder_key
-from rules_engine.incident_deeds import TakeIn
 from rules_engine.incident_life import ENDED, SPREADING, family_of, graver_hazard, stronger_verification
 from rules_engine.incident_record import AlarmEntry, Incident
 

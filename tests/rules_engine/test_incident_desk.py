@@ -12,10 +12,7 @@ from device_model.alarm import AlarmState, Hazard
 from device_model.clock import MINUTE_US, SECOND_US
 from device_model.errors import ConfigError
 from device_model.handling import Cause, IntakeKind, ProofKind, Stage, TaskProof
-from device_model.read_models import IncidentAction, IncidentState, Verification
-from device_model.site import Datum, Position, Text
-from rules_engine.incident import ActResult, IncidentChange
-from rules_engine.incident_deeds import (
+from device_model.incident_deeds import (
     Deed,
     DoTask,
     GiveFeedback,
@@ -28,6 +25,9 @@ from rules_engine.incident_deeds import (
     TakeIn,
     VerifyBy,
 )
+from device_model.read_models import IncidentAction, IncidentState, Verification
+from device_model.site import Datum, Position, Text
+from rules_engine.incident import ActResult, IncidentChange
 from rules_engine.incident_desk import IncidentDesk
 from rules_engine.incident_tasks import REMINDERS_MAX, due_again, reminded, task_of
 from rules_engine.response_file import parse_response

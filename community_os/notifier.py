@@ -1,0 +1,183 @@
+"""Notifier (I/O): sends what stands in the table `notice`, and tells each incident what became of it.
+
+    store ──due──► POST, signed (webhook) ──2xx──► sent ─┐
+      ▲               └── else: again, with growing pauses ─► after a day: dead, with its reason
+      └──────────────────────────────────────────────────┴──► DeliveredEnvelope ──► stream ──► worker ──► incident
+
+A notice is stored before it is sent and has one id at every try: at least once here, once at a receiver that looks at
+`webhook-id`. One endpoint that hangs never holds up another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+
+from community_os.envelopes import PARTITIONS, DeliveredEnvelope, encode_envelope, subject_of
+from community_os.notice_signing import GIVE_UP_US, Key, headers_of, parse_key, pause_us
+from community_os.notice_store import Notice, NoticeStatus, NoticeStore
+from community_os.settings import EndpointSettings
+from community_os.store import StoreCalls
+from device_model.clock import Clock
+from device_model.errors import ConfigError, Finding, LocalFault, PeerError
+from device_model.ports import Stream
+from device_model.site import Tenancy
+
+# One look at the table; an endpoint's tries go one after another, endpoints side by side.
+DUE_MAX = 200
+LOOK_EVERY_S = 0.2
+POST_WITHIN_S = 10.0
+ANSWER_BYTES_MAX = 2_000
+_log = structlog.get_logger("tocsin.notifier")
+
+# Sends one body with its headers; returns "" or why it was not taken.
+Post = Callable[["Endpoint", bytes, dict[str, str]], Awaitable[str]]
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where notices go. key: None sends unsigned (loopback only)."""
+
+    name: str
+    url: str
+    key: Key | None
+
+
+def read_endpoints(settings: tuple[EndpointSettings, ...], file: str) -> dict[str, Endpoint]:
+    """The endpoints with their keys. Raises ConfigError with every finding."""
+    endpoints: dict[str, Endpoint] = {}
+    findings: list[Finding] = []
+    for one in settings:
+        key = None
+        if one.key_file:
+            try:
+                key = parse_key(Path(one.key_file).read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError, ValueError) as error:
+                findings.append(Finding(file, 0, 0, f"endpoint {one.name}: {one.key_file}: {error}",
+                                        "make one with `tocsin cloud key FILE`"))
+        endpoints[one.name] = Endpoint(one.name, one.url, key)
+    if findings:
+        raise ConfigError(findings)
+    return endpoints
+
+
+class Notifier:
+    """Sends for all sites. One process; a second one would only send twice what receivers take once."""
+
+    def __init__(
+        self, notices: NoticeStore, calls: StoreCalls, stream: Stream, clock: Clock, *,
+        endpoints: Mapping[str, Endpoint], post: Post, partitions: int = PARTITIONS, speed: float = 1.0,
+    ) -> None:
+        """speed: shown seconds per real second of `clock`."""
+        self._notices, self._calls, self._stream, self._clock = notices, calls, stream, clock
+        self._endpoints, self._post, self._partitions, self._speed = endpoints, post, partitions, speed
+        self._busy: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            while True:
+                try:
+                    await self.once()
+                    await self.report()
+                except (LocalFault, PeerError) as error:
+                    _log.warning("cannot work now; trying again", reason=str(error))
+                await self._clock.sleep(LOOK_EVERY_S * self._speed)
+        finally:
+            for task in self._busy.values():
+                task.cancel()
+            await asyncio.gather(*self._busy.values(), return_exceptions=True)
+
+    async def once(self) -> None:
+        """Start sending what is due; endpoints that are still at it go on."""
+        now_us = self._clock.now().wall_us
+        due = await self._calls(lambda: self._notices.due(now_us, DUE_MAX))
+        by_endpoint: dict[str, list[Notice]] = {}
+        for notice in due:
+            by_endpoint.setdefault(notice.endpoint, []).append(notice)
+        for name, notices in by_endpoint.items():
+            running = self._busy.get(name)
+            if running is None or running.done():
+                self._busy[name] = asyncio.create_task(self._send_all(notices), name=f"endpoint {name}")
+
+    async def settled(self) -> None:
+        """Wait for what is being sent now (tests)."""
+        await asyncio.gather(*self._busy.values())
+
+    async def _send_all(self, notices: list[Notice]) -> None:
+        for notice in notices:
+            try:
+                await self._send(notice)
+            except LocalFault as error:
+                # The store did not take how it ended: it is sent again, and the receiver knows its id.
+                _log.warning("outcome not stored", notice=notice.id, reason=str(error))
+                return
+
+    async def _send(self, notice: Notice) -> None:
+        endpoint = self._endpoints.get(notice.endpoint)
+        now_us = self._clock.now().wall_us
+        if endpoint is None:
+            reason = f"there is no endpoint {notice.endpoint!r} in cloud.yaml"
+        else:
+            reason = await self._post(endpoint, notice.body, headers_of(notice.id, notice.body, now_us, endpoint.key))
+        tried = msgspec.structs.replace(notice, attempts=notice.attempts + 1, reason=reason)
+        after_us = self._clock.now().wall_us
+        next_us = 0
+        if not reason:
+            tried = msgspec.structs.replace(tried, status=NoticeStatus.SENT)
+        elif after_us - notice.at_us >= GIVE_UP_US and tried.attempts > 1:
+            tried = msgspec.structs.replace(tried, status=NoticeStatus.DEAD)
+            _log.error("a notice was given up", endpoint=notice.endpoint, notice=notice.id, reason=reason)
+        else:
+            next_us = after_us + pause_us(tried.attempts, urgent=notice.urgent)
+            _log.warning("not sent; trying again", endpoint=notice.endpoint, attempts=tried.attempts, reason=reason)
+        await self._calls(lambda: self._notices.settle(tried, after_us, next_us=next_us))
+
+    async def report(self) -> None:
+        """Tell the incidents what became of their notices."""
+        ended = await self._calls(lambda: self._notices.unreported(DUE_MAX))
+        if not ended:
+            return
+        now_us = self._clock.now().wall_us
+        for notice in ended:
+            given_up = notice.reason or "given up" if notice.status is NoticeStatus.DEAD else ""
+            envelope = DeliveredEnvelope(notice.path, notice.incident, notice.id, notice.endpoint, now_us, given_up)
+            await self._stream.publish(subject_of(Tenancy.of(notice.path), "told", self._partitions),
+                                       encode_envelope(envelope),
+                                       message_id=f"told-{notice.id}-{notice.attempts}-{notice.status.value}")
+        await self._calls(lambda: self._notices.reported([notice.id for notice in ended]))
+
+
+async def post_http(endpoint: Endpoint, body: bytes, headers: dict[str, str]) -> str:
+    """One POST in a thread of its own, bounded in time; redirects are not followed. "" when it was taken (2xx)."""
+    try:
+        async with asyncio.timeout(2 * POST_WITHIN_S):
+            return await asyncio.to_thread(_post, endpoint.url, body, headers)
+    except TimeoutError:
+        return f"no answer within {2 * POST_WITHIN_S:.0f} s"
+
+
+def _post(url: str, body: bytes, headers: dict[str, str]) -> str:
+    parts = urlsplit(url)
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=POST_WITHIN_S,
+                                                 context=ssl.create_default_context())
+    else:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=POST_WITHIN_S)
+    with contextlib.closing(connection):
+        try:
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request("POST", target, body, headers)
+            answer = connection.getresponse()
+            answer.read(ANSWER_BYTES_MAX)
+        except (OSError, http.client.HTTPException) as error:
+            return f"{type(error).__name__}: {error}"[:300]
+    return "" if 200 <= answer.status < 300 else f"answered {answer.status} {answer.reason}"[:300]
