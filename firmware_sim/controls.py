@@ -205,7 +205,8 @@ class SimControls:
         self._device(name).press(button)
 
     def act(self, name: str, action: str, on: bool) -> None:
-        """A shortcut: alarm, fault, battery or tamper begins or ends. Raises ConfigError."""
+        """A shortcut: alarm, fault, battery or tamper begins or ends; ended, the point reads the world again.
+        Raises ConfigError."""
         device = self._device(name)
         if action not in _TROUBLE:
             raise _no(f"no action {action!r}", f"there are {', '.join(_TROUBLE)}; buttons: {', '.join(BUTTONS)}")
@@ -215,6 +216,8 @@ class SimControls:
         point_id, trouble = found
         well = _WELL.get(self._point(device, point_id).quantity, False)
         self.world.set_point(f"{name}.{point_id}", trouble if on else well)
+        if not on:
+            self.world.give_back(f"{name}.{point_id}")
 
     def turn(self, name: str, value: float) -> None:
         """Turn a knob of the world. Raises ConfigError."""

@@ -93,6 +93,7 @@ class SimWorld:
         self._lasting: set[int] = set()
         self._cutting: set[int] = set()
         self._set_now: set[tuple[str, str]] = set()
+        self._taken: dict[tuple[str, str], BoundSense] = {}  # what `set_point` took from the world
         self._steps = 0
         for played in self._played:
             played.feed(0.0)
@@ -137,7 +138,17 @@ class SimWorld:
         self._set_now.add((device, point))
         for played in self._played:
             played.release(name)
-        self._senses.pop((device, point), None)
+        sense = self._senses.pop((device, point), None)
+        if sense is not None:
+            self._taken[device, point] = sense
+
+    def give_back(self, name: str) -> None:
+        """`device.point` reads the world again, where it did before a person took it."""
+        device, _, point = name.partition(".")
+        sense = self._taken.pop((device, point), None)
+        if sense is not None:
+            self._senses[device, point] = sense
+            sense.feed()
 
     def strike(self, fault: Fault) -> int:
         """One fault more, as if the scenario had it; returns its number. The caller has checked its target."""

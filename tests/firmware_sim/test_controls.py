@@ -66,6 +66,23 @@ def test_a_head_that_is_taken_out_is_tamper_and_reset_ends_a_latch() -> None:
     assert it.device("duct").actions["alarm"] is False
 
 
+def test_after_the_button_the_detector_reads_the_world_again() -> None:
+    world = SimWorld(Scenario(
+        "kitchen", (SimLine("bus", LineKind.MODBUS_TCP),),
+        (SimDevice("duct", "calectro-ug3", "bus", 1, place="kitchen"),),
+        world=WorldPlan(rooms=(RoomPlan("kitchen", 10.0),), sources=(
+            SourcePlan("pan", SourceKind.FIRE, "kitchen", start_s=1e9, peak_kw=300.0),))), PROFILES, {})
+    it = SimControls(world)
+    it.act("duct", "alarm", True)
+    it.act("duct", "alarm", False)
+    it.press("duct", "reset")
+    world.advance(5.0)
+    assert world.devices["duct"].shown["smoke"] is False
+    it.turn("pan.on", 1.0)
+    world.advance(120.0)
+    assert world.devices["duct"].shown["smoke"] is True
+
+
 def test_a_person_takes_a_point_over_from_the_timeline() -> None:
     it = controls(Event(1.0, {"hall.smoke": True}))
     it.world.advance(2.0)
