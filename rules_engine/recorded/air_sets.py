@@ -157,7 +157,7 @@ def _blocks(labels: Sequence[str]) -> Iterator[tuple[str, int, int]]:
 
 def water_flow_river(folder: Folder) -> Recording:
     """A water main's branch flow. Its donors say: three low segments (losses or maintenance); no label by row, so an
-    event is a stretch far below the median of the whole record. (The small peak that they name is within 7 % of it.)"""
+    event is a stretch far below the median of the whole record. (The small peak that they name is within 7 %.)"""
     return Recording("water_flow_river", iter([_main(folder.table("water_flow.csv"))]), frozenset({Hazard.WATER}),
                      Severity.NOTICE, 6 * 3600.0)
 
