@@ -1,7 +1,8 @@
-"""The packs about hazards on recorded air, gas, noise, water, a battery; skipped where the records are not at hand."""
+"""The packs about hazards on recorded air, gas, noise, water, a battery; skipped where no records are."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_fine_particles_are_one_alarm_an_episode() -> None:
     for alarm in alarms:
         by_station.setdefault(alarm["subject"], []).append(alarm["start_s"])
     pauses = [later - sooner for starts in by_station.values()
-              for sooner, later in zip(starts, starts[1:], strict=False)]
+              for sooner, later in pairwise(starts)]
     assert min(pauses) > 5 * 3600.0, "chatter"
 
 
