@@ -11,7 +11,7 @@
 
 The shield stands only while somebody works *and* the watcher is there. It ends by itself with the work, with a break,
 when the watcher leaves and when the time is over; it covers smoke alone. Heat, call points, gas, CO and what cameras
-call flame are told as ever (a camera leaves out the drawn spot of `PermitPlan.outline` itself).
+call flame are told as ever; the drawn spot is a zone of the camera with a device of its own (packs/camera.yaml).
 """
 
 from __future__ import annotations
