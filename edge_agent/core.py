@@ -38,7 +38,7 @@ from device_model.messages import (
     Lane,
     ReadingsRecord,
 )
-from device_model.reading import Reading, Reason
+from device_model.reading import Quality, Reading, Reason
 from edge_agent.agent_checkpoint import VERSION, AgentCheckpoint, encode_checkpoint, read_checkpoint
 from edge_agent.duty_book import DutyBook
 from edge_agent.events import (
@@ -74,7 +74,9 @@ from edge_agent.site_diff import SiteChange, names_subject, refusals
 from edge_agent.telemetry import TelemetryFilter
 from edge_agent.turn import Turn
 
-CHECKPOINT_EVERY_US = 10 * SECOND_US  # what changed without an alarm is on disk after so long
+# What changed without an alarm or a timer is on disk after so long: what was lost or became bad soon, values later,
+# for they are read again a moment after a restart, and each checkpoint wears the card.
+CHECKPOINT_LOST_US, CHECKPOINT_VALUES_US = 10 * SECOND_US, 60 * SECOND_US
 TIMER_CHECKPOINT_US = SECOND_US
 SAY_AGAIN_EVERY_US = 10 * SECOND_US  # after failed steps; should every step fail, the lane is not flooded
 DECIDING_READINGS_MAX = 50  # readings beside one alarm record; a zone of hundreds must not fill the message
@@ -106,7 +108,7 @@ class AgentCore:
         self.orders = OrderDesk(
             inventory, engine, self.outputs, self._register, self._proof, self.duties, self.permits)
         self._telemetry = TelemetryFilter(inventory, site.gateway.telemetry_heartbeat_s)
-        self._dirty_since: int | None = None
+        self._dirty_due: int | None = None
         self._timers_dirty = False
         self._checkpoint_at = started.mono_us - TIMER_CHECKPOINT_US
         self.counts = {"alarm_records": 0, "telemetry_records": 0, "drives": 0, "failed_steps": 0}
@@ -206,8 +208,10 @@ class AgentCore:
         self._tell(transitions, now, turn)
         turn.outputs(self.outputs.check(self.image, now))
         self._telemetry.offer(readings)
-        if readings and self._dirty_since is None:
-            self._dirty_since = now.mono_us
+        if readings:
+            lost = any(reading.quality is not Quality.GOOD for reading in readings)
+            due = now.mono_us + (CHECKPOINT_LOST_US if lost else CHECKPOINT_VALUES_US)
+            self._dirty_due = due if self._dirty_due is None else min(self._dirty_due, due)
 
     def _tell(self, transitions: Iterable[AlarmTransition], now: Now, turn: Turn) -> None:
         transitions = tuple(transitions)
@@ -432,14 +436,14 @@ class AgentCore:
     def _checkpoint_due(self, turn: Turn, at_once: bool, now: Now) -> bool:
         """Whether the state goes to disk with this step: with every record of the alarm lane; when a timer began
         or ended, but not more often than each second (a value that flutters around its limit wears no card);
-        and each 10 s when anything changed."""
+        and some time after anything else changed."""
         self._timers_dirty = self._timers_dirty or turn.timers
         since = now.mono_us - self._checkpoint_at
         timers = self._timers_dirty and since >= TIMER_CHECKPOINT_US
-        aged = self._dirty_since is not None and now.mono_us - self._dirty_since >= CHECKPOINT_EVERY_US
+        aged = self._dirty_due is not None and now.mono_us >= self._dirty_due
         if not (at_once or timers or aged):
             return False
-        self._dirty_since, self._timers_dirty, self._checkpoint_at = None, False, now.mono_us
+        self._dirty_due, self._timers_dirty, self._checkpoint_at = None, False, now.mono_us
         return True
 
     # -- to look at --------------------------------------------------------------------------------------------
@@ -456,7 +460,7 @@ class AgentCore:
         """The gateway is alive, and this is what it has."""
         return HeartbeatRecord(
             now.wall_us, self.outbox.heartbeat_last(), self.health.expected, self.health.alive, self.journal_ok,
-            self.outbox.backlog(), max(0, now.wall_error_us), self._version, self._stands())
+            self.outbox.backlog(), now.wall_error_us, self._version, self._stands())
 
     def _stands(self) -> tuple[str, ...] | None:
         """Impairments and faults that hold now, for the cloud to compare; None when there are too many to say."""
