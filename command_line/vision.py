@@ -48,3 +48,29 @@ def vision_eval(
         print(finding, file=sys.stderr)
     if findings:
         raise typer.Exit(1)
+
+
+@group.command("run")
+def vision_run(
+    config: Annotated[Path, typer.Option("--config", help="The vision file.", show_default=False)],
+    for_s: Annotated[float, typer.Option("--for", help="end after so many seconds; 0: when told")] = 0.0,
+    lines: Annotated[bool, typer.Option("--lines", help="print every verdict as a line of JSON")] = False,
+) -> None:
+    """Watch the cameras of a site and tell its broker what they show.
+
+    Example: tocsin vision run --config vision.yaml
+    """
+    from device_drivers.vision.run import run_vision
+
+    raise typer.Exit(run_vision(config, for_s=for_s, as_lines=lines))
+
+
+@group.command("check")
+def vision_check(config: Annotated[Path, typer.Argument(help="The vision file.", show_default=False)]) -> None:
+    """Say what is wrong in a vision file.
+
+    Example: tocsin vision check vision.yaml
+    """
+    from device_drivers.vision.run import print_check
+
+    raise typer.Exit(print_check(config))

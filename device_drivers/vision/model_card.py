@@ -20,9 +20,7 @@ from device_model.errors import LocalFault
 CLASSES = ("hot_work", "flame", "smoke")
 # Public halves of the keys that released models are signed with, raw, hex; newest last. A site that trains its own
 # adds its key in the vision file (`trusted_keys`).
-TRUSTED_KEYS: tuple[str, ...] = (
-    "c3e9e2bd2c710eac4a17e7cc254e0482d6ee236fa32801cb13db6936887990d8",
-)
+TRUSTED_KEYS: tuple[str, ...] = ("c3e9e2bd2c710eac4a17e7cc254e0482d6ee236fa32801cb13db6936887990d8",)
 
 
 class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

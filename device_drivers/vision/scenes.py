@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from device_drivers.vision.model_card import CLASSES
 from device_drivers.vision.pooling import Spot
-from device_drivers.vision.temporal import FLICKERING, Decision, TemporalJudge, TemporalRule
+from device_drivers.vision.temporal import FLICKERING, STRICT, Decision, TemporalJudge, TemporalRule
 from device_model.errors import ConfigError, Finding
 
 Corner = tuple[float, float]
@@ -112,7 +112,7 @@ class CameraScenes:
         self.zones = zones or (ZoneView("whole"),)
         self._shipped = thresholds
         self._judges = {
-            (zone.id, name): TemporalJudge(rule, self.threshold(zone, name), name in FLICKERING)
+            (zone.id, name): TemporalJudge(rule, self.threshold(zone, name), name in FLICKERING, name in STRICT)
             for zone in self.zones
             for name in zone.watch
         }
@@ -122,7 +122,13 @@ class CameraScenes:
         return zone.thresholds.get(name, self._shipped[name])
 
     def frame(
-        self, scores: dict[str, float], spots: dict[str, list[Spot]], light: float, now_us: int
+        self,
+        scores: dict[str, float],
+        spots: dict[str, list[Spot]],
+        light: float,
+        now_us: int,
+        *,
+        elsewhere: bool = False,
     ) -> list[SceneState]:
         """One judged frame. scores: a class's probability over the whole frame and its crops; spots: where.
 
@@ -137,6 +143,6 @@ class CameraScenes:
                     score = max(
                         (spot.score for spot in spots.get(name, ()) if touches(zone.outline, spot)), default=0.0
                     )
-                decision = self._judges[zone.id, name].frame(score, light, now_us)
+                decision = self._judges[zone.id, name].frame(score, light, now_us, elsewhere=elsewhere)
                 states.append(SceneState(zone.id, name, round(score, 4), decision))
         return states

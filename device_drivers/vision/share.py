@@ -55,6 +55,11 @@ class FairShare(Generic[Frame]):
         self._counts[camera][1] += 1
         return camera, self._waiting.pop(camera)
 
+    @property
+    def waiting(self) -> frozenset[str]:
+        """Cameras whose frame waits."""
+        return frozenset(self._waiting)
+
     def forget(self, camera: str) -> None:
         """A camera was taken out."""
         self._waiting.pop(camera, None)

@@ -2,7 +2,7 @@
 
 ```
  score a frame ──► last n ──► k at or above the zone's threshold? ──► flicker spectrum ──► decided, with confidence
-                                    └── steady light that was there for minutes: learnt, asked for more
+                                    └── steady light: hot work at once, flame after minutes, asked for more
 ```
 A lamp and a sunset pass single frames and stand still; an arc and sparks change from frame to frame, a flame sways at
 1 to 12 Hz. Steadiness never silences: it raises what is asked to `steady_threshold`, so that a fire behind glass or a
@@ -17,6 +17,8 @@ import msgspec
 import numpy as np
 
 FLICKERING = ("hot_work", "flame")
+STRICT = ("hot_work",)  # steady light is no arc from the first moment on; a flame gets `learn_s` of doubt
+FLICKER_FRAMES, FLICKER_RATE = 8, 2.0  # fewer, or slower, and a spectrum says nothing
 HISTORY = 64  # frames kept for the spectrum: 6 s at 10 frames/s
 
 
@@ -46,22 +48,28 @@ class Decision(msgspec.Struct, frozen=True):
 class TemporalJudge:
     """One class in one zone of one camera."""
 
-    def __init__(self, rule: TemporalRule, threshold: float, flickers: bool) -> None:
-        self._rule, self._threshold, self._flickers = rule, threshold, flickers
+    def __init__(self, rule: TemporalRule, threshold: float, flickers: bool, strict: bool = False) -> None:
+        self._rule, self._threshold, self._flickers, self._strict = rule, threshold, flickers, strict
         self._scores: deque[float] = deque(maxlen=rule.n)
         self._light: deque[tuple[int, float]] = deque(maxlen=HISTORY)
         self._decided_us: int | None = None
         self._steady_us: int | None = None
 
-    def frame(self, score: float, light: float, now_us: int) -> Decision:
-        """score: of this frame. light: brightness of the spot judged, any linear unit; its change is what counts."""
+    def frame(self, score: float, light: float, now_us: int, *, elsewhere: bool = False) -> Decision:
+        """score: of this frame. light: brightness of the spot judged, any linear unit; its change is what counts;
+        elsewhere: the spot is another one, so that its light does not compare with the last."""
+        if elsewhere:
+            self._light.clear()
         self._scores.append(score)
         self._light.append((now_us, light))
         flicker = flicker_share(self._light)
         steady = self._flickers and 0 <= flicker < 0.15
         self._steady_us = (now_us if self._steady_us is None else self._steady_us) if steady else None
-        learnt = self._steady_us is not None and now_us - self._steady_us >= self._rule.learn_s * 1_000_000
+        patience_us = 0 if self._strict else self._rule.learn_s * 1_000_000
+        learnt = self._steady_us is not None and now_us - self._steady_us >= patience_us
         asked = max(self._threshold, self._rule.steady_threshold) if learnt else self._threshold
+        if self._strict and flicker < 0 and self._rate() >= FLICKER_RATE:
+            asked = 1.1  # a few frames more and the flicker is known; nothing is decided before
         strong = sorted(self._scores, reverse=True)[: self._rule.k]
         confidence = sum(strong) / self._rule.k
         if len(strong) == self._rule.k and strong[-1] >= asked:
@@ -71,17 +79,21 @@ class TemporalJudge:
         decided = self._decided_us is not None
         return Decision(decided, round(confidence, 4), round(flicker, 3), steady, self._decided_us or 0)
 
+    def _rate(self) -> float:
+        span = (self._light[-1][0] - self._light[0][0]) / 1e6
+        return (len(self._light) - 1) / span if span > 0 else 0.0
+
 
 def flicker_share(light: deque[tuple[int, float]]) -> float:
     """How much of the light's swing is fast: energy from 1 Hz up over mean brightness squared, squashed to 0…1.
 
     -1 with fewer than 8 frames or less than two frames a second: a sweep's single key frames say nothing of flicker.
     """
-    if len(light) < 8:
+    if len(light) < FLICKER_FRAMES:
         return -1.0
     times = np.array([t for t, _ in light], float) / 1e6
     span = times[-1] - times[0]
-    if span <= 0 or (len(light) - 1) / span < 2.0:
+    if span <= 0 or (len(light) - 1) / span < FLICKER_RATE:
         return -1.0
     values = np.array([v for _, v in light], float)
     even = np.interp(np.linspace(times[0], times[-1], len(light)), times, values)

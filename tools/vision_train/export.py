@@ -23,7 +23,6 @@ from tools.vision_train.backbone import CLASSES, GRID, SIZE, Watcher, pooled, pr
 from tools.vision_train.cache import SEED, as_tensor
 from tools.vision_train.pictures import make, plain_input, read_manifest, recipes
 
-
 # The head stays in floats: it joins maps of unlike range, which one int8 scale cannot hold (logits moved by 1.1 on
 # average, hot work lost 0.009 of AUC), and it is a hundredth of the work. With it in floats they move by 0.09.
 HEAD = ("Watcher_net;", "Conv2d_context", "Conv2d_cells", "Conv2d_judge", "Conv2d_whole", "serving_default_output")

@@ -1,0 +1,187 @@
+"""~ From decision to evidence: a snapshot at once, a clip of before and after, one signed record.
+
+```
+ decided ──► <id>.jpg (boxes drawn) ──► clip writer on the ring, from before_s ago
+          after_s later ──► <id>.mp4 ──► record: files, hashes, model, thresholds, zone, sensors, gaps
+```
+Everything that fails on the way is a gap in the record, not a lost record; a record that cannot be written is counted
+and said. One clip a camera at a time: what else is decided meanwhile lengthens it and is named in its note.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import structlog
+from PIL import Image, ImageDraw
+
+from device_drivers.vision.clips import ClipWriter
+from device_drivers.vision.evidence import EvidenceGap, EvidenceRecord
+from device_drivers.vision.evidence_store import EvidenceStore
+from device_drivers.vision.model_card import ModelCard
+from device_drivers.vision.process import WatchedCamera
+from device_drivers.vision.reports import CameraReport
+from device_drivers.vision.scenes import SceneState
+from device_drivers.vision.vision_file import EvidencePlan
+from device_model.errors import LocalFault
+
+_log = structlog.get_logger(__name__)
+BYTES_A_CLIP = 8 * 1024 * 1024  # asked of the quota before a clip begins: 30 s of a 2 Mbit/s stream
+COLOURS = {"hot_work": (0, 200, 255), "flame": (255, 60, 0), "smoke": (255, 255, 0)}
+
+
+class _Open(msgspec.Struct):
+    record: EvidenceRecord
+    camera: WatchedCamera
+    writer: ClipWriter | None
+    until_us: int
+    names: list[str]
+    gaps: list[EvidenceGap]
+
+
+class EvidenceRecorder:
+    """Give it every report, and `tick` it some times a second."""
+
+    def __init__(
+        self, store: EvidenceStore, plan: EvidencePlan, card: ModelCard, sensors: Callable[[], dict[str, str]] = dict
+    ) -> None:
+        self._store, self._plan, self._card, self._sensors = store, plan, card, sensors
+        self._open: dict[str, _Open] = {}
+        self._decided: set[tuple[str, str, str]] = set()
+        self._lock = threading.Lock()
+        self.lost = 0
+
+    def report(self, camera: WatchedCamera, report: CameraReport) -> None:
+        """Begin or lengthen evidence where a class was decided in a zone just now."""
+        with self._lock:
+            for scene in report.scenes:
+                key = (report.camera, scene.zone, scene.name)
+                if not scene.decision.decided:
+                    self._decided.discard(key)
+                elif key not in self._decided:
+                    self._decided.add(key)
+                    self._begin(camera, report, scene)
+
+    def _begin(self, camera: WatchedCamera, report: CameraReport, scene: SceneState) -> None:
+        going = self._open.get(report.camera)
+        now = report.judged_us
+        if going is not None:
+            going.until_us = now + int(self._plan.after_s * 1e6)
+            going.names.append(f"{scene.name} in {scene.zone}")
+            return
+        identity = f"{report.camera}-{now // 1000}"
+        from_us = now - int(self._plan.before_s * 1e6)
+        record = EvidenceRecord(
+            id=identity,
+            camera=report.camera,
+            zone=scene.zone,
+            name=scene.name,
+            decided_us=now,
+            from_us=from_us,
+            to_us=now + int(self._plan.after_s * 1e6),
+            scores=dict(report.scores),
+            thresholds={
+                n: camera.scenes.threshold(z, n) for z in camera.scenes.zones if z.id == scene.zone for n in z.watch
+            },
+            model=f"{self._card.name} {self._card.version}",
+            model_sha256=self._card.sha256,
+            previous="",
+            boxes=report.spots,
+            sensors=self._sensors(),
+        )
+        opened = _Open(record, camera, None, record.to_us, [f"{scene.name} in {scene.zone}"], [])
+        self._open[report.camera] = opened
+        self._snapshot(opened)
+        self._clip(opened)
+
+    def _snapshot(self, opened: _Open) -> None:
+        picture = opened.camera.last_picture
+        if picture is None:
+            return
+        try:
+            self._store.write(f"{opened.record.id}.jpg", snapshot(picture, opened.record))
+        except LocalFault as error:
+            self._gap(opened, f"no snapshot: {error}")
+
+    def _clip(self, opened: _Open) -> None:
+        ring = opened.camera.ring
+        if ring is None or ring.header is None:
+            self._gap(opened, "no clip: the source gives pictures, not an encoded stream")
+            return
+        if not self._store.room_for(BYTES_A_CLIP):
+            self._gap(opened, "no clip: the quota is full of evidence of open incidents and legal holds")
+            return
+        try:
+            opened.writer = ClipWriter(self._store.part(opened.record.id), ring.header)
+        except LocalFault as error:
+            self._gap(opened, f"no clip: {error}")
+            return
+        ring.open(opened.writer, opened.record.from_us)
+
+    def _gap(self, opened: _Open, why: str) -> None:
+        opened.gaps.append(EvidenceGap(opened.record.from_us, opened.record.to_us, why))
+        _log.warning("evidence has a gap", record=opened.record.id, why=why)
+
+    def tick(self, now_us: int) -> list[EvidenceRecord]:
+        """Finish what is due. Returns the records that were stored."""
+        with self._lock:
+            due = [name for name, opened in self._open.items() if now_us >= opened.until_us]
+            return [r for r in (self._finish(self._open.pop(name)) for name in due) if r is not None]
+
+    def close(self) -> list[EvidenceRecord]:
+        """The process ends: finish everything now; what is missing of the time after is a gap."""
+        with self._lock:
+            stored = [self._finish(opened, early=True) for opened in self._open.values()]
+            self._open.clear()
+            return [r for r in stored if r is not None]
+
+    def _finish(self, opened: _Open, *, early: bool = False) -> EvidenceRecord | None:
+        record, gaps = opened.record, list(opened.gaps)
+        files = [self._store.folder / f"{record.id}.jpg"]
+        from_us, to_us = record.decided_us, record.decided_us
+        if opened.writer is not None:
+            assert opened.camera.ring is not None
+            opened.camera.ring.leave(opened.writer)
+            final = self._store.folder / f"{record.id}.mp4"
+            if opened.writer.close(final):
+                files.append(final)
+                from_us, to_us = opened.writer.first_us, opened.writer.last_us
+            gaps += opened.writer.gaps
+            if from_us > record.from_us + 1_000_000:
+                gaps.append(EvidenceGap(record.from_us, from_us, "the ring did not reach back so far"))
+            if to_us < opened.until_us - 2_000_000:
+                gaps.append(EvidenceGap(to_us, opened.until_us, "the process ended" if early else "no packets came"))
+        whole = msgspec.structs.replace(
+            record, from_us=from_us, to_us=to_us, gaps=tuple(gaps), note="; ".join(opened.names)
+        )
+        try:
+            return self._store.keep(whole, [path for path in files if path.exists()])
+        except LocalFault as error:
+            self.lost += 1
+            _log.error("evidence could not be recorded", record=record.id, what=str(error), lost=self.lost)
+            return None
+
+
+def snapshot(picture: np.ndarray, record: EvidenceRecord) -> bytes:
+    """JPEG with boxes and their scores."""
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    for name, boxes in record.boxes.items():
+        for box in boxes:
+            corners = (
+                box.left * image.width,
+                box.top * image.height,
+                box.right * image.width,
+                box.bottom * image.height,
+            )
+            draw.rectangle(corners, outline=COLOURS.get(name, (255, 255, 255)), width=2)
+            draw.text(
+                (corners[0] + 3, corners[1] + 2), f"{name} {box.score:.2f}", fill=COLOURS.get(name, (255, 255, 255))
+            )
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()

@@ -1,0 +1,155 @@
+"""~ `tocsin vision run`: the process of a site's cameras, told by one file, speaking to the site's broker.
+
+Each camera is an MQTT device of profile tocsin-camera: `tocsin/vision/<camera>`, each drawn zone `…/<camera>/<zone>`.
+A state is sent when it changes in kind, and every `say_every_s`; a process that is dead is a silent device to the
+gateway, which is what it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from device_drivers.mqtt_client import GmqttClientLink
+from device_drivers.vision.detector import SHIPPED, DetectorPool
+from device_drivers.vision.evidence_store import EvidenceStore
+from device_drivers.vision.model_card import TRUSTED_KEYS
+from device_drivers.vision.process import VisionProcess, WatchedCamera
+from device_drivers.vision.recorder import EvidenceRecorder
+from device_drivers.vision.reports import CameraReport, payloads
+from device_drivers.vision.share import ShareCount
+from device_drivers.vision.sources import now_us
+from device_drivers.vision.vision_file import BrokerPlan, VisionPlan, parse_vision
+from device_model.errors import ConfigError, Finding, PeerSilent
+from device_model.site import Line, LineKind
+
+_log = structlog.get_logger(__name__)
+TICK_S = 0.5
+
+
+def read_plan(path: Path) -> VisionPlan:
+    """The vision file. Raises ConfigError with every finding."""
+    try:
+        return parse_vision(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Finding(str(path), 0, 0, str(error), "give --config a vision file")]) from error
+
+
+def run_vision(path: Path, *, for_s: float = 0.0, as_lines: bool = False) -> int:
+    """Run until a signal, until every film has ended, or for so many seconds. Returns the exit code."""
+    plan = read_plan(path)
+    card_file = path.parent / plan.model if plan.model else SHIPPED
+    pool = DetectorPool(plan.detectors, card_file, (*TRUSTED_KEYS, *plan.trusted_keys))
+    recorder: EvidenceRecorder | None = None
+    if plan.evidence is not None:
+        store = EvidenceStore(path.parent / plan.evidence.folder, int(plan.evidence.quota_mib * 1024 * 1024), now_us)
+        recorder = EvidenceRecorder(store, plan.evidence, pool.card)
+
+    def on_report(camera: WatchedCamera, report: CameraReport) -> None:
+        if recorder is not None:
+            recorder.report(camera, report)
+        if as_lines:
+            print(json.dumps(_line(report)), flush=True)
+
+    process = VisionProcess(plan, pool, on_report)
+    try:
+        asyncio.run(_serve(process, recorder, for_s))
+    finally:
+        process.stop()
+        if recorder is not None:
+            recorder.close()
+    return 0
+
+
+def _line(report: CameraReport) -> dict[str, object]:
+    return {
+        "camera": report.camera,
+        "state": report.state.value,
+        "scores": report.scores,
+        "delay_s": round(report.delay_s, 3),
+        "decided": sorted({f"{s.zone}/{s.name}" for s in report.scenes if s.decision.decided}),
+    }
+
+
+async def _serve(process: VisionProcess, recorder: EvidenceRecorder | None, for_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    link = GmqttClientLink(_broker_line(process.plan.broker), ()) if process.plan.broker is not None else None
+    process.start()
+    end = loop.time() + for_s if for_s else float("inf")
+    teller = Teller(process, now_us)
+    try:
+        while not stop.is_set() and loop.time() < end and not process.ended():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), TICK_S)
+            if recorder is not None:
+                await asyncio.to_thread(recorder.tick, now_us())
+            if link is not None:
+                await _tell(link, teller.due())
+    finally:
+        if link is not None:
+            await link.close()
+
+
+async def _tell(link: GmqttClientLink, told: dict[str, bytes]) -> None:
+    for topic, payload in told.items():
+        try:
+            await link.publish(f"tocsin/vision/{topic}", payload)
+        except PeerSilent as error:
+            _log.warning("the site's broker did not take a camera's state", topic=topic, what=str(error))
+            return
+
+
+def _broker_line(plan: BrokerPlan) -> Line:
+    return Line(
+        id="vision",
+        kind=LineKind.MQTT,
+        host=plan.host,
+        port=plan.port,
+        username=plan.username,
+        password_file=plan.password_file,
+    )
+
+
+class Teller:
+    """What is to be sent now: a camera whose state changed at once, the others in their turn."""
+
+    def __init__(self, process: VisionProcess, clock_us: Callable[[], int]) -> None:
+        self._process, self._clock_us = process, clock_us
+        self._said: dict[str, tuple[object, int]] = {}
+
+    def due(self) -> dict[str, bytes]:
+        """Topics behind `tocsin/vision/` and payloads."""
+        now = self._clock_us()
+        out: dict[str, bytes] = {}
+        counts = self._process.counts()
+        for name, camera in self._process.cameras.items():
+            state = camera.health.at(now)
+            scenes = camera.last.scenes if camera.last is not None else ()
+            kind = (state, tuple(s.decision.decided for s in scenes))
+            said = self._said.get(name)
+            if said is None or said[0] != kind or now - said[1] >= self._process.plan.say_every_s * 1e6:
+                self._said[name] = (kind, now)
+                out.update(payloads(name, state, scenes, camera.thresholds(), counts.get(name, ShareCount())))
+                if counts.get(name, ShareCount()).dropped:
+                    _log.info(
+                        "frames were dropped", camera=name, dropped=counts[name].dropped, judged=counts[name].judged
+                    )
+        return out
+
+
+def print_check(path: Path) -> int:
+    """`tocsin vision check`: what is wrong in a vision file, or that nothing is."""
+    plan = read_plan(path)
+    print(f"ok: {len(plan.cameras)} camera(s)", file=sys.stdout)
+    return 0
