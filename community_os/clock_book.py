@@ -1,10 +1,10 @@
 """ClockBook: what a gateway's clock truly was, per boot; its records are corrected before anything judges them.
 
-    record: wall 1970-01-01 00:01:05, 65 s after boot 4f     ┐ arrival of live messages: the time of boot 4f is never
-    live message: 90 s after boot 4f, arrived 12:00:01 here  ┘ later than arrival ─► record: 11:59:36 ±10 s
+    record: wall 1970-01-01 00:01:05, 65 s after boot 4f     ┐ live messages tell the latest that boot 4f can
+    live message: 90 s after boot 4f, arrived 12:00:01 here  ┘ have been ─► record: 11:59:36, ±10 s
 
-A gateway has no battery clock: it boots in 1970, is set by a server that lies, or steps by an hour. Its monotonic time
-is always right within one boot (DESIGN, "Time"). What is wrong for sure: a year before 2025; a time in the future; a
+A gateway has no battery clock: it boots in 1970, is set by a server that lies, or steps by an hour. Its monotonic
+time is always right within one boot (DESIGN, "Time"). What is wrong for sure: a year before 2025; a time in the future; a
 lag that live messages keep showing. Whatever is merely late is believed: a broker may have held it. Pure.
 """
 

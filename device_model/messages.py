@@ -87,6 +87,7 @@ class HeartbeatRecord(msgspec.Struct, frozen=True, tag="heartbeat", omit_default
     last: lane → (epoch, last sequence number assigned), so that a lost tail is known as well as a hole.
     stands: "kind|subject" of every impairment and "fault|rule|subject" of every fault that stands at the gateway now,
     so that what a life said from memory and died with is not shown for ever; None: too many to say.
+    wall_error_us: how far the gateway's wall clock may be wrong; -1 while it was never set (`Now.wall_error_us`).
     postponed: of the backlog, how many records wait because a metered link has spent its bytes of the day.
     """
 

@@ -37,8 +37,9 @@ from device_model.library import read_inventory
 from device_model.messages import GatewayAddress
 from device_model.ports import MessageLink
 from device_model.site import Line, LineKind, Site
-from device_model.system_clock import clock_from_environment
+from device_model.system_clock import SystemClock, clock_from_environment
 from edge_agent.cause_effect import output_findings
+from edge_agent.clock_look import look_at_clock
 from edge_agent.events import Log
 from edge_agent.field_lines import LinePorts
 from edge_agent.gateway_report import LinkReport
@@ -57,11 +58,13 @@ from edge_agent.local_control import (
 from edge_agent.runtime import GatewayRuntime
 from edge_agent.self_watch import SelfWatch
 from edge_agent.supervision import Supervisor
+from edge_agent.wall_clock import TrustedClock, WallTrust
 from rules_engine import RuleSet
 from rules_engine.packs import rules_of_site
 
 WATCHDOG_EVERY_S = 3.0  # of the machine's time: systemd's WatchdogSec is real, and at least 10 s
 METRICS_AGAIN_S = 30.0
+CLOCK_EVERY_S = 30.0
 LEARNT_WITHIN_S = 1.0  # a slow disk does not keep a gateway from stopping
 log = structlog.get_logger("gateway")
 
@@ -72,8 +75,9 @@ class Composition:
     def __init__(self, inventory: Inventory, rules: RuleSet, zone: tzinfo, config: Path | None = None) -> None:
         """Nothing is opened here; `run` does. config: the site file, to be read again by `reload`."""
         self._inventory, self._rules, self._zone, self._config = inventory, rules, zone, config
-        self._clock = clock_from_environment()
+        self._clock, self._trust = trusted_clock()
         self._watch = SelfWatch(inventory.site, self._clock, _version())
+        self._watch.clock_source = lambda: self._trust.look.source
         self._supervisor = Supervisor(self._clock, speed=self._clock.speed)
         self._reloading: asyncio.Future[Answer] | None = None
         self.runtime: GatewayRuntime | None = None
@@ -101,6 +105,7 @@ class Composition:
             tasks.create_task(runtime.run(), name="gateway")
             tasks.create_task(self._serve(control), name="local control")
             tasks.create_task(self._watchdog(runtime), name="watchdog")
+            tasks.create_task(self._watch_clock(), name="clock")
             tasks.create_task(self._keep_learnt(runtime, learnt), name="learnt")
             if site.gateway.metrics_port:
                 tasks.create_task(self._serve_metrics(runtime, site.gateway.metrics_port), name="metrics")
@@ -198,6 +203,13 @@ class Composition:
                 log.error("no metrics", port=port, reason=str(error))
             await asyncio.sleep(METRICS_AGAIN_S)
 
+    async def _watch_clock(self) -> None:
+        """Ask the machine about its clock; a scaled clock of a demonstration is right by definition."""
+        while self._clock.speed == 1.0:
+            look = await asyncio.to_thread(look_at_clock)
+            self._trust.looked(look, self._clock.now().mono_us)
+            await self._clock.sleep(CLOCK_EVERY_S)
+
     async def _watchdog(self, runtime: GatewayRuntime) -> None:
         """Tell systemd that we are ready and alive; a hung part ends the feeding, and systemd restarts us."""
         notifier = sdnotify.SystemdNotifier()
@@ -249,6 +261,15 @@ class Composition:
                                    core.outputs.state(name).proof) for name in core.outputs.names())
         return GatewayState(core.open_alarms(), core.impairments(), outputs, core.live(), core.health.expected,
                             core.health.alive, core.journal_ok, core.permits.permits())
+
+
+def trusted_clock() -> tuple[TrustedClock | SystemClock, WallTrust]:
+    """The machine's clock with an error bound; a scaled one stays as it is."""
+    clock, trust = clock_from_environment(), WallTrust()
+    if clock.speed != 1.0:
+        return clock, trust
+    trust.looked(look_at_clock(), clock.now().mono_us)
+    return TrustedClock(clock, trust), trust
 
 
 def read_configuration(path: Path) -> tuple[Inventory, RuleSet, tzinfo]:
