@@ -85,13 +85,14 @@ class PointView(msgspec.Struct, frozen=True):
 
 
 class DeviceView(msgspec.Struct, frozen=True):
-    """One device with everything. actions: shortcut → whether it is on."""
+    """One device with everything. actions: shortcut → whether it is on; buttons: that a person may press."""
 
     row: DeviceRow
     maker: str
     model: str
     bugs: tuple[str, ...]
     actions: dict[str, bool]
+    buttons: tuple[str, ...]
     points: tuple[PointView, ...]
 
 
@@ -148,6 +149,7 @@ class SimControls:
         profile = device.profile
         return DeviceView(
             self._row(device), profile.maker, profile.model, tuple(sorted(device.bugs)), actions,
+            BUTTONS if profile.gbt26875 is not None else BUTTONS[:3],
             tuple(_point_view(device, point) for point in profile.points))
 
     def _low(self, action: str, device: VirtualDevice, point: str) -> bool:

@@ -1,6 +1,5 @@
 // One device of the tester's page: its buttons, its points with registers, the frames of its line.
 const $ = (id) => document.getElementById(id);
-const BUTTONS = ["test", "silence", "reset", "answer"];
 
 export function markup(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -53,7 +52,7 @@ function drawActions(ctx, it) {
     const toggles = Object.keys(it.actions).map((action) => markup("button", { type: "button", "data-act": action,
       onclick: (event) => act("act", { device: name, action, begin: event.currentTarget.getAttribute("aria-pressed") !== "true" }) },
       say(`tester.act.${action}`)));
-    const presses = BUTTONS.map((button) => markup("button", { type: "button", "data-press": button,
+    const presses = it.buttons.map((button) => markup("button", { type: "button", "data-press": button,
       onclick: () => act("press", { device: name, button }) }, say(`tester.press.${button}`)));
     box.replaceChildren(...toggles, ...presses);
   }
