@@ -38,6 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", action="store_true",
                         help="a district behind production gateways at a real cloud: what it costs, what is lost")
     parser.add_argument("--fleet", default="yuhang", help="with --system: which district")
+    parser.add_argument("--start", type=float, default=60.0, help="with --system: seconds over which gateways start")
     parser.add_argument("--share", type=float, default=1.0, help="with --system: of the district's devices")
     parser.add_argument("--gateways", type=int, default=200, help="with --system: over how many gateways")
     parser.add_argument("--rate", type=float, default=2000.0, help="with --system: how many times the events of life")

@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import random
 import sys
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -142,8 +144,28 @@ def _unheard(_where: str, _octets: bytes) -> None:
     """Nobody listens to the bytes of a fleet."""
 
 
+class _Lag:
+    """How late the loop is: what it was given less than it needs shows here first."""
+
+    def __init__(self) -> None:
+        self.most_s = 0.0
+
+    async def watch(self) -> None:
+        """Until cancelled."""
+        while True:
+            from_s = time.monotonic()
+            await asyncio.sleep(0.5)
+            self.most_s = max(self.most_s, time.monotonic() - from_s - 0.5)
+
+    def take(self) -> float:
+        """The most since the last call."""
+        most_s, self.most_s = self.most_s, 0.0
+        return round(most_s, 3)
+
+
 async def _run(options: argparse.Namespace) -> None:
-    clock = SystemClock()
+    clock, lag = SystemClock(), _Lag()
+    watching = asyncio.create_task(lag.watch())
     plan = scaled(FLEETS[options.fleet], options.share)
     gateways = []
     rules: RuleSet | None = None
@@ -169,12 +191,16 @@ async def _run(options: argparse.Namespace) -> None:
             "alarms": {name: at_s for gateway in gateways for name, at_s in gateway.alarms.items()},
             "devices": sum(len(gateway.world.devices) for gateway in gateways),
             "dead": [repr(error) for error in dead],
+            "lag_s": lag.take(),
+            "connections": sum(gateway.link.connections for gateway in gateways),
         }), flush=True)
+    watching.cancel()
 
 
 if __name__ == "__main__":
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40),
                         logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    logging.getLogger("gmqtt").setLevel(logging.CRITICAL)  # what it says of closed sockets, the link says itself
     parser = argparse.ArgumentParser()
     parser.add_argument("--fleet", default="yuhang")
     parser.add_argument("--share", type=float, default=1.0)

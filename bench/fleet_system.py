@@ -103,7 +103,8 @@ async def measure_system(options: argparse.Namespace, folder: Path) -> Report:
             sys.executable, "-m", "bench.fleet_gateways", "--fleet", options.fleet, "--share",
             str(options.share), "--sites", str(folder / "sites"),
             "--keys", str(folder), "--port", str(cloud.mqtt_port), "--gateways", str(options.gateways), "--rate",
-            str(options.rate), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**24)
+            str(options.rate), "--start-s", str(options.start), stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, limit=2**24)
         os.sched_setaffinity(0, set(cores))
         watching = asyncio.create_task(board.watch(cloud.web_port))
         return await _figures(options, cloud, child, board, watching)
@@ -127,7 +128,7 @@ async def _figures(options: argparse.Namespace, cloud: BenchCloud, child: asynci
         state = await _ask(child)
     up_s = time.monotonic() - began_s
     await asyncio.sleep(15.0)  # the first report of everything is no measure of a district's day
-    first = await _ask(child)
+    first = await _ask(child)  # takes the loop's lag of the start with it
     roles = ("ingest", "worker", "web", "nats")
     cpu = {"fleet": process_cpu_s(child.pid), **{role: cloud.cpu_s(role) for role in roles}}
     from_s = time.monotonic()
@@ -163,6 +164,8 @@ async def _figures(options: argparse.Namespace, cloud: BenchCloud, child: asynci
         "cloud_rss_mib": figure(sum(process_rss_mib(pids[role]) for role in roles if role in pids), "MiB"),
         "device_messages_per_s": figure((last["messages"] - first["messages"]) / took_s, "1/s"),
         "records_per_s": figure((last["records"] - first["records"]) / took_s, "1/s"),
+        "loop_lag_s": figure(last["lag_s"], "s"),
+        "connections": figure(last["connections"], ""),
         "alarms": figure(len(last["alarms"]), ""),
         "lost": figure(len(lost) + len(state["dead"]) + last["radio_lost"], "", at_most=0),
         "unacknowledged": figure(state["waiting"], "", at_most=0),
