@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 import uvicorn
 import uvloop
@@ -30,6 +31,7 @@ from community_os.accounts import Accounts
 from community_os.board_service import NUDGE_TOPIC, BoardService
 from community_os.broker import Broker, read_access
 from community_os.broker_config import BrokerAccess
+from community_os.centre_link import CentreLink
 from community_os.ingest import Ingest
 from community_os.nats_link import NatsLink
 from community_os.nats_stream import JetStreamStream
@@ -38,7 +40,7 @@ from community_os.notice_store import NoticeStore
 from community_os.notifier import Notifier, post_http, read_endpoints
 from community_os.settings import CloudSettings, SignInRule
 from community_os.site_setup import SiteSetup
-from community_os.store import IncidentStore, store_calls
+from community_os.store import IncidentStore, StoreCalls, store_calls
 from community_os.worker import Worker
 from dashboards.server import create_app
 from device_model.errors import ConfigError, Finding, LocalFault
@@ -136,14 +138,27 @@ async def run_notify(settings: CloudSettings) -> None:
     access = await _access(settings)
     stream = await JetStreamStream.open(access, name="notify")
     store = open_store(settings)
-    notifier = Notifier(NoticeStore(store), store_calls(), stream, clock, endpoints=endpoints, post=post_http,
+    calls = store_calls()
+    notifier = Notifier(NoticeStore(store), calls, stream, clock, endpoints=endpoints, post=post_http,
                         partitions=settings.partitions, speed=clock.speed)
     _log.info("notifier ready", endpoints=len(endpoints))
     try:
-        await notifier.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(notifier.run())
+            for link in centre_links(settings, store, calls, stream, clock):
+                group.create_task(link.run())
     finally:
         await _close(stream)
         store.close()
+
+
+def centre_links(
+    settings: CloudSettings, store: IncidentStore, calls: StoreCalls, stream: JetStreamStream, clock: SystemClock
+) -> list[CentreLink]:
+    """One connection a site to the monitoring centre that it reports to."""
+    sites = read_sites(settings) if settings.centres else {}
+    return [CentreLink(centre, sites[path].inventory, store, calls, stream, clock, partitions=settings.partitions)
+            for centre in settings.centres for path in centre.sites if path in sites]
 
 
 class _Server(uvicorn.Server):
@@ -198,7 +213,9 @@ def read_sites(settings: CloudSettings) -> dict[str, SiteSetup]:
     for file in settings.sites:
         try:
             inventory = read_inventory(file)
-            setup = SiteSetup(inventory, rules_of_site(inventory.site), files)
+            path = inventory.site.tenancy.path
+            centre = next((centre.name for centre in settings.centres if path in centre.sites), "")
+            setup = SiteSetup(inventory, rules_of_site(inventory.site), msgspec.structs.replace(files, centre=centre))
         except ConfigError as error:
             findings += error.findings
             continue
@@ -264,7 +281,8 @@ async def _close(*connections: NatsLink | JetStreamStream) -> None:
 
 def run_role(settings: CloudSettings, role: str, arguments: list[str]) -> None:
     """Run one role, or all, until SIGTERM or SIGINT. arguments: how to start a role in a process of its own."""
-    roles = [name for name in ROLES[1:] if name != "notify" or settings.endpoints or settings.routing]
+    roles = [name for name in ROLES[1:] if name != "notify" or settings.endpoints or settings.routing
+             or settings.centres]
     job = supervise(arguments, roles) if role == "all" else RUN[role](settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_until_signal(job, leave_after_s=None if role == "all" else STOP_WITHIN_S))

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import msgspec
 
-from community_os.envelopes import AnswerDutyEnvelope
+from community_os.envelopes import AnswerDutyEnvelope, CentreAskedEnvelope
 from community_os.store_changes import AuditRow, DutyRow, OutcomeRow, StoreChange, row_id
-from device_model.clock import HOUR_US, SECOND_US
+from device_model.clock import HOUR_US, MINUTE_US, SECOND_US
 from device_model.command import Command, CommandKind, CommandOutcome, CommandResult
 from device_model.duty import DutyCheck, DutyState
 from device_model.inventory import Inventory
@@ -23,6 +23,7 @@ from device_model.site import Text
 TELL_EVERY_US = 2 * SECOND_US  # minutes run: an answer is repeated faster than an acknowledgement
 KEPT_US = 24 * HOUR_US  # an ended check stays in sight for a day
 KEPT_MAX = 200  # of a site; the oldest goes, the audit log has it all
+CENTRE_DEVICE = "centre:"  # the device of a check that a monitoring centre asked of the cloud itself
 MUST_ANSWER = ("duty", "monitoring_centre")  # roles of a site file's contacts, in this order
 ORDER = (DutyState.ASKED, DutyState.ANSWERED, DutyState.FAILED, DutyState.UNANSWERED, DutyState.DELIVERED)
 
@@ -81,6 +82,30 @@ class DutyDesk:
         known.next_us, known.refused = now_us, ""
         return [*changes, self._row(known), AuditRow(self._path, act.at_us, "duty check clicked", act.who, "",
                                                      act.check)]
+
+    def asked_by_centre(self, asked: CentreAskedEnvelope) -> list[StoreChange]:
+        """A monitoring centre wants to know that somebody is there; anything else that it orders is written down."""
+        if asked.what != "duty":
+            return [AuditRow(self._path, asked.at_us, f"centre_{asked.what}", asked.centre, "", asked.detail)]
+        due_us = asked.at_us + max(1, asked.minutes) * MINUTE_US
+        return self.record(DutyCheck(asked.name, CENTRE_DEVICE + asked.centre, "", asked.centre, asked.at_us, due_us))
+
+    def answered_to_centre(self, check: str, at_us: int) -> tuple[list[StoreChange], DutyCheck | None]:
+        """A click on a check that a centre asked of the cloud: no gateway has to carry it."""
+        known = self.told.get(check)
+        if known is None or known.command is None or not known.check.device.startswith(CENTRE_DEVICE):
+            return [], None
+        answered = msgspec.structs.replace(known.check, state=DutyState.ANSWERED, who=known.command.who,
+                                           answered_us=at_us)
+        return self.record(answered), answered
+
+    def centre_confirmed(self, notice: str, given_up: str) -> list[StoreChange]:
+        """What became of the answer: its notice's id is made from the check."""
+        for known in self.told.values():
+            if known.check.state is DutyState.ANSWERED and row_id(self._path, "duty", known.check.id) == notice:
+                state = DutyState.FAILED if given_up else DutyState.DELIVERED
+                return self.record(msgspec.structs.replace(known.check, state=state, detail=given_up))
+        return []
 
     def answered(self, result: CommandResult) -> list[StoreChange]:
         """What the gateway says to the answer."""

@@ -88,8 +88,20 @@ class DeliveredEnvelope(msgspec.Struct, frozen=True, tag="delivered", omit_defau
     given_up: str = ""
 
 
+class CentreAskedEnvelope(msgspec.Struct, frozen=True, tag="centre", omit_defaults=True):
+    """What a monitoring centre wants: "duty" (a person answers within so many minutes), "clock", "initialise"."""
+
+    path: str
+    centre: str
+    what: str
+    name: str
+    at_us: int
+    minutes: int = 0
+    detail: str = ""
+
+
 PersonEnvelope = ActEnvelope | AnswerDutyEnvelope | DeedEnvelope | SilenceEnvelope
-Envelope = UpEnvelope | PersonEnvelope | DeliveredEnvelope
+Envelope = UpEnvelope | PersonEnvelope | DeliveredEnvelope | CentreAskedEnvelope
 _decoder: msgspec.json.Decoder[Envelope] = msgspec.json.Decoder(Envelope)
 
 

@@ -16,9 +16,12 @@ from typing import Any
 
 import msgspec
 
+from community_os.centre_words import DutyBody, endpoint_of, state_of
+from community_os.duty_desk import CENTRE_DEVICE
 from community_os.envelopes import SilenceEnvelope
 from community_os.store_changes import AuditRow, NoticeRow, OutcomeRow, StoreChange, row_id
 from device_model.alarm import LIFE_SAFETY, AlarmState, AlarmTransition
+from device_model.duty import DutyCheck
 from device_model.errors import LawRefusal
 from device_model.handling import Stage
 from device_model.read_models import ActionOutcome, IncidentView
@@ -27,6 +30,7 @@ from rules_engine.duty_file import DutyFile
 from rules_engine.duty_rota import DutyBook
 from rules_engine.escalation import Call, Escalations
 from rules_engine.incident import IncidentChange
+from rules_engine.incident_record import entry_name
 from rules_engine.response_file import Response
 from rules_engine.routing import Router
 from rules_engine.routing_file import Party, RoutingPlan
@@ -51,6 +55,7 @@ class DutyFiles(msgspec.Struct, frozen=True):
     routing: RoutingPlan | None = None
     duty: DutyFile | None = None
     response: Response | None = None
+    centre: str = ""  # the monitoring centre that this site reports to
 
 
 class NoticeState(msgspec.Struct):
@@ -71,6 +76,7 @@ class NoticeDesk:
 
     def __init__(self, site: Site, files: DutyFiles) -> None:
         self._site, self._path, self._plan = site, site.tenancy.path, files.routing
+        self._centre = files.centre
         self._router = Router(files.routing, self._path) if files.routing else None
         self._policies = files.duty.policies if files.duty else {}
         self._escalations = Escalations(self._policies, self._path)
@@ -82,9 +88,28 @@ class NoticeDesk:
     def alarm(self, step: AlarmTransition, now_us: int, incident_of: Callable[[str], str], *, isolated: bool
               ) -> list[StoreChange]:
         """A step of an alarm. isolated: its device is taken out by name (law 2's one exception)."""
-        if self._router is None or (isolated and step.state is AlarmState.RAISED):
+        if isolated and step.state is AlarmState.RAISED:
             return []
-        return self._said(self._routed.take(step, self._site, self._router, now_us), now_us, incident_of)
+        rows = self._to_centre(step, incident_of)
+        if self._router is None:
+            return rows
+        return rows + self._said(self._routed.take(step, self._site, self._router, now_us), now_us, incident_of)
+
+    def _to_centre(self, step: AlarmTransition, incident_of: Callable[[str], str]) -> list[StoreChange]:
+        """Fires, and when they are over, to the brigade's monitoring centre."""
+        body = state_of(step) if self._centre else None
+        if body is None:
+            return []
+        name = row_id(self._path, "centre", step.alarm, step.state.value, str(step.at_us))
+        return [NoticeRow(name, self._path, endpoint_of(self._centre), incident_of(entry_name(step.key)), "centre",
+                          step.at_us, body.fire, msgspec.json.encode(body))]
+
+    def duty_answer(self, check: DutyCheck) -> list[StoreChange]:
+        """A person answered a centre's duty check."""
+        centre = check.device.removeprefix(CENTRE_DEVICE)
+        name = row_id(self._path, "duty", check.id)
+        return [NoticeRow(name, self._path, endpoint_of(centre), "", "duty", check.answered_us, True,
+                          msgspec.json.encode(DutyBody(check.id, check.who, check.answered_us)))]
 
     def changes(self, changes: Iterable[IncidentChange], now_us: int, view_of: ViewOf) -> list[StoreChange]:
         """Changes of incidents: grades, queue, tasks, and who is called when nobody answers."""

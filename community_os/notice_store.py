@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from community_os import schema
+from community_os.centre_words import ENDPOINT
 from community_os.store import IncidentStore
 
 # Sent ones are kept so many, for looking back; dead ones as many again.
@@ -48,11 +49,16 @@ class NoticeStore:
     def __init__(self, store: IncidentStore) -> None:
         self._store = store
 
-    def due(self, now_us: int, limit: int) -> list[Notice]:
-        """Those to be sent now, what law 1 names first."""
+    def due(self, now_us: int, limit: int, *, endpoint: str = "", path: str = "") -> list[Notice]:
+        """Those to be sent now, what law 1 names first. endpoint "": to all but monitoring centres, which have
+        connections of their own."""
         table = schema.notice
         query = (sa.select(table).where(table.c.status == NoticeStatus.WAITING.value, table.c.next_us <= now_us)
-                 .order_by(table.c.urgent.desc(), table.c.next_us, table.c.id).limit(limit))
+                 .order_by(table.c.urgent.desc(), table.c.next_us, table.c.at_us, table.c.id).limit(limit))
+        if endpoint:
+            query = query.where(table.c.endpoint == endpoint, table.c.path == path)
+        else:
+            query = query.where(table.c.endpoint.not_like(f"{ENDPOINT}%"))
         with self._store.transaction(writes=False) as connection:
             return [_notice(row) for row in connection.execute(query)]
 

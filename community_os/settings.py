@@ -7,6 +7,7 @@
     sites: [ riverside.yaml ]   the same site files as the gateways run
     routing: routing.yaml       who is told; duty: duty.yaml; response: response.yaml (docs/routing.md)
     endpoints: [ {name: dispatch, url: https://…, key_file: dispatch.key} ]
+    centres: [ {name: city, host: …, port: …, sites: {city/district/street/site: 889}} ]    GB/T 26875.3
     broker: {mqtt_host: …, mqtt_port: 8883, names: [ … ]}
 """
 
@@ -20,6 +21,7 @@ from pathlib import PurePath
 import msgspec
 
 from community_os.broker_config import BrokerSettings
+from community_os.centre_words import CentreSettings
 from community_os.envelopes import PARTITIONS
 from device_model.errors import ConfigError, Finding
 from device_model.yaml_source import Source, convert, parse_yaml
@@ -50,7 +52,8 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     state: folder; database: SQLAlchemy url, "" for SQLite in the state folder; partitions: over how many
     workers sites may be spread (fixed once messages are stored). routing, duty, response: who is told, who is on
-    duty, what is done (docs/routing.md); endpoints: where notices go.
+    duty, what is done (docs/routing.md); endpoints: where notices go;
+    centres: the brigade's monitoring centres (GB/T 26875.3).
     """
 
     state: str = "var/cloud"
@@ -62,6 +65,7 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     duty: str = ""
     response: str = ""
     endpoints: tuple[EndpointSettings, ...] = ()
+    centres: tuple[CentreSettings, ...] = ()
     partitions: int = PARTITIONS
     sign_in: SignInRule = SignInRule.REQUIRED
     broker: BrokerSettings = BrokerSettings()
@@ -139,6 +143,17 @@ def _check(settings: CloudSettings, source: Source) -> list[Finding]:
         if one.name in names:
             found.append(source.finding(("endpoints", i, "name"), f"{one.name} stands twice", "rename one"))
         names.add(one.name)
+    told: dict[str, str] = {}
+    for i, centre in enumerate(settings.centres):
+        if not 0 < centre.port <= PORT_MAX:
+            found.append(source.finding(("centres", i, "port"), f"{centre.port} is no port", "1 to 65535"))
+        for path, address in centre.sites.items():
+            if path.count("/") != 3 or not 0 <= address < 2**48:
+                found.append(source.finding(("centres", i, "sites"), f"{path}: {address} does not fit",
+                                            "city/district/street/site: an address below 2^48"))
+            if told.setdefault(path, centre.name) != centre.name:
+                found.append(source.finding(("centres", i, "sites"), f"{path} reports to {told[path]} already",
+                                            "one centre a site"))
     for i, site in enumerate(settings.sites):
         if site in settings.sites[:i]:
             found.append(source.finding(("sites", i), f"{site} stands twice", "keep one"))

@@ -25,6 +25,7 @@ from community_os.duty_desk import DutyDesk, DutyTold
 from community_os.envelopes import (
     ActEnvelope,
     AnswerDutyEnvelope,
+    CentreAskedEnvelope,
     DeedEnvelope,
     DeliveredEnvelope,
     Envelope,
@@ -165,6 +166,11 @@ class SiteWorker:
         elif isinstance(envelope, AnswerDutyEnvelope):
             self._now_us = max(self._now_us, envelope.at_us)
             effects.changes += self._duties.act(envelope, self._now_us)
+            rows, answered = self._duties.answered_to_centre(envelope.check, envelope.at_us)
+            effects.changes += rows + (self._notices.duty_answer(answered) if answered else [])
+        elif isinstance(envelope, CentreAskedEnvelope):
+            self._now_us = max(self._now_us, envelope.at_us)
+            effects.changes += self._duties.asked_by_centre(envelope)
         elif isinstance(envelope, DeedEnvelope | SilenceEnvelope | DeliveredEnvelope):
             self._now_us = max(self._now_us, envelope.at_us)
             self._duty(envelope, effects)
@@ -365,6 +371,7 @@ class SiteWorker:
         elif isinstance(envelope, SilenceEnvelope):
             effects.changes += self._notices.ask(envelope, self._now_us)
         else:
+            effects.changes += self._duties.centre_confirmed(envelope.notice, envelope.given_up)
             word = "notice_given_up" if envelope.given_up else "notified"
             detail = f"{envelope.endpoint} {envelope.notice} {envelope.given_up}".strip()
             effects.changes.append(AuditRow(self._path, envelope.at_us, word, "", envelope.incident, detail[:500]))
