@@ -22,6 +22,7 @@ import gmqtt
 import structlog
 from gmqtt.mqtt.constants import MQTTv311
 
+from cloud_bridge.bound_client import BoundClient
 from device_model.errors import LocalFault, PeerSilent
 from device_model.ports import Message
 
@@ -85,11 +86,13 @@ class GmqttLink:
         self, host: str, port: int, client_id: str, subscriptions: Sequence[str] = (), *,
         tls: ssl.SSLContext | None = None, username: str = "", password: str = "",
         connect_timeout_s: float = CONNECT_TIMEOUT_S, puback_timeout_s: float = PUBACK_TIMEOUT_S,
-        reconnect_max_s: float = 30.0, keepalive_s: int = KEEPALIVE_S,
+        reconnect_max_s: float = 30.0, keepalive_s: int = KEEPALIVE_S, interface: str = "",
     ) -> None:
-        """subscriptions: topic filters, QoS 1. Delays here are real time: they belong to the wire."""
+        """subscriptions: topic filters, QoS 1. interface: the network interface to go over, "" for whichever.
+        Delays here are real time: they belong to the wire."""
         self._host, self._port, self._client_id = host, port, client_id
         self._subscriptions = tuple(subscriptions)
+        self._interface = interface
         self._tls, self._username, self._password = tls, username, password
         self._connect_timeout_s, self._puback_timeout_s = connect_timeout_s, puback_timeout_s
         self._reconnect_max_s, self._keepalive_s = reconnect_max_s, keepalive_s
@@ -181,8 +184,9 @@ class GmqttLink:
     async def _connect(self) -> None:
         self._lost = lost = asyncio.Event()
         self._inflight = inflight = _Inflight()
-        client = gmqtt.Client(self._client_id, clean_session=True, optimistic_acknowledgement=False,
+        client = BoundClient(self._client_id, clean_session=True, optimistic_acknowledgement=False,
                               persistent_storage=inflight, logger=_quiet)
+        client.interface = self._interface
         client.set_config({"reconnect_retries": 0, "reconnect_delay": 0})
         if self._username:
             client.set_auth_credentials(self._username, self._password)

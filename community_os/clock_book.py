@@ -4,8 +4,8 @@
     live message: 90 s after boot 4f, arrived 12:00:01 here  ┘ have been ─► record: 11:59:36, ±10 s
 
 A gateway has no battery clock: it boots in 1970, is set by a server that lies, or steps by an hour. Its monotonic
-time is always right within one boot (DESIGN, "Time"). What is wrong for sure: a year before 2025; a time in the future; a
-lag that live messages keep showing. Whatever is merely late is believed: a broker may have held it. Pure.
+time is always right within one boot (DESIGN, "Time"). What is wrong for sure: a year before 2025; a time in the
+future; a lag that live messages keep showing. Whatever is merely late is believed: a broker may have held it. Pure.
 """
 
 from __future__ import annotations

@@ -243,6 +243,11 @@ class CloudEnd(msgspec.Struct, frozen=True):
     port: int
     interface: str = ""
 
+    @property
+    def name(self) -> str:
+        """For people, in impairments and metrics: "way wwan0", "way 192.0.2.1:8883"."""
+        return f"way {self.interface or f'{self.host}:{self.port}'}"
+
 
 class CloudLink(msgspec.Struct, frozen=True):
     """Where the community OS is, and this gateway's keys (paths; made by provisioning or by the demo).

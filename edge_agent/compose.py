@@ -27,7 +27,9 @@ import sdnotify
 import structlog
 
 from cloud_bridge.mqtt_link import GmqttLink, tls_context
-from device_drivers.driver import Driver, Emit, LineDevice, devices_on_line
+from cloud_bridge.ways import WayState
+from cloud_bridge.ways_link import WaysLink
+from device_drivers.driver import Driver, Emit, LineDevice, LineState, devices_on_line
 from device_drivers.links import open_modbus_line, open_mqtt_line
 from device_drivers.listeners import listener_for, listens
 from device_drivers.payload_map import PayloadMap
@@ -36,7 +38,7 @@ from device_model.inventory import Inventory
 from device_model.library import read_inventory
 from device_model.messages import GatewayAddress
 from device_model.ports import MessageLink
-from device_model.site import Line, LineKind, Site
+from device_model.site import CloudEnd, Line, LineKind, Site
 from device_model.system_clock import SystemClock, clock_from_environment
 from edge_agent.cause_effect import output_findings
 from edge_agent.clock_look import look_at_clock
@@ -98,7 +100,9 @@ class Composition:
             speed=self._clock.speed, learnt=learnt.read(), supervisor=self._supervisor, reopen=self._open_ports)
         self._watch.runtime = runtime
         if uplink is not None:
-            self._watch.links = lambda: (LinkReport("cloud", uplink.connected, True),)
+            self._watch.links = lambda: (
+                tuple(LinkReport(way.name, way.up, way.used) for way in uplink.states())
+                if isinstance(uplink, WaysLink) else (LinkReport("cloud", uplink.connected, True),))
         log.info("gateway starts", site=site.tenancy.path, gateway=site.gateway.id, devices=len(site.devices),
                  lines=len(site.lines), rules=len(self._rules.rules), outputs=len(site.outputs))
         async with asyncio.TaskGroup() as tasks:
@@ -183,8 +187,21 @@ class Composition:
             return None
         # Any enrolled gateway that guesses a client id can cut its owner off (measured on nats-server): so it cannot
         # be guessed. Sessions are clean, so a new one each start costs nothing.
-        client_id = f"{address.client_id}_{os.urandom(4).hex()}"
-        return GmqttLink(cloud.host, cloud.port, client_id, (address.down("ack"), address.down("command")), tls=tls)
+        down = (address.down("ack"), address.down("command"))
+        ends = [CloudEnd(cloud.host, cloud.port, cloud.interface), *cloud.spares]
+        links: list[tuple[str, MessageLink]] = [
+            (end.name, GmqttLink(end.host, end.port, f"{address.client_id}_{os.urandom(4).hex()}", down, tls=tls,
+                                 interface=end.interface)) for end in ends]
+        if len(links) == 1:
+            return links[0][1]
+        return WaysLink(links, self._clock, fail_over_s=cloud.fail_over_s, fail_back_s=cloud.fail_back_s,
+                        told=self._way_told)
+
+    def _way_told(self, way: WayState) -> None:
+        """Each way is supervised like a field line: down, it is an impairment, also when it is only the spare."""
+        if self.runtime is not None and self.runtime.started.is_set():
+            self.runtime.line_state(LineState(way.name, way.up, "" if way.up else "no way to the cloud",
+                                              self._clock.now()))
 
     async def _serve(self, control: LocalControl) -> None:
         try:

@@ -273,6 +273,10 @@ class GatewayRuntime:
         self.field.tally(event)
         self._take(event)
 
+    def line_state(self, event: LineState) -> None:
+        """A line or a way to the cloud that somebody else watches came or went."""
+        self._take(event)
+
     def _emit_taken(self, event: DriverEvent) -> None:
         """For drivers that confirm to their device what was said: LocalFault where the step failed, so that nothing
         is confirmed and the device says it again."""

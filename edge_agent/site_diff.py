@@ -17,7 +17,7 @@ import msgspec
 from device_model.alarm import LIFE_SAFETY, AlarmState, AlarmTransition
 from device_model.errors import Finding
 from device_model.inventory import Inventory
-from device_model.site import Device, Line, Output, RuleChoice, Site
+from device_model.site import CloudEnd, Device, Line, Output, RuleChoice, Site
 
 _STANDING = (AlarmState.RAISED, AlarmState.HELD)
 
@@ -100,7 +100,10 @@ def refusals(
 def names_subject(inventory: Inventory, subject: str) -> bool:
     """Whether the site file still names that device, point, output, line or gateway."""
     site = inventory.site
-    others = {site.gateway.id, *(output.id for output in site.outputs), *(line.id for line in site.lines)}
+    cloud = site.gateway.cloud
+    ends = (CloudEnd(cloud.host, cloud.port, cloud.interface), *cloud.spares) if cloud is not None else ()
+    ways = [end.name for end in ends]
+    others = {site.gateway.id, *ways, *(output.id for output in site.outputs), *(line.id for line in site.lines)}
     return subject in inventory.devices or subject in inventory.points or subject in others
 
 
