@@ -138,11 +138,16 @@ def resolve_paths(site: Site, folder: Path) -> Site:
                                        certificate_file=absolute(page.certificate_file))
     if remote is not None:
         remote = msgspec.structs.replace(remote, key_file=absolute(remote.key_file))
+    series = site.gateway.series
+    if series is not None:
+        series = msgspec.structs.replace(series, path=absolute(series.path), remotes=tuple(
+            msgspec.structs.replace(each, secret_file=absolute(each.secret_file), ca_file=absolute(each.ca_file))
+            for each in series.remotes))
     return msgspec.structs.replace(
         site,
         gateway=msgspec.structs.replace(
             site.gateway, journal_path=absolute(site.gateway.journal_path), cloud=cloud, page=page,
-            remote_configuration=remote),
+            remote_configuration=remote, series=series),
         lines=tuple(map(line, site.lines)), buildings=tuple(map(building, site.buildings)),
         rules=msgspec.structs.replace(site.rules, files=tuple(map(absolute, site.rules.files))),
     )

@@ -287,6 +287,43 @@ class RemoteConfiguration(msgspec.Struct, frozen=True):
     roll_back_after_s: float = 300.0
 
 
+class SeriesKind(StrEnum):
+    """Which server of time series."""
+
+    INFLUX_1 = "influxdb1"
+    INFLUX_2 = "influxdb2"  # and 3, whose /api/v2/write is the same
+    VICTORIA = "victoria-metrics"
+
+
+class SeriesRemote(msgspec.Struct, frozen=True):
+    """A server that every sample is sent to as well. database: the database (1.x) or bucket (2, 3); secret_file: one
+    line, a token (2, 3) or user:password."""
+
+    id: str
+    kind: SeriesKind
+    url: str
+    database: str = "tocsin"
+    org: str = ""
+    retention_policy: str = ""
+    secret_file: str = ""
+    ca_file: str = ""
+
+
+class SeriesSettings(msgspec.Struct, frozen=True):
+    """The time series of a site. Samples are kept in a file of the gateway's own: raw and summed up over 1 min,
+    15 min and 1 h, each for its days; beyond quota_mib the oldest raw samples go first. group_s: samples are written
+    together so often, to spare the card; a power cut costs so much of the plots, and nothing of journal or alarms."""
+
+    path: str = "var/series.sqlite"
+    raw_days: float = 14.0
+    minute_days: float = 90.0
+    quarter_days: float = 730.0
+    hour_days: float = 3650.0
+    quota_mib: int = 1024
+    group_s: float = 5.0
+    remotes: tuple[SeriesRemote, ...] = ()
+
+
 class GatewaySettings(msgspec.Struct, frozen=True):
     """The gateway's own part of the site file.
 
@@ -309,6 +346,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     metrics_port: int = 0
     page: PageSettings | None = None
     remote_configuration: RemoteConfiguration | None = None
+    series: SeriesSettings | None = None
 
 
 class RuleChoice(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ import difflib
 import re
 import zoneinfo
 from collections.abc import Collection, Iterable, Mapping
+from urllib.parse import urlsplit
 
 from device_model.alarm import Hazard
 from device_model.errors import Finding
@@ -22,6 +23,8 @@ from device_model.site import (
     Output,
     OutputPurpose,
     Position,
+    SeriesKind,
+    SeriesSettings,
     Site,
 )
 from device_model.yaml_source import Path, Source
@@ -181,6 +184,29 @@ class _Checker:
             self.add(("gateway", "remote_configuration"),
                      f"key_file is missing or roll_back_after_s is less than {ROLL_BACK_LEAST_S:g}",
                      "name the public key that signs site files; a link needs a while to come back")
+
+        if gateway.series is not None:
+            self._series(gateway.series)
+
+    def _series(self, series: SeriesSettings) -> None:
+        at: Path = ("gateway", "series")
+        for key in ("raw_days", "minute_days", "quarter_days", "hour_days", "quota_mib", "group_s"):
+            if not getattr(series, key) > 0:
+                self.add((*at, key), f"{key} must be positive", "leave it out for the default")
+        seen: set[str] = set()
+        for n, remote in enumerate(series.remotes):
+            of_remote = (*at, "remotes", n)
+            if not TOKEN.fullmatch(remote.id) or remote.id in seen:
+                self.add((*of_remote, "id"), f"id {remote.id!r} is no token, or stands twice", "such as `influx`")
+            seen.add(remote.id)
+            parts = urlsplit(remote.url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                self.add((*of_remote, "url"), f"{remote.url!r} is no address", "write https://host:port")
+            elif parts.scheme == "http" and parts.hostname not in LOOPBACK:
+                self.add((*of_remote, "url"), "readings and secret would travel in the clear",
+                         "write https://, or http:// on this machine only")
+            if remote.kind is SeriesKind.INFLUX_2 and not remote.org:
+                self.add((*of_remote, "org"), "influxdb2 needs its organisation", "add `org: name`")
 
     def _cloud(self, cloud: CloudLink) -> None:
         for path, port in ((("gateway", "cloud", "port"), cloud.port),

@@ -1,0 +1,91 @@
+"""Samples of time series: what of a reading is kept for plots and questions, and what a question may ask for.
+
+    Reading in a journaled record ─► Sample ─► series store on the gateway, InfluxDB, VictoriaMetrics
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from device_model.reading import Quality, Reason, Value
+
+# What a store that knows only numbers keeps of a quality (docs/series.md).
+QUALITY_CODE: dict[Quality, int] = {Quality.GOOD: 2, Quality.UNCERTAIN: 1, Quality.BAD: 0}
+QUALITY_OF_CODE: dict[int, Quality] = {code: quality for quality, code in QUALITY_CODE.items()}
+
+
+class Sample(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One reading at its source time. value None exactly when quality is bad.
+
+    site: tenancy path; point: "<device>.<point id>"; unit: canonical UCUM code of the quantity, "1" for states and
+    texts. time_us: source time; received_us: when the gateway had it, µs since 1970 UTC. lane, epoch, sequence: the
+    journaled record that carries it.
+    """
+
+    site: str
+    gateway: str
+    zone: str
+    point: str
+    quantity: str
+    unit: str
+    time_us: int
+    value: Value | None
+    quality: Quality = Quality.GOOD
+    reason: Reason = Reason.NONE
+    received_us: int = 0
+    lane: str = ""
+    epoch: str = ""
+    sequence: int = 0
+
+    @property
+    def device(self) -> str:
+        """The device that the point belongs to."""
+        return self.point.partition(".")[0]
+
+
+class Level(StrEnum):
+    """How fine: as received, or summed up over so long."""
+
+    RAW = "raw"
+    MINUTE = "1min"
+    QUARTER = "15min"
+    HOUR = "1h"
+
+
+LEVEL_S: dict[Level, int] = {Level.MINUTE: 60, Level.QUARTER: 900, Level.HOUR: 3600}
+
+
+class Rollup(msgspec.Struct, frozen=True):
+    """What one point did in one stretch of time that begins at time_us. good: how many samples had a value; bad: how
+    many had none. least, most, mean: of the numbers (a state counts 0 or 1); last: the latest one."""
+
+    point: str
+    quantity: str
+    unit: str
+    time_us: int
+    good: int
+    bad: int
+    least: float | None
+    most: float | None
+    mean: float | None
+    last: float | None
+
+
+class SeriesQuery(msgspec.Struct, frozen=True):
+    """What to read: points whose name is or begins with one of `points` ("climate-3" stands for all of that device;
+    none: all), in zones (none: all), from ≤ time < to, oldest first, at most `limit`."""
+
+    from_us: int
+    to_us: int
+    points: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    limit: int = 1_000_000
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """One sample that a store will never take, and why."""
+
+    sample: Sample
+    why: str
