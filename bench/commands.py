@@ -21,6 +21,7 @@ BENCHES = {
     "outage": "what 72 virtual hours without a cloud and hundreds of kills cost: alarms, telemetry, doubles, gaps",
     "output": "register change to output with the cloud down, also with every fsync stalled",
     "backlog": "a million records drain, and a new alarm overtakes them: loopback and a slow link",
+    "soak": "days of a gateway in accelerated time: memory, descriptors, bytes written to the card",
     "journal": "durable rows/s of the journal against bare SQLite",
     "ingest": "messages/s from the broker to the incident store, CPU per thousand",
     "modbus": "values/s read, decoded and judged, with what that costs the gateway alone",
@@ -28,6 +29,7 @@ BENCHES = {
     "fleet": "15,000 MQTT detectors and 1,000 Modbus devices in one simulator process: cores, memory, rates",
     "scan": "what a scan costs the polls of the line that it shares",
     "rules": "latency and cores of 10,000 rules at 10,000 readings a second, and how cost grows with points",
+    "vision": "camera pipeline against the bare interpreter; --sweep 1437 --period 60: a sweep over RTSP cameras",
     "isolation": "what dead units on a line cost the healthy ones",
 }
 
