@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +144,19 @@ async def serve_page(
         ready.cancel()
         if live.done():
             live.result()
-        server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning",
-                                               timeout_graceful_shutdown=1))
+        class PageServer(uvicorn.Server):
+            """Leaves signals to us: uvicorn would raise SIGTERM again before ports and token are given back."""
+
+            @contextlib.contextmanager
+            def capture_signals(self) -> Iterator[None]:
+                yield
+
+        server = PageServer(uvicorn.Config(app, host=host, port=port, log_level="warning",
+                                           timeout_graceful_shutdown=1))
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stopping = asyncio.create_task(stop.wait())
         serving = asyncio.create_task(server.serve())
         while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn offers a flag, no event
             await asyncio.sleep(0.02)
@@ -160,7 +173,8 @@ async def serve_page(
             print(f"  {name:20} {address}", flush=True)
         print(f"page: {url}/{'' if local else f'?token={token}'}", flush=True)
         try:
-            await asyncio.wait({live, serving}, timeout=for_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({live, serving, stopping}, timeout=for_s, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
             if live.done():
                 live.result()
         finally:
