@@ -70,3 +70,45 @@ def cloud_key(
     from community_os.commands import make_key
 
     print(make_key(out, kind))
+
+
+Config = Annotated[Path | None, typer.Option("--config", help="cloud.yaml")]
+Scope = Annotated[str, typer.Option(help="city/district/street/site, or its beginning; none: all")]
+Days = Annotated[float, typer.Option(help="how many days back")]
+
+
+@group.command("impairments")
+def cloud_impairments(scope: Scope = "", config: Config = None, as_json: AsJson = False) -> None:
+    """The impairment register: what does not protect now, who took it out, why, who watches, until when.
+
+    Example: tocsin cloud impairments --scope hangzhou/yuhang --config cloud.yaml
+    """
+    from community_os.commands import figures_of
+
+    print_report(lambda: figures_of(config, "impairments", scope, 0), as_json)
+
+
+@group.command("quality")
+def cloud_quality(scope: Scope = "", days: Days = 365, config: Config = None, as_json: AsJson = False) -> None:
+    """What people's verdicts say: true and false alarms per rule, false alarms per 100 detectors by model and cause,
+    detectors to move or replace.
+
+    Example: tocsin cloud quality --days 90 --config cloud.yaml --json
+    """
+    from community_os.commands import figures_of
+
+    print_report(lambda: figures_of(config, "quality", scope, days), as_json)
+
+
+@group.command("load")
+def cloud_load(
+    scope: Scope = "", days: Days = 1, operators: Annotated[int, typer.Option(help="operating positions")] = 1,
+    config: Config = None, as_json: AsJson = False,
+) -> None:
+    """The load on people: alarms per operator and 10 minutes, chattering, stale and standing alarms, with advice.
+
+    Example: tocsin cloud load --days 7 --operators 2 --config cloud.yaml
+    """
+    from community_os.commands import figures_of
+
+    print_report(lambda: figures_of(config, "load", scope, days, operators), as_json)

@@ -83,6 +83,29 @@ def notices_of(config: Path | None, status: str, again: str) -> NoticeReport:
         for n in found))
 
 
+def figures_of(config: Path | None, what: str, scope: str, days: float, operators: int = 1) -> Any:
+    """A report: "impairments", "quality" or "load", of the last so many days. LocalFault where it cannot be had."""
+    import time
+
+    from community_os import figures
+    from community_os.app import open_store, read_sites
+
+    settings, now_us = read_settings(config), time.time_ns() // 1000
+    from_us = now_us - round(days * figures.DAY_US)
+    store = open_store(settings)
+    try:
+        if what == "impairments":
+            return figures.impairment_register(store, scope, now_us)
+        if what == "load":
+            return figures.people_load(store, scope, from_us, now_us, operators)
+        sites = {path: setup.inventory for path, setup in read_sites(settings).items()}
+        return figures.rule_quality(store, sites, scope, from_us, now_us)
+    except ValueError as error:
+        raise LocalFault(str(error)) from error
+    finally:
+        store.close()
+
+
 def make_key(out: Path, kind: str) -> str:
     """Write a new key of an endpoint, readable by us alone; returns what the receiver needs. LocalFault."""
     import base64
