@@ -35,7 +35,8 @@ from device_model.errors import LocalFault
 from device_model.messages import Lane, Record, decode_record, encode
 from device_model.ports import JournalState, LaneState
 from device_model.ranges import Range, RangeSet
-from edge_agent.journal_salvage import Row, as_text, is_record, parse_ranges, read_around, salvage
+from edge_agent.journal_bytes import is_record, parse_ranges
+from edge_agent.journal_salvage import Row, as_text, read_around, salvage
 
 log = structlog.get_logger(__name__)
 
