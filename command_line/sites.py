@@ -49,3 +49,55 @@ def site_matrix(
     except LocalFault as fault:
         print(f"tocsin site matrix: {fault}", file=sys.stderr)
         raise typer.Exit(1) from fault
+
+
+@group.command("key")
+def site_key(
+    folder: Annotated[Path, typer.Argument(help="folder for site-key.pem and site-key.pub.pem")],
+) -> None:
+    """Make the key that signs site files; gateways pin its public half under `remote_configuration:`.
+
+    Example: tocsin site key /etc/tocsin-cloud
+    """
+    from provisioning.site_commands import make_key
+
+    private, public = make_key(folder)
+    print(f"ok: {private} (keep it off the network)\n    {public} (onto each gateway)")
+
+
+@group.command("sign")
+def site_sign(
+    file: Annotated[Path, typer.Argument(help="A site file.", show_default=False)],
+    version: Annotated[int, typer.Option(help="higher than every one before")],
+    key: Annotated[Path, typer.Option(help="site-key.pem")],
+    out: Annotated[Path, typer.Option(help="where the signed file goes")],
+) -> None:
+    """Check a site file and sign it for the gateway that it names.
+
+    Example: tocsin site sign riverside.yaml --version 7 --key site-key.pem --out riverside.signed
+    """
+    from provisioning.site_commands import sign_file
+
+    address, message = sign_file(file, version, key)
+    out.write_bytes(message)
+    print(f"ok: {out}, {len(message)} bytes, version {version} for {address.common_name}")
+
+
+@group.command("push")
+def site_push(
+    file: Annotated[Path, typer.Argument(help="A site file.", show_default=False)],
+    version: Annotated[int, typer.Option(help="higher than every one before")],
+    key: Annotated[Path, typer.Option(help="site-key.pem")],
+    config: Annotated[Path | None, typer.Option("--config", help="cloud.yaml")] = None,
+) -> None:
+    """Sign a site file and send it to its gateway, which checks, applies, and takes it back if it loses its cloud.
+
+    Example: tocsin site push riverside.yaml --version 7 --key site-key.pem --config cloud.yaml
+    """
+    from community_os.commands import read_settings
+    from community_os.site_push import push_site
+    from provisioning.site_commands import sign_file
+
+    address, message = sign_file(file, version, key)
+    push_site(Path(read_settings(config).broker_folder), address, message)
+    print(f"sent: version {version} to {address.common_name}; its log and `tocsin doctor` say what came of it")

@@ -59,6 +59,8 @@ from edge_agent.local_control import (
 )
 from edge_agent.runtime import GatewayRuntime
 from edge_agent.self_watch import SelfWatch
+from edge_agent.series_part import keep_series
+from edge_agent.site_tap import SiteTap
 from edge_agent.supervision import Supervisor
 from edge_agent.wall_clock import TrustedClock, WallTrust
 from rules_engine import RuleSet
@@ -99,10 +101,6 @@ class Composition:
             jitter=random.Random().random, log=write_log, version=_version(),  # noqa: S311  spreads retries
             speed=self._clock.speed, learnt=learnt.read(), supervisor=self._supervisor, reopen=self._open_ports)
         self._watch.runtime = runtime
-        if uplink is not None:
-            self._watch.links = lambda: (
-                tuple(LinkReport(way.name, way.up, way.used) for way in uplink.states())
-                if isinstance(uplink, WaysLink) else (LinkReport("cloud", uplink.connected, True),))
         log.info("gateway starts", site=site.tenancy.path, gateway=site.gateway.id, devices=len(site.devices),
                  lines=len(site.lines), rules=len(self._rules.rules), outputs=len(site.outputs))
         async with asyncio.TaskGroup() as tasks:
@@ -111,6 +109,12 @@ class Composition:
             tasks.create_task(self._watchdog(runtime), name="watchdog")
             tasks.create_task(self._watch_clock(), name="clock")
             tasks.create_task(self._keep_learnt(runtime, learnt), name="learnt")
+            if site.gateway.series is not None:
+                series = partial(keep_series, site.gateway.series, GatewayAddress(site.tenancy, site.gateway.id),
+                                 runtime, self._supervisor.clock_of("time series"))
+                tasks.create_task(self._supervisor.keep("time series", series), name="time series")
+            if isinstance(uplink, SiteTap) and self._config is not None:
+                tasks.create_task(self._remote(uplink, self._config), name="remote site")
             if site.gateway.metrics_port:
                 tasks.create_task(self._serve_metrics(runtime, site.gateway.metrics_port), name="metrics")
 
@@ -162,12 +166,27 @@ class Composition:
         if self._config is None or self.runtime is None:
             return Answer(False, "this gateway was not started from a site file")
         try:
-            inventory, rules, zone = await asyncio.to_thread(read_configuration, self._config)
-            change = await self.runtime.reconfigure(inventory, rules, zone, self._open_ports)
+            return Answer(True, await self._apply(self._config))
         except (ConfigError, LocalFault) as refusal:
             log.error("new site file refused, the old one runs on", reason=str(refusal))
             return Answer(False, str(refusal))
-        return Answer(True, change.words())
+
+    async def _apply(self, file: Path) -> str:
+        """What changed. Raises ConfigError with all findings, LocalFault; then the old one runs on."""
+        inventory, rules, zone = await asyncio.to_thread(read_configuration, file)
+        if self.runtime is None:
+            raise LocalFault("the gateway is still starting")
+        return (await self.runtime.reconfigure(inventory, rules, zone, self._open_ports)).words()
+
+    async def _remote(self, tap: SiteTap, config: Path) -> None:
+        """Site files that the cloud sends, where the site file pins the key that signs them."""
+        from edge_agent.remote_site import RemoteSite  # loads cryptography: only where a key is pinned
+
+        site, remote = self._inventory.site, self._inventory.site.gateway.remote_configuration
+        if remote is not None and self.runtime is not None:
+            await self.runtime.started.wait()
+            await RemoteSite(tap, config, Path(remote.key_file), GatewayAddress(site.tenancy, site.gateway.id),
+                             self._clock, self._apply, roll_back_after_s=remote.roll_back_after_s).run()
 
     def reload_soon(self) -> None:
         """As SIGHUP asks for it; what came of it is in the log."""
@@ -187,15 +206,17 @@ class Composition:
             return None
         # Any enrolled gateway that guesses a client id can cut its owner off (measured on nats-server): so it cannot
         # be guessed. Sessions are clean, so a new one each start costs nothing.
-        down = (address.down("ack"), address.down("command"))
+        down = (address.down("ack"), address.down("command"), address.down("site"))
         ends = [CloudEnd(cloud.host, cloud.port, cloud.interface), *cloud.spares]
         links: list[tuple[str, MessageLink]] = [
             (end.name, GmqttLink(end.host, end.port, f"{address.client_id}_{os.urandom(4).hex()}", down, tls=tls,
                                  interface=end.interface)) for end in ends]
-        if len(links) == 1:
-            return links[0][1]
-        return WaysLink(links, self._clock, fail_over_s=cloud.fail_over_s, fail_back_s=cloud.fail_back_s,
-                        told=self._way_told)
+        link = links[0][1] if len(links) == 1 else WaysLink(
+            links, self._clock, fail_over_s=cloud.fail_over_s, fail_back_s=cloud.fail_back_s, told=self._way_told)
+        self._watch.links = lambda: (
+            tuple(LinkReport(way.name, way.up, way.used) for way in link.states())
+            if isinstance(link, WaysLink) else (LinkReport("cloud", link.connected, True),))
+        return SiteTap(link) if site.gateway.remote_configuration is not None else link
 
     def _way_told(self, way: WayState) -> None:
         """Each way is supervised like a field line: down, it is an impairment, also when it is only the spare."""

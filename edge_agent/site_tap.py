@@ -1,0 +1,51 @@
+"""SiteTap (I/O): takes signed site files out of what the cloud sends, and gives everything else on to the uplink."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from device_model.messages import parse_topic
+from device_model.ports import Message, MessageLink
+
+WAITING_MAX = 4  # site files that came and were not looked at; a sender repeats
+
+
+class SiteTap:
+    """A message link that keeps site files for us and gives everything else on."""
+
+    def __init__(self, link: MessageLink) -> None:
+        self._link = link
+        self.waiting: asyncio.Queue[bytes] = asyncio.Queue(WAITING_MAX)
+        self.dropped = 0
+
+    @property
+    def connected(self) -> bool:
+        """As the link's."""
+        return self._link.connected
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """As the link's."""
+        await self._link.publish(topic, payload)
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """All but site files."""
+        async for message in self._link.messages():
+            if not _is_site(message):
+                yield message
+            elif self.waiting.full():
+                self.dropped += 1
+            else:
+                self.waiting.put_nowait(message.payload)
+
+    async def close(self) -> None:
+        """As the link's."""
+        await self._link.close()
+
+
+def _is_site(message: Message) -> bool:
+    try:
+        _, direction, kind = parse_topic(message.topic)
+    except ValueError:
+        return False
+    return (direction, kind) == ("down", "site")
