@@ -35,7 +35,7 @@ from device_model.errors import LocalFault
 from device_model.messages import Lane, Record, decode_record, encode
 from device_model.ports import JournalState, LaneState
 from device_model.ranges import Range, RangeSet
-from edge_agent.journal_bytes import is_record, parse_ranges
+from edge_agent.journal_bytes import commits_of_log, is_record, parse_ranges
 from edge_agent.journal_salvage import Row, as_text, read_around, salvage
 
 log = structlog.get_logger(__name__)
@@ -272,7 +272,11 @@ class SqliteJournal:
 
     def _open_file(self) -> JournalState:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        log_path = self._path.with_name(self._path.name + "-wal")
+        commits = commits_of_log(log_path)
         try:
+            if len(commits) > 1 and (lost := self._lost_commits(commits)) > 1:
+                return self._log_damaged(log_path, lost)
             return self._load()
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode & 0xFF not in _DAMAGE_CODES:
@@ -282,12 +286,27 @@ class SqliteJournal:
             reason = f"the journal was damaged ({error}); a new one began"
             return self._begin_anew(self._set_aside(), reason)
 
-    def _begin_anew(self, aside: Path, reason: str) -> JournalState:
+    def _lost_commits(self, commits: list[int]) -> int:
+        """How many commits of the log SQLite does not see. One may be what a power cut tore, never synced nor shown.
+        More were synced one after the other: a flipped bit hides them, and their numbers would be given out again."""
+        seen = self._connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+        return sum(commit > seen for commit in commits) if seen >= 0 else len(commits)
+
+    def _log_damaged(self, log_path: Path, lost: int) -> JournalState:
+        """Begin anew with what stands in the bytes of file and log."""
+        octets = log_path.read_bytes()
+        self._drop_writer()  # SQLite throws the log away with its last connection
+        log_path.write_bytes(octets)
+        reason = f"the journal's log was damaged, {lost} commits were hidden; a new one began"
+        log.error("journal damaged; a new one begins", path=str(self._path), error=reason)
+        return self._begin_anew(self._set_aside(), reason, by_bytes=True)
+
+    def _begin_anew(self, aside: Path, reason: str, *, by_bytes: bool = False) -> JournalState:
         """A new file; what can be read of the old one travels again under the new epoch, with new numbers."""
         self._load()
         connection = self._connection()
         connection.execute("BEGIN IMMEDIATE")
-        saved = salvage(aside, lambda rows: _insert(connection, rows))
+        saved = salvage(aside, lambda rows: _insert(connection, rows), by_bytes=by_bytes)
         if saved.checkpoint is not None:
             connection.execute("INSERT OR REPLACE INTO meta VALUES('checkpoint',?)", (saved.checkpoint,))
         connection.execute("COMMIT")

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import re
+import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,35 @@ _ROW_HEAD_BYTES = 24  # lane name, number and checksum stand within so many byte
 _PIECE_BYTES = 4 * 1024 * 1024
 _RECORD_BYTES_MAX = 65_536
 _json = json.JSONDecoder()
+
+
+_WAL_HEAD = struct.Struct(">IIIIIIII")  # magic, format, page size, checkpoint, two salts, two checksums
+_FRAME_HEAD = struct.Struct(">IIIIII")  # page, size after a commit or 0, two salts, two checksums
+
+
+def commits_of_log(path: Path) -> list[int]:
+    """The frames of a write-ahead log that end a commit, counted from 1, as far as frames belong to this log.
+
+    Their checksums are not looked at: SQLite does, and stops for ever at the first that does not fit.
+    """
+    commits: list[int] = []
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        head = file.read(_WAL_HEAD.size)
+        if len(head) < _WAL_HEAD.size:
+            return []
+        _, _, page, _, salt_1, salt_2, _, _ = _WAL_HEAD.unpack(head)
+        if not 512 <= page <= 65_536:
+            return []
+        number = 0
+        while len(frame := file.read(_FRAME_HEAD.size)) == _FRAME_HEAD.size:
+            number += 1
+            _, size, first, second, _, _ = _FRAME_HEAD.unpack(frame)
+            if (first, second) != (salt_1, salt_2):
+                break
+            if size:
+                commits.append(number)
+            file.seek(page, 1)
+    return commits
 
 
 class Carved(msgspec.Struct):

@@ -35,18 +35,20 @@ class Salvaged(msgspec.Struct):
     count: int = 0
 
 
-def salvage(path: Path, insert: Callable[[Sequence[Row]], None]) -> Salvaged:
-    """Copy what can be read; every part may fail by itself."""
+def salvage(path: Path, insert: Callable[[Sequence[Row]], None], *, by_bytes: bool = False) -> Salvaged:
+    """Copy what can be read; every part may fail by itself. by_bytes: SQLite would not see all that is there."""
     saved = Salvaged()
+    if by_bytes:
+        _from_bytes(path, saved, insert)
     connection = sqlite3.connect(path, isolation_level=None)
     with contextlib.closing(connection):
         with contextlib.suppress(sqlite3.Error):
             for name, value in connection.execute("SELECT name, value FROM meta"):
-                if name == "epoch":
+                if name == "epoch" and saved.epoch == "unknown":
                     saved.epoch = as_text(value)
                 elif name == "checkpoint":
                     saved.checkpoint = value
-        for lane in Lane:
+        for lane in () if by_bytes else Lane:
             _salvage_lane(connection, lane, saved, insert)
     if saved.epoch == "unknown" and not saved.count:
         _from_bytes(path, saved, insert)

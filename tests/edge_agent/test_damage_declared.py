@@ -204,3 +204,57 @@ async def test_a_full_journal_refuses_in_words_and_takes_again_when_there_is_roo
     await journal.commit([(Lane.ALARM, Record(1, 1, 1, "b", HeartbeatRecord(1, {})))], None)
     assert len(await journal.read(Lane.ALARM, 1, 1, 1)) == 1
     await journal.close()
+
+
+# -- the write-ahead log --------------------------------------------------------------------------------------
+
+
+async def killed_with_a_log(folder: Path) -> Path:
+    """A journal as kill -9 leaves it: forty commits in the log, none in the file."""
+    living = folder / "living.sqlite"
+    journal = SqliteJournal(living)
+    await journal.open()
+    for number in range(1, 41):
+        await journal.commit([(Lane.ALARM, Record(number, 1, 1, "b", HeartbeatRecord(number, {})))], b"the state")
+    dead = folder / "journal.sqlite"
+    for suffix in ("", "-wal"):
+        dead.with_name(dead.name + suffix).write_bytes(living.with_name(living.name + suffix).read_bytes())
+    await journal.close()
+    return dead
+
+
+async def test_a_log_as_a_kill_leaves_it_is_read_whole(tmp_path: Path) -> None:
+    path = await killed_with_a_log(tmp_path)
+    journal = SqliteJournal(path)
+    state = await journal.open()
+    assert not state.replaced and len(await journal.read(Lane.ALARM, 1, 40, 40)) == 40
+    await journal.close()
+
+
+async def test_a_commit_torn_at_the_end_is_no_damage(tmp_path: Path) -> None:
+    """The power went while it was written: nobody has seen its number."""
+    path = await killed_with_a_log(tmp_path)
+    log = path.with_name(path.name + "-wal")
+    log.write_bytes(log.read_bytes()[:-2000])
+    journal = SqliteJournal(path)
+    state = await journal.open()
+    assert not state.replaced and len(await journal.read(Lane.ALARM, 1, 40, 40)) == 39
+    await journal.close()
+
+
+async def test_a_flipped_bit_within_the_log_hides_nothing_and_gives_no_number_twice(tmp_path: Path) -> None:
+    """SQLite stops at the frame and says nothing; what was synced behind it would be lost, its numbers used again."""
+    path = await killed_with_a_log(tmp_path)
+    log = path.with_name(path.name + "-wal")
+    octets = bytearray(log.read_bytes())
+    octets[len(octets) // 2] ^= 1
+    log.write_bytes(bytes(octets))
+    journal = SqliteJournal(path)
+    state = await journal.open()
+    assert [(lane, part) for _, lane, part, _ in state.replaced] == [(Lane.ALARM, (1, 40))]
+    assert "hidden" in state.replaced[0][3] and state.replaced[0][0] != state.epoch
+    saved = await journal.read(Lane.ALARM, 1, 100, 100)
+    said = {record.body.at_us for record in saved if isinstance(record.body, HeartbeatRecord)}
+    assert said >= set(range(1, 20)) | set(range(22, 41)), "also what stands behind the damage"
+    assert state.checkpoint == b"the state"
+    await journal.close()
