@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from command_line import cloud, devices, evidence, gateway, permits, profiles, rules, sim, sites, vision
+from command_line import cloud, devices, evidence, gateway, permits, profiles, rules, series, sim, sites, vision
 from command_line.shared import AsJson
 from device_model.errors import ConfigError, TocsinError
 
@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 for name, commands in (("profile", profiles), ("site", sites), ("rules", rules), ("gateway", gateway),
                        ("cloud", cloud), ("sim", sim), ("devices", devices), ("vision", vision),
-                       ("evidence", evidence), ("permit", permits)):
+                       ("evidence", evidence), ("permit", permits), ("series", series)):
     app.add_typer(commands.group, name=name)
 
 

@@ -137,6 +137,11 @@ class Outbox:
                 self._memory[lane].add(pending.record.body, now)
 
     @property
+    def journal_epoch(self) -> str:
+        """The epoch of the journal's numbers; empty while it is not open."""
+        return self._epoch
+
+    @property
     def journal_ok(self) -> bool:
         """Whether the disk takes records: False from a failed or overdue commit until the next good one."""
         return self._disk_ok

@@ -127,6 +127,8 @@ class GatewayRuntime:
         self._tasks: asyncio.TaskGroup | None = None
         self.started = asyncio.Event()
         self.failures = self.supervisor.failures
+        # Told of every record as it is assigned, for the time series; it neither waits nor raises.
+        self.recorded: Callable[[Sequence[tuple[Lane, Record]]], None] | None = None
 
     # -- life --------------------------------------------------------------------------------------------------
 
@@ -305,6 +307,8 @@ class GatewayRuntime:
                     self._drive(effect.drive)
                 case Commit():
                     self._want_commit(effect)
+                    if self.recorded is not None:
+                        self.recorded(effect.records)
                 case AnswerDuty():
                     self._answer_duty(effect)
                 case Log():
@@ -335,6 +339,16 @@ class GatewayRuntime:
         if self._core is None:
             raise LocalFault("the gateway has not started yet")
         return self._core
+
+    @property
+    def inventory(self) -> Inventory:
+        """What the site file of now names."""
+        return self._inventory
+
+    @property
+    def journal_epoch(self) -> str:
+        """As `Outbox.journal_epoch`; empty before `run`."""
+        return self._outbox.journal_epoch if self._outbox is not None else ""
 
     # -- outputs -----------------------------------------------------------------------------------------------
 
