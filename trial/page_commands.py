@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 import tempfile
 import urllib.error
@@ -139,7 +140,7 @@ async def serve_page(
         bench = SimBench(world, clock_from_environment(), Path(folder), cameras=cameras, truth=truth)
         app = create_tester_app(bench, host=host)
         live = asyncio.create_task(bench.run())
-        ready = asyncio.create_task(bench.runtime.ready.wait())
+        ready = asyncio.create_task(bench.all_up())
         await asyncio.wait({live, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if live.done():
@@ -151,25 +152,23 @@ async def serve_page(
             def capture_signals(self) -> Iterator[None]:
                 yield
 
-        server = PageServer(uvicorn.Config(app, host=host, port=port, log_level="warning",
-                                           timeout_graceful_shutdown=1))
+        listener = _listener(host, port)
+        server = PageServer(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         stopping = asyncio.create_task(stop.wait())
-        serving = asyncio.create_task(server.serve())
+        serving = asyncio.create_task(server.serve([listener]))
         while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn offers a flag, no event
             await asyncio.sleep(0.02)
-        if serving.done():
-            live.cancel()
-            raise LocalFault(f"the page cannot be served on {host}:{port}: choose another --port")
         token = app.state.token
-        at = server.servers[0].sockets[0].getsockname()[1]
+        at = listener.getsockname()[1]
         url = f"http://{host}:{at}"
         _write_control(control, Control(url, token, world.scenario.scenario))
         local = host in ("127.0.0.1", "localhost", "::1")
         print(f"{world.scenario.scenario}: {len(world.devices)} devices on", flush=True)
-        for name, address in list(bench.runtime.addresses.items())[:40]:
+        addresses = list(bench.runtime.addresses.items()) + [(row["id"], row["address"]) for row in bench.cameras()]
+        for name, address in addresses[:40]:
             print(f"  {name:20} {address}", flush=True)
         print(f"page: {url}/{'' if local else f'?token={token}'}", flush=True)
         try:
@@ -184,6 +183,15 @@ async def serve_page(
             await bench.closed(live)
             await asyncio.gather(serving, return_exceptions=True)
     return 0
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """The page's socket. Raises LocalFault for a port that cannot be had."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise LocalFault(f"the page cannot be served on {host}:{port} ({error.strerror}): another program has the "
+                         "port; choose another --port, or 0 for any free one") from error
 
 
 def _forget_control(path: Path) -> None:

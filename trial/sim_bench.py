@@ -34,6 +34,7 @@ from trial.scenario_files import find_scenario, is_complete, shipped_scenarios, 
 
 FRAMES_SHOWN = 40  # in one look; the page keeps the last 200
 RUNS_SHOWN = 20
+CAMERAS_SHOWN = 20
 _PORTS = {LineKind.MODBUS_TCP: 502, LineKind.MQTT: 1883, LineKind.GBT26875: 5200, LineKind.HJ212: 5201}
 
 _log = structlog.get_logger("sim.page")
@@ -66,6 +67,9 @@ class SimBench:
         self._batch_name = ""
         self._shown: dict[str, str] = {}
         self._camera_server: CameraServer | None = None
+        self.cameras_ready = asyncio.Event()
+        if not self._cameras:
+            self.cameras_ready.set()
         self._titles = _titles()
         self.runtime = SimRuntime(world, clock, truth=truth, on_octets=self._octets, on_message=self._message)
 
@@ -86,9 +90,15 @@ class SimBench:
             if self._camera_server is not None:
                 await self._camera_server.close()
 
+    async def all_up(self) -> None:
+        """Returns when ports and cameras stand."""
+        await self.runtime.ready.wait()
+        await self.cameras_ready.wait()
+
     async def _serve_cameras(self) -> None:
         self._camera_server = CameraServer(self._cameras, self._folder / "clips")
         await self._camera_server.start()
+        self.cameras_ready.set()
         while True:
             for camera in self._cameras:
                 state = self.controls.world.camera_state(camera.id, self.at_s())
@@ -118,12 +128,15 @@ class SimBench:
             "seed": scenario.seed, "devices": len(self.controls.world.devices),
             "targets": self.controls.targets(), "names": self.controls.names(),
             "points": self._point_names(), "scenarios": self._titles,
-            "cameras": self._camera_urls(),
         }
 
-    def _camera_urls(self) -> list[str]:
+    def cameras(self) -> list[dict[str, Any]]:
+        """Each camera as a line: where it is seen, and what it shows."""
         server = self._camera_server
-        return [] if server is None else [server.url(camera.id) for camera in self._cameras]
+        if server is None or not self.cameras_ready.is_set():
+            return []
+        return [{"id": camera.id, "kind": "rtsp", "address": server.url(camera.id),
+                 "state": self._shown.get(camera.id, "normal")} for camera in self._cameras[:CAMERAS_SHOWN]]
 
     def _point_names(self) -> dict[str, list[str]]:
         return {profile.id: [point.id for point in profile.points]
@@ -141,7 +154,7 @@ class SimBench:
                 row |= {"connected": live.connected, "sessions": live.sessions, "published": live.published,
                         "lost": live.lost}
             found.append(row)
-        return found
+        return found + self.cameras()
 
     def look(
         self, find: str, first: int, device: str, line: str, frames_after: int, language: str,

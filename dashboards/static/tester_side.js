@@ -100,8 +100,9 @@ export function drawBatch({ say }, box, batch) {
 export function drawLines({ say }, list, view) {
   keep(list, [view.lines, view.dropped], () => [...view.lines.slice(0, 60).map((line) => markup("li", { class: "row", "data-line": line.id },
     markup("p", {}, markup("strong", {}, line.id), ` ${line.kind} · ${line.address}`),
+    line.state === undefined ? null : markup("p", { class: "soft" }, line.state === "normal" ? say("tester.state.normal") : say(`fault.camera_${line.state}`)),
     line.sessions === undefined ? null : markup("p", { class: "soft" }, say("tester.line.sessions", line)),
-    markup("p", { class: "links" }, ...(["pty", "serial"].includes(line.kind) ? ["csv", "pcapng", "jsonl"] : ["pcapng", "csv", "jsonl"])
+    line.kind === "rtsp" ? null : markup("p", { class: "links" }, ...(["pty", "serial"].includes(line.kind) ? ["csv", "pcapng", "jsonl"] : ["pcapng", "csv", "jsonl"])
       .map((form) => markup("a", { href: `/trace/${encodeURIComponent(line.id)}?form=${form}`, download: true, "aria-label": `${line.id} ${say(`tester.trace.${form}`)}` }, say(`tester.trace.${form}`)))))),
   view.dropped ? markup("li", { class: "soft" }, say("tester.dropped", { count: view.dropped })) : null].filter(Boolean));
 }
