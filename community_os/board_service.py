@@ -23,6 +23,7 @@ from community_os.envelopes import (
     AnswerDutyEnvelope,
     DeedEnvelope,
     PersonEnvelope,
+    ShelfEnvelope,
     SilenceEnvelope,
     encode_envelope,
     subject_of,
@@ -331,6 +332,20 @@ class BoardService:
             return known
         now_us = self._clock.now().wall_us
         envelope = SilenceEnvelope(site, name, who, why, click, now_us, matchers, now_us + for_us)
+        return await self._carry(Tenancy.of(site), envelope, click)
+
+    async def shelve(
+        self, site: str, alarm: str, kind: str, for_us: int, *, who: str, why: str, request: str, scope: str
+    ) -> ActionOutcome:
+        """Put an alarm ("rule|subject") on the shelf for so long, or (kind "") take it off."""
+        if not _within(site, scope) or site.count("/") != 3:
+            return ActionOutcome(False, "there is no such site")
+        click = row_id(site, "shelf", alarm, kind, who, request)
+        known = await self._outcome(click)
+        if known is not None:
+            return known
+        now_us = self._clock.now().wall_us
+        envelope = ShelfEnvelope(site, alarm, kind, who, why, click, now_us, now_us + for_us)
         return await self._carry(Tenancy.of(site), envelope, click)
 
     async def _carry(self, tenancy: Tenancy, envelope: PersonEnvelope, click: str) -> ActionOutcome:

@@ -77,6 +77,19 @@ class SilenceEnvelope(msgspec.Struct, frozen=True, tag="silence", omit_defaults=
     ends_us: int = 0
 
 
+class ShelfEnvelope(msgspec.Struct, frozen=True, tag="shelf", omit_defaults=True):
+    """A person puts an alarm ("rule|subject") on the shelf until a time, or (kind "") takes it off."""
+
+    path: str
+    alarm: str
+    kind: str
+    who: str
+    why: str
+    request: str
+    at_us: int
+    until_us: int = 0
+
+
 class DeliveredEnvelope(msgspec.Struct, frozen=True, tag="delivered", omit_defaults=True):
     """What became of a notice: sent, or given up with a reason."""
 
@@ -100,7 +113,7 @@ class CentreAskedEnvelope(msgspec.Struct, frozen=True, tag="centre", omit_defaul
     detail: str = ""
 
 
-PersonEnvelope = ActEnvelope | AnswerDutyEnvelope | DeedEnvelope | SilenceEnvelope
+PersonEnvelope = ActEnvelope | AnswerDutyEnvelope | DeedEnvelope | SilenceEnvelope | ShelfEnvelope
 Envelope = UpEnvelope | PersonEnvelope | DeliveredEnvelope | CentreAskedEnvelope
 _decoder: msgspec.json.Decoder[Envelope] = msgspec.json.Decoder(Envelope)
 

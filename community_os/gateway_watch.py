@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import msgspec
 
+from device_model.alarm import AlarmTransition
 from device_model.clock import HOUR_US, SECOND_US
 from device_model.impairment import Impairment, ImpairmentKind
-from device_model.messages import HeartbeatRecord
+from device_model.messages import HeartbeatRecord, Record, is_memory_epoch
 from device_model.read_models import GatewayView, ProofView
 from device_model.site import Site
+from rules_engine.incident_record import Place
 
 HEARTBEATS_MISSED = 3
 # The proof comes once a local day at one hour: 24 h and what a restart or a cut may add.
@@ -101,3 +103,12 @@ class GatewayWatch:
         if not self.state.first_heard_us:
             return None
         return max(self.state.proof_us, self.state.first_heard_us) + PROOF_WITHIN_US
+
+
+def place_of(record: Record, step: AlarmTransition, epoch: str) -> Place:
+    """Where the step stands in its gateway's order. A copy from memory has a number of its own, which says nothing;
+    when the step happened follows from when the copy was made, both by the same clocks."""
+    happened_us = record.mono_us - (record.at_us - step.at_us)
+    if is_memory_epoch(epoch):
+        return Place(boot=record.boot, mono_us=happened_us)
+    return Place(epoch, record.sequence, record.boot, happened_us)

@@ -18,7 +18,7 @@ import msgspec
 
 from community_os.centre_words import DutyBody, endpoint_of, state_of
 from community_os.duty_desk import CENTRE_DEVICE
-from community_os.envelopes import SilenceEnvelope
+from community_os.envelopes import ShelfEnvelope, SilenceEnvelope
 from community_os.store_changes import AuditRow, NoticeRow, OutcomeRow, StoreChange, row_id
 from device_model.alarm import LIFE_SAFETY, AlarmState, AlarmTransition
 from device_model.duty import DutyCheck
@@ -26,6 +26,7 @@ from device_model.errors import LawRefusal
 from device_model.handling import Stage
 from device_model.read_models import ActionOutcome, IncidentView
 from device_model.site import Site
+from rules_engine.alarm_shelf import AlarmShelf, ShelfKind, ShelfState, Shelved
 from rules_engine.duty_file import DutyFile
 from rules_engine.duty_rota import DutyBook
 from rules_engine.escalation import Call, Escalations
@@ -65,6 +66,7 @@ class NoticeState(msgspec.Struct):
     escalations: msgspec.Raw = msgspec.Raw(b"null")
     duty: msgspec.Raw = msgspec.Raw(b"null")
     routed: dict[str, dict[str, str]] = {}
+    shelf: ShelfState = msgspec.field(default_factory=ShelfState)
 
 
 _decoder = msgspec.json.Decoder(NoticeState)
@@ -82,6 +84,7 @@ class NoticeDesk:
         self._escalations = Escalations(self._policies, self._path)
         self._duty = DutyBook(files.duty.plan) if files.duty else None
         self._routed = RoutedSite({})
+        self._shelf = AlarmShelf()
 
     # --- what happens -------------------------------------------------------------------------------------
 
@@ -93,6 +96,9 @@ class NoticeDesk:
         rows = self._to_centre(step, incident_of)
         if self._router is None:
             return rows
+        if self._shelf.holds(step):
+            # For the router it is over until the shelf's time is.
+            step = msgspec.structs.replace(step, state=AlarmState.CLEARED)
         return rows + self._said(self._routed.take(step, self._site, self._router, now_us), now_us, incident_of)
 
     def _to_centre(self, step: AlarmTransition, incident_of: Callable[[str], str]) -> list[StoreChange]:
@@ -124,12 +130,16 @@ class NoticeDesk:
 
     def tick(self, now_us: int, incident_of: Callable[[str], str], view_of: ViewOf) -> list[StoreChange]:
         """Let time pass."""
-        rows = self._said(self._router.tick(now_us), now_us, incident_of) if self._router else []
+        rows: list[StoreChange] = []
+        for entry, standing in self._shelf.expire(now_us):
+            rows.append(AuditRow(self._path, entry.until_us, "shelf_over", "", incident_of(entry.alarm), entry.alarm))
+            rows += self.alarm(standing, now_us, incident_of, isolated=False) if standing is not None else []
+        rows += self._said(self._router.tick(now_us), now_us, incident_of) if self._router else []
         return rows + self._called(self._escalations.tick(now_us), view_of)
 
     def due_us(self) -> int | None:
         """When `tick` will next have something to do."""
-        dues = [self._router.due_us() if self._router else None, self._escalations.due_us()]
+        dues = [self._router.due_us() if self._router else None, self._escalations.due_us(), self._shelf.due_us()]
         return min((due for due in dues if due is not None), default=None)
 
     def ask(self, asked: SilenceEnvelope, now_us: int) -> list[StoreChange]:
@@ -148,6 +158,39 @@ class NoticeDesk:
         except ValueError as error:
             refusal = str(error)
         return [*rows, OutcomeRow(self._path, asked.request, "", ActionOutcome(not refusal, refusal, law))]
+
+    def shelve(
+        self, asked: ShelfEnvelope, now_us: int, incident_of: Callable[[str], str], standing: AlarmTransition | None
+    ) -> list[StoreChange]:
+        """A person puts an alarm on the shelf or takes it off; refused like any click."""
+        refusal, law = "", 0
+        rows: list[StoreChange] = []
+        try:
+            if asked.kind:
+                if asked.kind not in list(ShelfKind):
+                    raise ValueError(f"{asked.kind!r} is none of {', '.join(ShelfKind)}")
+                entry = Shelved(asked.alarm, ShelfKind(asked.kind), asked.who, asked.why, asked.at_us, asked.until_us)
+                self._shelf.put(entry, standing)
+                rows += self.alarm(standing, now_us, incident_of, isolated=False) if standing is not None else []
+                what, detail = asked.kind, f"{asked.alarm} until {_time(asked.until_us)}: {asked.why}"
+            else:
+                entry, waiting = self._shelf.end(asked.alarm)
+                rows += self.alarm(waiting, now_us, incident_of, isolated=False) if waiting is not None else []
+                what, detail = "shelf_ended", f"{entry.kind.value} {asked.alarm} {asked.why}".strip()
+            rows.append(AuditRow(self._path, asked.at_us, what, asked.who, incident_of(asked.alarm), detail[:500]))
+        except LawRefusal as error:
+            refusal, law = str(error), error.law
+        except ValueError as error:
+            refusal = str(error)
+        return [*rows, OutcomeRow(self._path, asked.request, "", ActionOutcome(not refusal, refusal, law))]
+
+    def shown(self, view: IncidentView) -> IncidentView:
+        """The incident with the shelf's word on its alarms."""
+        kinds = [self._shelf.kind_of(f"{alarm.rule}|{alarm.subject}") for alarm in view.alarms]
+        if not any(kinds):
+            return view
+        return msgspec.structs.replace(view, alarms=tuple(
+            msgspec.structs.replace(alarm, shelf=kind) for alarm, kind in zip(view.alarms, kinds, strict=True)))
 
     def silence(self, silence: Silence, now_us: int) -> list[StoreChange]:
         """Take a silence in. Raises ValueError, LawRefusal."""
@@ -277,7 +320,8 @@ class NoticeDesk:
         return msgspec.json.encode(NoticeState(
             msgspec.Raw(self._router.checkpoint()) if self._router else msgspec.Raw(b"null"),
             msgspec.Raw(self._escalations.checkpoint()),
-            msgspec.Raw(self._duty.checkpoint()) if self._duty else msgspec.Raw(b"null"), self._routed.routed))
+            msgspec.Raw(self._duty.checkpoint()) if self._duty else msgspec.Raw(b"null"), self._routed.routed,
+            self._shelf.state))
 
     def resume(self, checkpoint: bytes, now_us: int) -> None:
         """From a checkpoint, also from one without. What a changed routing file would say at once is said by `tick`.
@@ -286,6 +330,7 @@ class NoticeDesk:
             return
         state = _decoder.decode(checkpoint)
         self._routed = RoutedSite(state.routed)
+        self._shelf.state = state.shelf
         if self._router is not None and bytes(state.router) != b"null":
             self._router.resume(bytes(state.router), now_us)
         if bytes(state.escalations) != b"null":

@@ -29,11 +29,12 @@ from community_os.envelopes import (
     DeedEnvelope,
     DeliveredEnvelope,
     Envelope,
+    ShelfEnvelope,
     SilenceEnvelope,
     UpEnvelope,
 )
 from community_os.gap_rows import GapRows
-from community_os.gateway_watch import GatewayWatch, WatchState
+from community_os.gateway_watch import GatewayWatch, WatchState, place_of
 from community_os.ledger import Ledger
 from community_os.notice_desk import DutyFiles, NoticeDesk
 from community_os.plot_buffers import PlotBuffers, Sample
@@ -65,7 +66,6 @@ from device_model.messages import (
     OutputRecord,
     ReadingsRecord,
     Record,
-    is_memory_epoch,
 )
 from device_model.read_models import IncidentView
 from device_model.reading import Quality, Reading
@@ -171,7 +171,7 @@ class SiteWorker:
         elif isinstance(envelope, CentreAskedEnvelope):
             self._now_us = max(self._now_us, envelope.at_us)
             effects.changes += self._duties.asked_by_centre(envelope)
-        elif isinstance(envelope, DeedEnvelope | SilenceEnvelope | DeliveredEnvelope):
+        elif isinstance(envelope, DeedEnvelope | SilenceEnvelope | ShelfEnvelope | DeliveredEnvelope):
             self._now_us = max(self._now_us, envelope.at_us)
             self._duty(envelope, effects)
         else:
@@ -256,7 +256,7 @@ class SiteWorker:
             self._readings(body.readings, effects)
         elif isinstance(body, AlarmRecord):
             self._keep(body.readings, effects)
-            self._alarm(body.transition, gateway, effects, _place(record, body.transition, epoch))
+            self._alarm(body.transition, gateway, effects, place_of(record, body.transition, epoch))
         elif isinstance(body, ImpairmentRecord):
             self._lack(body.change, effects)
         elif isinstance(body, CommandResultRecord):
@@ -361,8 +361,10 @@ class SiteWorker:
         self._incidents(result.changes, effects)
         effects.changes.append(OutcomeRow(self._path, act.request, act.incident, result.outcome))
 
-    def _duty(self, envelope: DeedEnvelope | SilenceEnvelope | DeliveredEnvelope, effects: Effects) -> None:
-        """Deeds, silences, and what became of notices."""
+    def _duty(
+        self, envelope: DeedEnvelope | SilenceEnvelope | ShelfEnvelope | DeliveredEnvelope, effects: Effects
+    ) -> None:
+        """Deeds, silences, the shelf, and what became of notices."""
         if isinstance(envelope, DeedEnvelope):
             result = self._book.do(envelope.incident, envelope.deed, who=envelope.who, why=envelope.why,
                                    request=envelope.request, at_us=envelope.at_us)
@@ -370,6 +372,10 @@ class SiteWorker:
             effects.changes.append(OutcomeRow(self._path, envelope.request, envelope.incident, result.outcome))
         elif isinstance(envelope, SilenceEnvelope):
             effects.changes += self._notices.ask(envelope, self._now_us)
+        elif isinstance(envelope, ShelfEnvelope):
+            effects.changes += self._notices.shelve(envelope, self._now_us, self._book.holder_of,
+                                                    self._book.standing_step(envelope.alarm))
+            self._redraw.setdefault(self._book.holder_of(envelope.alarm), None)
         else:
             effects.changes += self._duties.centre_confirmed(envelope.notice, envelope.given_up)
             word = "notice_given_up" if envelope.given_up else "notified"
@@ -442,7 +448,8 @@ class SiteWorker:
             for name in self._redraw:
                 incident = self._book.incident(name)
                 if incident is not None:
-                    effects.changes.append(IncidentRow(self._book.view(name, self._plots.plots(incident))))
+                    view = self._book.view(name, self._plots.plots(incident))
+                    effects.changes.append(IncidentRow(self._notices.shown(view)))
             self._redraw = {}
             self._drawn_us = self._now_us
 
@@ -483,12 +490,3 @@ class SiteWorker:
         self._clocks = ClockBook(state.clocks)
         self._bad = {point for point in self._seen_us if self._book.trust.has_bad_reading(point)}
         self._plots.resume(state.samples)
-
-
-def _place(record: Record, step: AlarmTransition, epoch: str) -> Place:
-    """Where the step stands in its gateway's order. A copy from memory has a number of its own, which says nothing;
-    when the step happened follows from when the copy was made, both by the same clocks."""
-    happened_us = record.mono_us - (record.at_us - step.at_us)
-    if is_memory_epoch(epoch):
-        return Place(boot=record.boot, mono_us=happened_us)
-    return Place(epoch, record.sequence, record.boot, happened_us)

@@ -3,6 +3,7 @@
     POST /api/incidents/{id}/deeds      {"deed": {"type": "do_task", …}, "request": …, "why": …}
     POST /api/sites/{c}/{d}/{s}/{site}/reports    a call, a citizen's report, a 119 record (deed "take_in")
     POST /api/sites/{c}/{d}/{s}/{site}/silences   {"name", "matchers", "minutes"}; no matchers: end it early
+    POST /api/sites/{c}/{d}/{s}/{site}/shelf      {"alarm": "rule|subject", "kind", "minutes"}; no kind: take it off
 
 Each is stored before the answer, as `Board.act` is; a repeated request counts once.
 """
@@ -46,6 +47,12 @@ class IncidentWork(Protocol):
         """Set a silence, or end it (no matchers)."""
         ...
 
+    async def shelve(
+        self, site: str, alarm: str, kind: str, for_us: int, *, who: str, why: str, request: str, scope: str
+    ) -> ActionOutcome:
+        """Put an alarm on the shelf, or take it off (kind "")."""
+        ...
+
 
 class _Body(msgspec.Struct, frozen=True):
     request: str
@@ -67,6 +74,14 @@ class SilenceBody(_Body, frozen=True, kw_only=True):
     minutes: int = 60
 
 
+class ShelfBody(_Body, frozen=True, kw_only=True):
+    """The shelf. kind: shelved, suppressed, out_of_service; "" takes the alarm off."""
+
+    alarm: str
+    kind: str = ""
+    minutes: int = 60
+
+
 class _Refused(Exception):
     """The request itself is not acceptable."""
 
@@ -79,6 +94,7 @@ def add_incident_work(app: FastAPI, work: IncidentWork, person_of: Callable[[Req
                       ) -> None:
     """The routes. person_of: who asks, as for every other route; signed: whether names come from the sign-in."""
     deeds, silences = msgspec.json.Decoder(DeedBody), msgspec.json.Decoder(SilenceBody)
+    shelves = msgspec.json.Decoder(ShelfBody)
 
     def who(person: Person, body: _Body) -> str:
         name = person.name if signed else body.who.strip()
@@ -115,6 +131,16 @@ def add_incident_work(app: FastAPI, work: IncidentWork, person_of: Callable[[Req
             raise _Refused("a silence has a name, at most 20 matchers, and lasts 1 minute to 30 days", 400)
         return _answer(await work.silence(
             f"{city}/{district}/{street}/{site}", body.name, body.matchers, body.minutes * MINUTE_US,
+            who=who(person, body), why=body.why.strip(), request=body.request, scope=person.scope))
+
+
+    @app.post("/api/sites/{city}/{district}/{street}/{site}/shelf")
+    async def shelf(city: str, district: str, street: str, site: str, request: Request) -> Response:
+        person, body = person_of(request), await _decoded(request, shelves)
+        if not 0 < len(body.alarm) <= 200 or not 0 < body.minutes <= MINUTES_MAX:
+            raise _Refused("name an alarm, and 1 minute to 30 days", 400)
+        return _answer(await work.shelve(
+            f"{city}/{district}/{street}/{site}", body.alarm, body.kind, body.minutes * MINUTE_US,
             who=who(person, body), why=body.why.strip(), request=body.request, scope=person.scope))
 
 

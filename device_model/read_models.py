@@ -88,6 +88,8 @@ class AlarmView(msgspec.Struct, frozen=True, omit_defaults=True):
     test: bool = False
     journaled: bool = True
     trustworthy: bool = True  # False: the point is bad or silent now; the alarm stays raised (law 3)
+    subject: str = ""  # with `rule` the alarm's key
+    shelf: str = ""  # "shelved", "suppressed", "out_of_service": nobody is called for it
 
 
 class LogEntry(msgspec.Struct, frozen=True, omit_defaults=True):

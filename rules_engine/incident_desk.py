@@ -338,6 +338,17 @@ class IncidentDesk(RegroupingBook):
         """Which incident holds the real alarm of that name ("rule|subject"); "" for none."""
         return self._state.holder.get(alarm, "")
 
+    def standing_step(self, alarm: str) -> AlarmTransition | None:
+        """The latest step of a real alarm that stands; None for one that does not."""
+        incident = self._state.incidents.get(self.holder_of(alarm))
+        entry = incident.alarms.get(alarm) if incident is not None else None
+        if entry is None or not entry.standing:
+            return None
+        return AlarmTransition(
+            entry.alarm, entry.key, entry.state, entry.state, entry.hazard, entry.severity, entry.at_us,
+            entry.raised_us, entry.zone, entry.device, entry.points, entry.detail, entry.latched, entry.test,
+            journaled=entry.journaled, decided=entry.decided, audience=entry.audience)
+
     def line(self, incident_id: str, what: str, at_us: int, detail: str) -> tuple[IncidentChange, ...]:
         """A line in the timeline of one incident."""
         incident = self._state.incidents.get(incident_id)

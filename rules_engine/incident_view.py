@@ -79,7 +79,7 @@ def _alarms(
     for entry in ordered[:ALARMS_SHOWN]:
         device = inventory.devices.get(entry.device)
         views.append(AlarmView(
-            alarm=entry.alarm, rule=entry.key.rule,
+            alarm=entry.alarm, rule=entry.key.rule, subject=entry.key.subject,
             title=titles.get(entry.key.rule, Text(entry.key.rule, entry.key.rule)), device=entry.device,
             place=device.place if device else Text(entry.key.subject, entry.key.subject), zone=entry.zone,
             state=entry.state.value, severity=entry.severity, hazard=entry.hazard, at_us=entry.raised_us,

@@ -16,6 +16,7 @@ from community_os.commands import make_key
 from community_os.envelopes import (
     DeedEnvelope,
     DeliveredEnvelope,
+    ShelfEnvelope,
     SilenceEnvelope,
     decode_envelope,
     encode_envelope,
@@ -140,6 +141,35 @@ def test_an_answer_ends_the_calling() -> None:
                    for audit in rows(one.tick(T0 + s * SECOND_US), AuditRow))
 
     assert called(False) >= 2 and called(True) == 0
+
+
+def test_a_shelved_alarm_calls_nobody_until_its_time_is_over_and_fire_is_never_shelved() -> None:
+    one = site()
+    water, fire = step("b1-0", Hazard.WATER), step("b2-0")
+    incident = only_incident(one.step(up(AlarmRecord(water))))
+    name = f"{water.key.rule}|{water.key.subject}"
+    shelf = ShelfEnvelope(PATH, name, "shelved", "Li", "known leak", "r1", T0 + SECOND_US, T0 + HOUR_US)
+    assert decode_envelope(encode_envelope(shelf)) == shelf
+    effects = one.step(shelf)
+    assert rows(effects, OutcomeRow)[0].outcome.done and "shelved" in {a.what for a in rows(effects, AuditRow)}
+    assert rows(effects, IncidentRow)[-1].view.alarms[0].shelf == "shelved"
+    assert ("property-app", "notification") not in told(one.tick(T0 + 60 * SECOND_US))
+    kept = one.checkpoint()
+    one = site()
+    one.resume(kept)
+    effects = one.tick(T0 + HOUR_US)
+    assert "shelf_over" in {a.what for a in rows(effects, AuditRow)}
+    assert ("property-app", "notification") in told(one.tick(T0 + HOUR_US + 10 * SECOND_US)) + told(effects)
+    one.step(up(AlarmRecord(fire), first=2, at_s=3700))
+    never = msgspec.structs.replace(shelf, alarm=f"{fire.key.rule}|{fire.key.subject}", request="r2",
+                                    at_us=T0 + 2 * HOUR_US, until_us=T0 + 3 * HOUR_US)
+    assert rows(one.step(never), OutcomeRow)[0].outcome.law == 2
+    for number, bad in enumerate((msgspec.structs.replace(shelf, why=" "), msgspec.structs.replace(shelf, kind="x"),
+                                  msgspec.structs.replace(shelf, until_us=T0 + 9 * HOUR_US),
+                                  msgspec.structs.replace(shelf, kind=""))):
+        refused = one.step(msgspec.structs.replace(bad, request=f"b{number}"))
+        assert not rows(refused, OutcomeRow)[0].outcome.done, bad
+    assert incident
 
 
 def test_an_isolated_device_is_not_told_of_and_a_drill_says_so() -> None:

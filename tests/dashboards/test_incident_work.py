@@ -38,6 +38,11 @@ class Work:
         self.silences.append((site, name, matchers, for_us, who))
         return ActionOutcome(True)
 
+    async def shelve(self, site: str, alarm: str, kind: str, for_us: int, *, who: str, why: str, request: str,
+                     scope: str) -> ActionOutcome:
+        self.silences.append((site, alarm, (kind,), for_us, who))
+        return ActionOutcome(True)
+
 
 TASK = {"deed": {"type": "do_task", "task": "t1", "result": "closed"}, "request": "click-0001"}
 CALL = {"deed": {"type": "take_in", "kind": "call", "hazard": "fire", "zone": "b1", "text": "smoke"},
@@ -59,6 +64,9 @@ async def test_deeds_reports_and_silences_arrive_under_ones_own_name() -> None:
         assert (await http.post(f"{SITE}/reports", json=CALL)).status_code == 200
         hush = {"name": "s1", "matchers": ["zone=b1"], "minutes": 30, "request": "click-0003", "why": "painting"}
         assert (await http.post(f"{SITE}/silences", json=hush)).status_code == 200
+        shelf = {"alarm": "water.leak|leak-1", "kind": "shelved", "minutes": 10, "request": "click-0004", "why": "x"}
+        assert (await http.post(f"{SITE}/shelf", json=shelf)).status_code == 200
+    assert work.silences.pop()[1:4] == ("water.leak|leak-1", ("shelved",), 600_000_000)
     assert work.deeds[0] == ("i-1", DoTask("t1", "closed"), "li", "hangzhou/yuhang", "")
     assert isinstance(work.deeds[2][1], TakeIn) and work.deeds[2][4] == "hangzhou/yuhang/cangqian/riverside"
     assert work.silences == [("hangzhou/yuhang/cangqian/riverside", "s1", ("zone=b1",), 1_800_000_000, "li")]
@@ -70,6 +78,7 @@ async def test_deeds_reports_and_silences_arrive_under_ones_own_name() -> None:
     (f"{SITE}/reports", TASK, {}, 400),
     ("/api/incidents/i-1/deeds", {**TASK, "deed": {"type": "explode"}}, {}, 400),
     ("/api/incidents/i-1/deeds", {**TASK, "request": "x"}, {}, 400),
+    (f"{SITE}/shelf", {"alarm": "", "request": "click-0003"}, {}, 400),
     (f"{SITE}/silences", {"name": "s 1", "request": "click-0003"}, {}, 400),
     (f"{SITE}/silences", {"name": "s1", "minutes": 99_999_999, "request": "click-0003"}, {}, 400),
     ("/api/incidents/i-1/deeds", {**TASK, "why": "x" * 20_000}, {}, 413),
