@@ -66,6 +66,11 @@ class PermitAct(StrEnum):
     CANCEL = "cancel"
 
 
+# Who is not there cannot know: these are done on site. What ends work may come from afar.
+PERMIT_ON_SITE: frozenset[PermitAct] = frozenset(
+    {PermitAct.SAMPLE, PermitAct.WATCHER_ON, PermitAct.START, PermitAct.RESUME, PermitAct.CLOSE})
+
+
 class GasSample(msgspec.Struct, frozen=True):
     """A gas analysis. percent_vol: the highest of all sampling points, % by volume. gas: one of `GAS_LEL`, or ""
     where none was expected and none was found."""

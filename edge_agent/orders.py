@@ -22,7 +22,7 @@ from device_model.command import ON_SITE_ONLY, Command, CommandKind, CommandOutc
 from device_model.errors import LawRefusal
 from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind, ImpairmentRegister
 from device_model.inventory import Inventory
-from device_model.permit import Permit
+from device_model.permit import PERMIT_ON_SITE, Permit
 from device_model.profile import DeviceClass
 from device_model.reading import Reading
 from edge_agent.duty_book import DutyBook, OpenDuty
@@ -130,6 +130,8 @@ class OrderDesk:
             return "refused by law of safety 3: silenced and reset on site only, by a person"
         if not command.who.strip() and command.kind not in NAMELESS:
             return "nobody is named: give who"
+        if command.permit is not None and command.permit.act in PERMIT_ON_SITE and not on_site:
+            return f"{command.permit.act.value} of a permit is done on site only, by whoever is there"
         if command.kind in (CommandKind.ISOLATE, CommandKind.TEST_MODE) and not command.why.strip():
             return "no reason is given: give why"
         if command.kind is CommandKind.ISOLATE and not command.compensating_measure.strip():

@@ -15,7 +15,7 @@ from datetime import tzinfo
 
 import msgspec
 
-from device_model.clock import SECOND_US
+from device_model.clock import DAY_US, SECOND_US
 from device_model.permit import (
     PERMIT_ENDED,
     GasSample,
@@ -38,6 +38,8 @@ ENDED_KEPT = 10
 STORY_MAX = 60
 SAMPLES_MAX = 20
 TEXT_MAX = 500
+STEP_BYTES_MAX = 4096  # an act with all its names; permits stand in the checkpoint
+AHEAD_US = 31 * DAY_US  # nobody plans hot work further ahead
 _S, _A = PermitState, PermitAct
 _OPEN = (_S.READY, _S.WORKING, _S.SUSPENDED)
 # What may be done in which state.
@@ -138,7 +140,7 @@ class PermitBook:
         who = who.strip()
         if not who:
             raise _refuse("nobody is named", "未写明人员姓名")
-        if max(len(who), len(why), len(step.permit)) > TEXT_MAX:
+        if max(len(who), len(why), len(step.permit)) > TEXT_MAX or len(msgspec.json.encode(step)) > STEP_BYTES_MAX:
             raise _refuse("a text is too long", "文字过长")
         if step.act is _A.CREATE:
             return self._create(step, who, now_us)
@@ -172,6 +174,8 @@ class PermitBook:
             raise _refuse("who works cannot watch", "作业人不能兼任监护人")
         if not now_us < plan.ends_us or not plan.starts_us < plan.ends_us:
             raise _refuse("the end lies before the start or in the past", "结束时间早于开始时间或已过")
+        if abs(plan.starts_us - now_us) > AHEAD_US:
+            raise _refuse("the start is more than a month away", "开始时间距今超过一个月")
         longest_s = self._policy.validity_s.get(plan.level.value, 0.0)
         if plan.ends_us - plan.starts_us > longest_s * SECOND_US:
             raise _refuse(f"level {plan.level.value} is valid for at most {longest_s / 3600:g} h",

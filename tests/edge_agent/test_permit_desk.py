@@ -23,6 +23,7 @@ from device_model.inventory import Inventory
 from device_model.permit import GasSample, Permit, PermitAct, PermitLevel, PermitPlan, PermitPolicy, PermitStep
 from device_model.reading import Reading
 from edge_agent import permit_commands
+from edge_agent.orders import OrderDesk
 from edge_agent.permit_desk import PermitDesk
 from rules_engine import Engine
 from rules_engine.packs import shipped_packs
@@ -172,6 +173,14 @@ def test_a_command_names_its_permit_twice() -> None:
     for command in (wrong, msgspec.structs.replace(wrong, permit=None)):
         with pytest.raises(ValueError, match="twice"):
             post.desk.apply(command, post.now(0))
+
+
+@pytest.mark.parametrize("act", list(PermitAct))
+def test_what_needs_eyes_is_done_on_site_only(act: PermitAct) -> None:
+    command = Command("c", CommandKind.PERMIT, "HW-1", "Li", "", 0, 0, permit=PermitStep("HW-1", act))
+    refused = "on site only" in OrderDesk._objection(command, on_site=False)
+    assert refused is (act.value in ("sample", "watcher_on", "start", "resume", "close"))
+    assert OrderDesk._objection(command, on_site=True) == ""
 
 
 SITE = """

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -352,6 +352,20 @@ class PermitLife(RuleBasedStateMachine):
 
 TestPermitLife = PermitLife.TestCase
 TestPermitLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+@given(st.integers(-2**63, 2**63 - 1), st.integers(-2**63, 2**63 - 1), st.text(max_size=3000), st.floats())
+@settings(deadline=None)
+def test_whatever_is_sent_is_done_or_refused(starts: int, ends: int, words: str, percent: float) -> None:
+    b = book()
+    for step in (PermitStep("P1", PermitAct.CREATE, plan(starts_us=starts, ends_us=ends, work=words)),
+                 PermitStep(words, PermitAct.CREATE, plan(workers=(words,) * 9)),
+                 PermitStep("P1", PermitAct.SAMPLE, sample=GasSample(starts, percent, words, words))):
+        try:
+            b.apply(step, words or "Li", words, START)
+        except PermitRefusal as refusal:
+            assert refusal.text.zh and refusal.text.en
+    assert len(msgspec.json.encode(b.permits())) < 20_000
 
 
 # --- what it means to rules and to people ---------------------------------------------------------------------------
