@@ -7,7 +7,7 @@ SEED ?= 1
 PACKAGES := device_model wire_codecs device_drivers rules_engine cloud_bridge edge_agent community_os \
             firmware_sim provisioning dashboards bench demo
 
-.PHONY: help demo test check sim bench golden soak install system-packages clean
+.PHONY: help demo test check sim bench golden soak install system-packages clean deb wheel
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/  —/'
@@ -47,6 +47,12 @@ golden: $(STAMP) ## rewrite generated references (schemas, README tables); golde
 
 soak: $(STAMP)   ## the long forms
 	$(BIN)/python -m pytest -n 2 -m soak --override-ini addopts="--import-mode=importlib" tests
+
+deb: $(STAMP)    ## the Debian package of the gateway, in dist/
+	@$(BIN)/python packaging/build_deb.py deb
+
+wheel: $(STAMP)  ## what packaging/install.sh installs
+	@$(BIN)/python packaging/build_deb.py wheel
 
 clean:           ## remove what make made
 	rm -rf $(VENV) var

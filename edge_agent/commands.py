@@ -16,6 +16,7 @@ from device_model.ports import LineReply, LineRequest
 from edge_agent.compose import Composition, configure_log, read_configuration, run_until_stopped
 from edge_agent.line_reads import LineRead
 from edge_agent.local_control import ACTIONS, Request, ask, socket_paths
+from edge_agent.starts_file import lived_well, wait_after_crashes
 
 READ_WITHIN_S = 120.0  # a scan waits behind every poll and takes 5 % of the line's time
 RELOAD_WITHIN_S = 60.0  # a large file on a slow machine, and lines that close their ports first
@@ -28,11 +29,14 @@ def run_gateway(config: Path) -> None:
     """
     configure_log()
     inventory, rules, zone = read_configuration(config)
+    journal = inventory.site.gateway.journal_path
+    wait_after_crashes(journal)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(run_until_stopped(Composition(inventory, rules, zone, config)))
         except* LocalFault as faults:
             raise LocalFault("; ".join(str(fault) for fault in faults.exceptions)) from faults
+    lived_well(journal)
 
 
 def check_gateway(config: Path) -> list[Finding]:

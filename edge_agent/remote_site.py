@@ -4,7 +4,7 @@
                                                                                        │ taken
        site.yaml.before ◄─ roll-back: cloud gone for roll_back_after_s ◄─ probation ◄──┴─► site.yaml
 
-What cannot be applied while the gateway runs (`site_diff.py`) is refused, as with any changed site file. The files lie
+What cannot be applied while the gateway runs (`site_diff.py`) is refused, as any changed site file is. The files lie
 beside the site file; each is written whole or not at all.
 """
 

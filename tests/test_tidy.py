@@ -33,7 +33,7 @@ IO_FILES = {
     "cloud_bridge/mqtt_link.py", "cloud_bridge/ways_link.py", "cloud_bridge/bound_client.py", "cloud_bridge/uplink.py",
     "edge_agent/journal.py", "edge_agent/journal_salvage.py", "edge_agent/journal_bytes.py", "edge_agent/runtime.py", "edge_agent/compose.py", "edge_agent/commands.py",
     "edge_agent/local_control.py", "edge_agent/field_lines.py", "edge_agent/line_reads.py", "edge_agent/learnt_file.py", "edge_agent/__main__.py",
-    "edge_agent/matrix_commands.py", "edge_agent/waiting.py", "cloud_bridge/quota.py", "edge_agent/supervision.py", "edge_agent/machine.py", "edge_agent/metrics.py", "edge_agent/remote_site.py", "edge_agent/site_tap.py", "edge_agent/clock_look.py", "edge_agent/page.py", "edge_agent/permit_commands.py", "edge_agent/doctor_commands.py", "edge_agent/self_watch.py",
+    "edge_agent/matrix_commands.py", "edge_agent/waiting.py", "cloud_bridge/quota.py", "edge_agent/supervision.py", "edge_agent/machine.py", "edge_agent/metrics.py", "edge_agent/starts_file.py", "edge_agent/remote_site.py", "edge_agent/site_tap.py", "edge_agent/clock_look.py", "edge_agent/page.py", "edge_agent/permit_commands.py", "edge_agent/doctor_commands.py", "edge_agent/self_watch.py",
     "community_os/broker.py", "community_os/nats_link.py", "community_os/nats_stream.py",
     "community_os/ingest.py", "community_os/worker.py", "community_os/store.py",
     "community_os/board_service.py", "community_os/accounts.py", "community_os/app.py",
