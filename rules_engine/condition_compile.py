@@ -44,6 +44,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 # Why a point may be unheard: itself, its line, its gateway.
 _UNHEARD = frozenset({"silent", "line_down", "gateway_silent"})
+# A dose grows while a value merely stays: looked at again on this grid, for devices that speak only on change.
+_DOSE_GRID_US = 60_000_000
 _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
@@ -129,7 +131,11 @@ class _Compiler:
                 most = None if cell.value is None else read(at)
                 return None if most is None else most - cell.value  # type: ignore[operator]  # numbers only here
         else:
+            wakes, grid = self.binder.wakes, _DOSE_GRID_US if function == "dose" else 0
+
             def figure(at: int) -> float | None:
+                if grid and cell.value is not None:
+                    wakes.ask((at // grid + 1) * grid)
                 return None if cell.value is None else read(at)
         return figure, (lambda at: f"{cell.label} {shown} {_figure(figure(at), unit)}")
 

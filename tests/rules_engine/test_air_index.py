@@ -11,7 +11,7 @@ from rules_engine.air_index import TABLE_CN, TABLE_US, air_quality, index_cn, in
 from rules_engine.condition_types import BOOL, type_of_quantity
 from rules_engine.rule_tests import TestPoint
 from rules_engine.sound import Leq
-from tests.rules_engine.rule_house import House, rule
+from tests.rules_engine.rule_house import House, now, rule, told
 
 
 @pytest.mark.parametrize(("pollutant", "concentration", "edition", "index"), [
@@ -117,3 +117,12 @@ def test_leq_is_of_sound_only() -> None:
     with pytest.raises(ConditionError) as error:
         check_condition(parse_condition("leq(value, 1 min) > 5 °C"), Vocabulary(type_of_quantity("pressure")), BOOL)
     assert "sound levels" in error.value.what
+
+
+def test_a_dose_grows_while_the_device_is_quiet() -> None:
+    house = House({"d.co": TestPoint(quantity="co", stale_after_s=7200)},
+                  rule("dose(value, 30 ppm, 50 ppm, 1.35) >= 80 min", bind="{quantities: [co]}"))
+    assert house.say(0, d__co=100.0) == []  # it speaks only on change, and nothing changes
+    house.restart()
+    (step,) = told(house.engine.step((), now(3600)))
+    assert step == "t.rule d.co raised @900", "14.7 min by EN 50291's dose, on the grid of a minute"
