@@ -27,9 +27,11 @@ BENCHES = {
     "modbus": "values/s read, decoded and judged, with what that costs the gateway alone",
     "rtu": "how much of a serial wire the poller uses",
     "fleet": "15,000 MQTT detectors and 1,000 Modbus devices in one simulator process: cores, memory, rates",
+    "series": "samples a second into the gateway's own time series, InfluxDB and VictoriaMetrics; bytes a sample",
     "scan": "what a scan costs the polls of the line that it shares",
     "rules": "latency and cores of 10,000 rules at 10,000 readings a second, and how cost grows with points",
     "vision": "camera pipeline against the bare interpreter; --sweep 1437 --period 60: a sweep over RTSP cameras",
+    "flood": "10,000 alarms in 10 s into one site: how late a fire is, how many notifications, what is lost",
     "isolation": "what dead units on a line cost the healthy ones",
 }
 

@@ -44,6 +44,7 @@ TOLD_TO_ALL = frozenset({"queued", "verified", "permit_over", "raised_again", "r
 BEGINS = frozenset({"opened", "new_zone", "raised_again", "reopened"})
 ANSWERS = frozenset({"acknowledged", "confirmed", "dispatched", "on_scene"})
 ENDS = frozenset({"resolved", "false", "closed", "merged_into"})
+WATCHED = TOLD_TO_ALL | BEGINS | ANSWERS | ENDS | {"stage"}
 PARTY_OF = {Stage.SELF_CHECK: Party.OWNER, Stage.STREET: Party.STREET, Stage.DEPARTMENT: Party.DEPARTMENT}
 # The policy of the duty file by which nobody's answer is followed up, by grade.
 POLICY_OF = {Stage.ALL: "life_safety", Stage.SELF_CHECK: "self_check", Stage.STREET: "street",
@@ -121,7 +122,9 @@ class NoticeDesk:
         """Changes of incidents: grades, queue, tasks, and who is called when nobody answers."""
         rows: list[StoreChange] = []
         for change in changes:
-            view = view_of(change.incident) if change.incident else None
+            if not (change.incident and (change.notify or change.what in WATCHED)):
+                continue  # a view costs something, and a flood has thousands of plain lines
+            view = view_of(change.incident)
             if view is None or view.drill:
                 continue
             rows += self._incident_rows(change, view)

@@ -20,8 +20,8 @@ from typing import Protocol
 import msgspec
 
 from community_os.bounds import bounded
-from community_os.clock_book import BootClock, ClockBook
-from community_os.duty_desk import DutyDesk, DutyTold
+from community_os.clock_book import ClockBook
+from community_os.duty_desk import DutyDesk
 from community_os.envelopes import (
     ActEnvelope,
     AnswerDutyEnvelope,
@@ -34,12 +34,13 @@ from community_os.envelopes import (
     UpEnvelope,
 )
 from community_os.gap_rows import GapRows
-from community_os.gateway_watch import GatewayWatch, WatchState, place_of
+from community_os.gateway_watch import GatewayWatch, place_of
 from community_os.ledger import Ledger
 from community_os.notice_desk import DutyFiles, NoticeDesk
-from community_os.plot_buffers import PlotBuffers, Sample
+from community_os.plot_buffers import PlotBuffers
 from community_os.site_effects import Effects, Notify, PendingCommand, SendCommand
-from community_os.site_lacks import LackState, SiteLacks
+from community_os.site_lacks import SiteLacks
+from community_os.site_state import SiteState, decode_state
 from community_os.store_changes import (
     AuditRow,
     GatewayRow,
@@ -50,7 +51,7 @@ from community_os.store_changes import (
     StoreChange,
     row_id,
 )
-from device_model.alarm import AlarmState, AlarmTransition, Hazard
+from device_model.alarm import LIFE_SAFETY, AlarmState, AlarmTransition, Hazard
 from device_model.clock import HOUR_US, SECOND_US, Now
 from device_model.command import Command, CommandKind, CommandOutcome, CommandResult
 from device_model.impairment import ImpairmentChange, ImpairmentKind
@@ -81,6 +82,8 @@ TELL_EVERY_US = 5 * SECOND_US
 TELL_FOR_US = 24 * HOUR_US
 # A plot is redrawn once a second; every alarm and action redraws it at once.
 PLOT_EVERY_US = SECOND_US
+# Alarms of an incident beyond which a further one of a lesser class is drawn with the next second's.
+SMALL = 20
 CLOUD_BOOT = "cloud"
 
 
@@ -104,27 +107,6 @@ class CloudEngine(Protocol):
     def resume(self, checkpoint: bytes) -> None:
         """From a checkpoint."""
         ...
-
-
-class SiteState(msgspec.Struct):
-    """The checkpoint; parts that have their own form are nested as raw JSON, the engine's as bytes."""
-
-    now_us: int
-    book: msgspec.Raw
-    ledger: msgspec.Raw
-    engine: bytes
-    watches: dict[str, WatchState]
-    lacks: LackState
-    pending: dict[str, PendingCommand]
-    samples: dict[str, list[Sample]]
-    seen_us: dict[str, int]
-    clocks: dict[str, BootClock] = {}
-    duties: dict[str, DutyTold] = {}
-    desk: msgspec.Raw = msgspec.Raw(b"null")
-    notices: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_decoder = msgspec.json.Decoder(SiteState)
 
 
 class SiteWorker:
@@ -154,6 +136,7 @@ class SiteWorker:
         # Not in the checkpoint: which plots changed since they were last stored.
         self._redraw: dict[str, None] = {}
         self._drawn_us = 0
+        self._at_once: dict[str, None] = {}
 
     # --- steps --------------------------------------------------------------------------------------------
 
@@ -426,6 +409,10 @@ class SiteWorker:
         effects.changes += changes
         effects.commands += [SendCommand(address, command) for command in commands]
 
+    def incident_of(self, alarm: str) -> str:
+        """Which incident holds the real alarm of that name ("rule|subject"); "" for none."""
+        return self._book.holder_of(alarm)
+
     # --- effects ------------------------------------------------------------------------------------------
 
     def _incidents(self, changes: Iterable[IncidentChange], effects: Effects) -> None:
@@ -437,21 +424,29 @@ class SiteWorker:
                                                 change.detail))
             if change.incident:
                 self._redraw.setdefault(change.incident, None)
-                self._drawn_us = 0  # at once
+                if change.notify or change.who or self._is_small(change.incident):
+                    self._at_once.setdefault(change.incident, None)
             if change.notify:
                 effects.notices.append(Notify(self._path, change.incident, change.what, change.at_us))
 
     def _settle(self, effects: Effects) -> None:
         """What follows from the step: commands to send, views to store."""
         self._tell_gateway(effects)
-        if self._redraw and self._now_us >= self._drawn_us + PLOT_EVERY_US:
-            for name in self._redraw:
-                incident = self._book.incident(name)
-                if incident is not None:
-                    view = self._book.view(name, self._plots.plots(incident))
-                    effects.changes.append(IncidentRow(self._notices.shown(view)))
-            self._redraw = {}
+        all_due = self._now_us >= self._drawn_us + PLOT_EVERY_US
+        draw, self._at_once = self._redraw if all_due else self._at_once, {}
+        for name in draw:
+            incident = self._book.incident(name)
+            if incident is not None:
+                view = self._book.view(name, self._plots.plots(incident))
+                effects.changes.append(IncidentRow(self._notices.shown(view)))
+        if all_due and draw:
             self._drawn_us = self._now_us
+        self._redraw = {} if all_due else {name: None for name in self._redraw if name not in draw}
+
+    def _is_small(self, name: str) -> bool:
+        """Whether each further line of this incident is shown at once; one that a flood swells, once a second."""
+        incident = self._book.incident(name)
+        return incident is not None and (incident.hazard in LIFE_SAFETY or len(incident.alarms) <= SMALL)
 
     def _now(self) -> Now:
         """The site's time for the engine: one monotonic life, whatever machine runs the worker."""
@@ -474,7 +469,7 @@ class SiteWorker:
 
     def resume(self, checkpoint: bytes) -> None:
         """From a checkpoint; ValueError where it does not fit."""
-        state = _decoder.decode(checkpoint)
+        state = decode_state(checkpoint)
         self._now_us = state.now_us
         self._book.resume(bytes(state.book))
         self._book.resume_desk(bytes(state.desk), state.now_us)

@@ -28,7 +28,11 @@ class Severity(StrEnum):
     @property
     def rank(self) -> int:
         """0 for notice … 3 for critical."""
-        return list(Severity).index(self)
+        return _RANK[self]
+
+
+# Asked for each alarm of each view: looked up, not counted.
+_RANK = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Hazard(StrEnum):
