@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from community_os.clock_book import BootClock
 from community_os.duty_desk import DutyTold
 from community_os.gateway_watch import WatchState
 from community_os.plot_buffers import Sample
