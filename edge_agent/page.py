@@ -20,8 +20,10 @@ import uvicorn
 from dashboards.local_page import create_local_app
 from dashboards.local_view import LocalView, PlotSample
 from dashboards.pins import PinDoor, set_pin
+from device_model.clock import DAY_US, SECOND_US
 from device_model.errors import ConfigError, LocalFault
 from device_model.library import read_site
+from device_model.series import Level, SeriesQuery
 from device_model.site import PageSettings
 from device_model.site_checks import LOOPBACK
 from device_model.system_clock import clock_from_environment
@@ -30,12 +32,14 @@ from edge_agent.cause_effect_sheet import as_table
 from edge_agent.compose import configure_log, read_configuration
 from edge_agent.local_control import Request, ask, socket_paths
 from edge_agent.page_view import PageNames
-from edge_agent.plot_ring import PlotRing
+from edge_agent.plot_ring import PlotRing, with_gaps
+from edge_agent.series import SqliteSeries
 
 log = structlog.get_logger("page")
 ASK_WITHIN_S = 4.0
 VIEW_LASTS_S = 1.0  # ten tablets on one page are one question a second
 RING_EVERY_S = 10.0
+GAP_HEARTBEATS = 2.5  # telemetry is told at each change and at each heartbeat: longer silence is a gap
 
 
 class LocalDoor:
@@ -50,6 +54,9 @@ class LocalDoor:
         self._paths: Sequence[Path] = socket_paths(site.gateway.journal_path)
         self._speed = clock_from_environment().speed
         self._ring = PlotRing()
+        series = site.gateway.series
+        self._series = SqliteSeries(series) if series is not None and Path(series.path).exists() else None
+        self._gap_us = round(GAP_HEARTBEATS * site.gateway.telemetry_heartbeat_s * SECOND_US)
         self._asking = asyncio.Lock()
         self._last, self._last_at_s = LocalView(False), -VIEW_LASTS_S
 
@@ -86,8 +93,20 @@ class LocalDoor:
         return self._names_now().view(state.state, report.report, self._speed)
 
     async def plot(self, point: str) -> tuple[PlotSample, ...]:
-        """The last 24 hours of a point."""
-        return self._ring.samples(point, self._last.at_us)
+        """The last 24 hours of a point: from the gateway's time series, where it keeps them; else what this process
+        has seen."""
+        now_us = self._last.at_us
+        if self._series is not None:
+            query = SeriesQuery(now_us - DAY_US, now_us + 1, (point,))
+            try:
+                found = await self._series.rollups(query, Level.MINUTE)
+            except LocalFault as fault:
+                log.warning("time series cannot be read", reason=str(fault))
+                found = ()
+            samples = with_gaps([(one.time_us, one.mean) for one in found if one.point == point], self._gap_us)
+            if len(samples) > 1:
+                return samples
+        return self._ring.samples(point, now_us)
 
     def matrix(self, language: str) -> str:
         """The cause and effect table of the site file."""

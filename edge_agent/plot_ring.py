@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from dashboards.local_view import LocalPoint, PlotSample
 from device_model.clock import HOUR_US, MINUTE_US
@@ -54,3 +54,13 @@ class PlotRing:
                 out.append(PlotSample(out[-1].at_us + CELL_US, None))
             out.append(PlotSample(cell, value))
         return tuple(out)
+
+
+def with_gaps(samples: Sequence[tuple[int, float | None]], gap_us: int) -> tuple[PlotSample, ...]:
+    """Samples in order of time, with an empty one wherever nothing was heard for longer than the gap."""
+    out: list[PlotSample] = []
+    for at_us, value in samples:
+        if out and at_us - out[-1].at_us > gap_us:
+            out.append(PlotSample(out[-1].at_us + 1, None))
+        out.append(PlotSample(at_us, value))
+    return tuple(out)
