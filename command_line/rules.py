@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import msgspec
 import typer
 
 from command_line.shared import AsJson, Files, print_findings, print_report, progress_line
+from device_model.errors import LocalFault
 
 group = typer.Typer(no_args_is_help=True, help="Rule packs.")
 
@@ -44,16 +48,36 @@ def rules_explain(
 
 SetName = Annotated[str, typer.Option("--set", help="Layout of a known set, with --path; see --help of replay.")]
 SetPath = Annotated[Path | None, typer.Option("--path", help="Folder of the set.")]
-Readings = Annotated[Path | None, typer.Option("--readings", help="Folder with readings.*, points.csv, events.csv.")]
+Readings = Annotated[Path | None, typer.Option(
+    "--readings", help="Folder with readings.*, points.csv, events.csv; with --config: local, or a server's id.")]
 RuleFiles = Annotated[list[Path] | None, typer.Option("--rules", help="Rule files; none: all shipped packs.")]
-FromS = Annotated[float, typer.Option("--from", help="Replay from this second of each experiment.")]
-ToS = Annotated[float, typer.Option("--to", help="Replay to this second of each experiment.")]
+From = Annotated[str, typer.Option("--from", help="From this second of each experiment; local time with --config.")]
+To = Annotated[str, typer.Option("--to", help="To this second of each experiment; local time with --config.")]
+Config = Annotated[Path | None, typer.Option("--config", help="Site file whose time series is replayed.")]
+
+
+@contextmanager
+def _recorded(readings: Path | None, config: Path | None, from_: str, to: str, as_json: bool
+              ) -> Iterator[tuple[Path | None, float, float]]:
+    """(folder, from, to) to replay: as given, or written from the time series of a site for as long as it takes."""
+    if config is None:
+        try:
+            yield readings, float(from_ or "-inf"), float(to or "inf")
+        except ValueError as error:
+            raise LocalFault(f"--from {from_} --to {to}: give seconds, or --config for times of a site") from error
+        return
+    from edge_agent.series_commands import Asked, write_long_form
+
+    with TemporaryDirectory(prefix="tocsin-replay-") as folder:
+        asked = Asked(config, str(readings or "local"), from_local=from_, to_local=to)
+        write_long_form(asked, Path(folder), progress_line(as_json))
+        yield Path(folder), float("-inf"), float("inf")
 
 
 @group.command("replay")
 def rules_replay(
     rules: RuleFiles = None, set_name: SetName = "", path: SetPath = None, readings: Readings = None,
-    from_s: FromS = float("-inf"), to_s: ToS = float("inf"),
+    from_: From = "", to: To = "", config: Config = None,
     fault: Annotated[str, typer.Option(help="Field fault: lost_polls, outage, error_value, stuck.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of the fault.")] = 1,
     analogue: Annotated[bool, typer.Option(help="With raw detector channels (nist_smoke_alarms).")] = True,
@@ -63,18 +87,20 @@ def rules_replay(
 
     Example: tocsin rules replay --set nist_smoke_alarms --path recordings/nist_smoke_alarms --json
     Example: tocsin rules replay --rules my.yaml --readings recordings/our-estate
+    Example: tocsin rules replay --rules my.yaml --readings influx --config site.yaml --from 2026-11-01
     """
     from rules_engine.replay_commands import ReplayAsked, replay
 
-    asked = ReplayAsked(tuple(rules or ()), set_name, path, readings, from_s, to_s, fault, seed, analogue)
-    print_report(lambda: replay(asked, progress_line(as_json)), as_json)
+    with _recorded(readings, config, from_, to, as_json) as (folder, from_s, to_s):
+        asked = ReplayAsked(tuple(rules or ()), set_name, path, folder, from_s, to_s, fault, seed, analogue)
+        print_report(lambda: replay(asked, progress_line(as_json)), as_json)
 
 
 @group.command("diff")
 def rules_diff(
     rules: RuleFiles = None, set_name: SetName = "", path: SetPath = None, readings: Readings = None,
     active: Annotated[list[Path] | None, typer.Option(help="Rule files now active; none: all shipped packs.")] = None,
-    from_s: FromS = float("-inf"), to_s: ToS = float("inf"), as_json: AsJson = False,
+    from_: From = "", to: To = "", config: Config = None, as_json: AsJson = False,
 ) -> None:
     """Before switching on: what changed rules would do otherwise than the active ones on recorded time.
 
@@ -82,8 +108,9 @@ def rules_diff(
     """
     from rules_engine.replay_commands import ReplayAsked, diff
 
-    asked = ReplayAsked(tuple(rules or ()), set_name, path, readings, from_s, to_s)
-    print_report(lambda: diff(asked, tuple(active or ()), progress_line(as_json)), as_json)
+    with _recorded(readings, config, from_, to, as_json) as (folder, from_s, to_s):
+        asked = ReplayAsked(tuple(rules or ()), set_name, path, folder, from_s, to_s)
+        print_report(lambda: diff(asked, tuple(active or ()), progress_line(as_json)), as_json)
 
 
 @group.command("test")

@@ -15,7 +15,8 @@ import msgspec
 
 from cloud_bridge.influx import InfluxSeries
 from device_model.errors import LocalFault
-from device_model.library import read_site
+from device_model.library import read_inventory, read_site
+from device_model.quantities import QUANTITIES
 from device_model.series import Level, Refused, Rollup, Sample, SeriesQuery
 from device_model.site import SeriesKind, SeriesRemote, SeriesSettings, Site
 from edge_agent.series import SqliteSeries
@@ -58,10 +59,7 @@ def export_series(asked: Asked, out: Path, progress: Callable[[str], None]) -> i
 
     def rows() -> Iterator[list[dict[str, Any]]]:
         nonlocal count
-        step_us = round(SLICE.total_seconds() * 1e6)
-        for at in range(whole.from_us, whole.to_us, step_us):
-            query = msgspec.structs.replace(whole, from_us=at, to_us=min(at + step_us, whole.to_us))
-            found = asyncio.run(_read(site, settings, asked, query))
+        for found, at in _slices(site, settings, asked, whole):
             count += len(found)
             share = (at - whole.from_us) / (whole.to_us - whole.from_us)
             progress(f"{_local(at, zone)}  {count} rows  {share:.0%}")
@@ -74,6 +72,37 @@ def export_series(asked: Asked, out: Path, progress: Callable[[str], None]) -> i
         raise LocalFault(f"{out}: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
+    return count
+
+
+def write_long_form(asked: Asked, folder: Path, progress: Callable[[str], None]) -> int:
+    """What was really measured as `tocsin rules replay` reads it: points.csv and readings.csv in `folder`; how many
+    rows. Texts are left out: rules about them have nothing to compare. LocalFault as `query_series`."""
+    site, settings, whole = _resolve(msgspec.structs.replace(asked, level=Level.RAW), 1 << 40)
+    inventory = read_inventory(asked.config)
+    with (folder / "points.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("point", "quantity", "unit", "zone", "zone_kind", "profile", "device_class", "tags"))
+        for point in inventory.points.values():
+            zone = site.zone(point.zone)
+            canonical = QUANTITIES[point.quantity].canonical
+            table.writerow((point.name, point.quantity, canonical, point.zone, zone.kind if zone else "room",
+                            point.profile.id, point.profile.device_class.value, ";".join(point.device.tags)))
+    count = 0
+    local = ZoneInfo(site.time_zone)
+    with (folder / "readings.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("time", "point", "value", "quality"))
+        for rows, at_us in _slices(site, settings, asked, whole):
+            for row in rows:
+                if isinstance(row, Sample) and row.point in inventory.points and not isinstance(row.value, str):
+                    count += 1
+                    stamp = datetime.fromtimestamp(row.time_us / 1e6, local).isoformat()
+                    value = "" if row.value is None else float(row.value)
+                    table.writerow((stamp, row.point, value, row.quality.value))
+            progress(f"{_local(at_us, local)}  {count} readings")
+    if not count:
+        raise LocalFault("nothing was measured in that time; `tocsin series query` shows what is there")
     return count
 
 
@@ -151,6 +180,15 @@ def _moment(text: str, zone: ZoneInfo) -> datetime:
     except ValueError as error:
         raise LocalFault(f"{text!r} is no time: write 2026-11-22 or 2026-11-22T14:30 (local to the site)") from error
     return found if found.tzinfo is not None else found.replace(tzinfo=zone)
+
+
+def _slices(site: Site, settings: SeriesSettings, asked: Asked, whole: SeriesQuery
+            ) -> Iterator[tuple[list[Row], int]]:
+    """A long stretch in pieces of SLICE, each with where it begins."""
+    step_us = round(SLICE.total_seconds() * 1e6)
+    for at in range(whole.from_us, whole.to_us, step_us):
+        query = msgspec.structs.replace(whole, from_us=at, to_us=min(at + step_us, whole.to_us))
+        yield asyncio.run(_read(site, settings, asked, query)), at
 
 
 async def _read(site: Site, settings: SeriesSettings, asked: Asked, query: SeriesQuery) -> list[Row]:

@@ -33,7 +33,8 @@ def test_from_a_real_line_to_influx_and_to_files(tmp_path: Path) -> None:
     series = (f"series: {{group_s: 0.2, remotes: [{{id: influx, kind: influxdb1, url: '{influx.url}'}}, "
               "{id: far, kind: influxdb2, url: 'http://127.0.0.1:9', org: o, secret_file: no-such-file}]}")
     text = SITE.replace("PTY", str(pty)).replace("PROFILE", "wb-msw-v3")
-    site = site_file(tmp_path, text.replace("journal.sqlite}", f"journal.sqlite, telemetry_heartbeat_s: 1, {series}}}"))
+    settings = f"journal.sqlite, telemetry_heartbeat_s: 1, {series}}}"
+    site = site_file(tmp_path, text.replace("journal.sqlite}", settings))
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT,
              "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
     simulator = subprocess.Popen([sys.executable, "-m", "tocsin", "sim", "run", str(scenario), "--ports"], **quiet)
@@ -74,6 +75,10 @@ def test_from_a_real_line_to_influx_and_to_files(tmp_path: Path) -> None:
 
         table = pq.read_table(tmp_path / "all.parquet").to_pylist()
         assert {row["point"] for row in table} == {row["point"] for row in rows}
+        for readings in ("local", "influx"):
+            replayed = tocsin("rules", "replay", "--readings", readings, "--config", str(site), "--json")
+            assert replayed.exit_code == 0, (replayed.output, replayed.exception)
+            assert json.loads(replayed.stdout)["summary"]["false_alarms"] == 0, "a quiet room"
         assert tocsin("series", "refused", "--config", str(site)).stdout.strip() == "nothing was refused"
     finally:
         for process in (gateway, simulator):
