@@ -112,3 +112,14 @@ def cloud_load(
     from community_os.commands import figures_of
 
     print_report(lambda: figures_of(config, "load", scope, days, operators), as_json)
+
+
+@group.command("inspections")
+def cloud_inspections(scope: Scope = "", config: Config = None, as_json: AsJson = False) -> None:
+    """Inspections with their check-lists: what is to be walked, what was found and waits for whoever raised it.
+
+    Example: tocsin cloud inspections --config cloud.yaml --json
+    """
+    from community_os.commands import figures_of
+
+    print_report(lambda: figures_of(config, "inspections", scope, 0), as_json)

@@ -33,6 +33,7 @@ from community_os.store_changes import row_id
 from device_model.clock import SECOND_US, Clock
 from device_model.errors import LocalFault, PeerError
 from device_model.incident_deeds import Deed, TakeIn
+from device_model.inspection import InspectionDeed
 from device_model.ports import MessageLink, Stream
 from device_model.read_models import ActionOutcome, BoardEvent, BoardSnapshot, IncidentAction, IncidentView
 from device_model.site import Tenancy
@@ -301,14 +302,15 @@ class BoardService:
         return await self._carry(view.tenancy, envelope, click)
 
     async def do(
-        self, incident: str, deed: Deed, *, who: str, why: str, request: str, scope: str, site: str = ""
+        self, incident: str, deed: Deed | InspectionDeed, *, who: str, why: str, request: str, scope: str,
+        site: str = "",
     ) -> ActionOutcome:
-        """Carry a deed to the worker, as `act` does. site: its path, where there is no incident yet (TakeIn)."""
+        """Carry a deed to the worker, as `act` does. site: its path, where there is no incident (yet)."""
         path = site
         if incident:
             view = await self.incident(incident, scope)
             path = view.tenancy.path if view is not None else ""
-        elif not isinstance(deed, TakeIn):
+        elif not isinstance(deed, TakeIn | InspectionDeed):
             return ActionOutcome(False, "there is no such incident")
         if not path or not _within(path, scope) or path.count("/") != 3:
             return ActionOutcome(False, "there is no such incident" if incident else "there is no such site")

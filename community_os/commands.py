@@ -96,6 +96,8 @@ def figures_of(config: Path | None, what: str, scope: str, days: float, operator
     try:
         if what == "impairments":
             return figures.impairment_register(store, scope, now_us)
+        if what == "inspections":
+            return figures.open_inspections(store, scope)
         if what == "load":
             return figures.people_load(store, scope, from_us, now_us, operators)
         sites = {path: setup.inventory for path, setup in read_sites(settings).items()}

@@ -13,6 +13,7 @@ import zlib
 import msgspec
 
 from device_model.incident_deeds import Deed
+from device_model.inspection import InspectionDeed
 from device_model.messages import Batch
 from device_model.read_models import IncidentAction
 from device_model.site import Tenancy
@@ -56,7 +57,7 @@ class DeedEnvelope(msgspec.Struct, frozen=True, tag="deed", omit_defaults=True):
 
     path: str
     incident: str
-    deed: Deed
+    deed: Deed | InspectionDeed
     who: str
     why: str
     request: str

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from community_os import schema
 from community_os.store import IncidentStore
 from device_model.clock import HOUR_US
+from device_model.inspection import InspectionView
 from device_model.inventory import Inventory
 from device_model.read_models import ImpairmentView, IncidentView
 from rules_engine.alarm_figures import QualityReport, quality
@@ -119,3 +120,23 @@ def _scope(table: sa.Table, scope: str) -> list[sa.ColumnElement[bool]]:
     parts = [part for part in scope.split("/") if part]
     names = ("city", "district", "street", "site")
     return [table.c[name] == part for name, part in zip(names, parts[:4], strict=False)]
+
+
+class InspectionList(msgspec.Struct, frozen=True):
+    """Inspections that are not accepted yet, the most urgent first."""
+
+    inspections: tuple[InspectionView, ...]
+
+    def text(self) -> str:
+        """For people."""
+        lines = [f"{v.inspection.state.value:<8} {v.tenancy.path} {v.inspection.subject}: {v.inspection.title.en}, "
+                 f"{v.inspection.person} for {v.inspection.raised_by}"
+                 + (f", found: {sum(not r.passed for r in v.inspection.results)}" if v.inspection.results else "")
+                 for v in self.inspections]
+        return "\n".join([*lines, f"{len(self.inspections)} open"])
+
+
+def open_inspections(store: IncidentStore, scope: str) -> InspectionList:
+    """What is to be walked, and what was walked and is not accepted."""
+    found = msgspec.json.decode(store.listed("inspections", scope), type=tuple[InspectionView, ...])
+    return InspectionList(tuple(sorted(found, key=lambda view: view.inspection.due_us)))

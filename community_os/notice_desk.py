@@ -18,12 +18,13 @@ import msgspec
 
 from community_os.centre_words import DutyBody, endpoint_of, state_of
 from community_os.duty_desk import CENTRE_DEVICE
-from community_os.envelopes import ShelfEnvelope, SilenceEnvelope
-from community_os.store_changes import AuditRow, NoticeRow, OutcomeRow, StoreChange, row_id
+from community_os.envelopes import DeedEnvelope, ShelfEnvelope, SilenceEnvelope
+from community_os.store_changes import AuditRow, InspectionRow, NoticeRow, OutcomeRow, StoreChange, row_id
 from device_model.alarm import LIFE_SAFETY, AlarmState, AlarmTransition
 from device_model.duty import DutyCheck
 from device_model.errors import LawRefusal
 from device_model.handling import Stage
+from device_model.inspection import InspectionDeed, InspectionView
 from device_model.read_models import ActionOutcome, IncidentView
 from device_model.site import Site
 from rules_engine.alarm_shelf import AlarmShelf, ShelfKind, ShelfState, Shelved
@@ -32,6 +33,7 @@ from rules_engine.duty_rota import DutyBook
 from rules_engine.escalation import Call, Escalations
 from rules_engine.incident import IncidentChange
 from rules_engine.incident_record import entry_name
+from rules_engine.inspections import InspectionBook, InspectionStep
 from rules_engine.response_file import Response
 from rules_engine.routing import Router
 from rules_engine.routing_file import Party, RoutingPlan
@@ -186,6 +188,28 @@ class NoticeDesk:
         except ValueError as error:
             refusal = str(error)
         return [*rows, OutcomeRow(self._path, asked.request, "", ActionOutcome(not refusal, refusal, law))]
+
+    def inspect(self, asked: DeedEnvelope, deed: InspectionDeed, book: InspectionBook) -> list[StoreChange]:
+        """A person raises, fills or judges an inspection; refused like any click."""
+        refusal = ""
+        rows: list[StoreChange] = []
+        try:
+            rows = self.inspections([book.do(deed, who=asked.who, request=asked.request, at_us=asked.at_us)])
+        except ValueError as error:
+            refusal = str(error)
+        return [*rows, OutcomeRow(self._path, asked.request, "", ActionOutcome(not refusal, refusal))]
+
+    def inspections(self, steps: Iterable[InspectionStep]) -> list[StoreChange]:
+        """Rows of inspections, and a word to whom they concern."""
+        rows: list[StoreChange] = []
+        for step in steps:
+            rows.append(InspectionRow(InspectionView(self._site.tenancy, step.inspection)))
+            rows.append(AuditRow(self._path, step.at_us, step.what, step.who, "", step.detail))
+            name = row_id(self._path, step.inspection.id, step.what, str(step.at_us))
+            data = {"what": step.what, "who": step.who, "inspection": msgspec.to_builtins(step.inspection)}
+            rows += self._rows(name, "inspection", "", step.at_us, data,
+                               self._endpoints_of_people((step.told,), step.at_us), urgent=False)
+        return rows
 
     def shown(self, view: IncidentView) -> IncidentView:
         """The incident with the shelf's word on its alarms."""

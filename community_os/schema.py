@@ -2,7 +2,7 @@
 
     incident      whole view as JSON beside the columns that are searched
     audit         append-only, hash chain per site
-    impairment gateway gap proof duty  what stands now (gaps and proofs also as history)
+    impairment gateway gap proof duty inspection  what stands now (gaps and proofs also as history)
     act_outcome   what became of a click
     notice        what is to be sent to whom, and how that ended
     dead_letter   messages that could not be applied
@@ -51,6 +51,7 @@ gateway = _view_table("gateway")
 gap = _view_table("gap")
 proof = _view_table("proof")
 duty = _view_table("duty")
+inspection = _view_table("inspection")
 act_outcome = _table(
     "act_outcome", sa.Column("request", sa.String(64), primary_key=True),
     sa.Column("incident", sa.String(64), nullable=False), sa.Column("outcome", sa.LargeBinary, nullable=False),

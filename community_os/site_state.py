@@ -10,6 +10,7 @@ from community_os.gateway_watch import WatchState
 from community_os.plot_buffers import Sample
 from community_os.site_effects import PendingCommand
 from community_os.site_lacks import LackState
+from device_model.inspection import Inspection
 
 
 class SiteState(msgspec.Struct):
@@ -26,6 +27,7 @@ class SiteState(msgspec.Struct):
     seen_us: dict[str, int]
     clocks: dict[str, BootClock] = {}
     duties: dict[str, DutyTold] = {}
+    inspections: dict[str, Inspection] = {}
     desk: msgspec.Raw = msgspec.Raw(b"null")
     notices: msgspec.Raw = msgspec.Raw(b"null")
 

@@ -55,6 +55,7 @@ from device_model.alarm import LIFE_SAFETY, AlarmState, AlarmTransition, Hazard
 from device_model.clock import HOUR_US, SECOND_US, Now
 from device_model.command import Command, CommandKind, CommandOutcome, CommandResult
 from device_model.impairment import ImpairmentChange, ImpairmentKind
+from device_model.inspection import InspectionDeed
 from device_model.inventory import Inventory
 from device_model.messages import (
     AlarmRecord,
@@ -74,6 +75,7 @@ from device_model.site import Text
 from rules_engine.incident import IncidentChange
 from rules_engine.incident_desk import IncidentDesk
 from rules_engine.incident_record import Place
+from rules_engine.inspections import InspectionBook
 
 __all__ = ["CloudEngine", "Effects", "Notify", "SendCommand", "SiteState", "SiteWorker"]
 
@@ -123,7 +125,7 @@ class SiteWorker:
         self._now_us = now_us
         files = files or DutyFiles()
         self._book = IncidentDesk(inventory, titles, files.response)
-        self._notices = NoticeDesk(self._site, files)
+        self._notices, self._inspections = NoticeDesk(self._site, files), InspectionBook(inventory)
         self._gap_rows = GapRows(self._site.tenancy, Ledger())
         self._watches = {self._site.gateway.id: GatewayWatch(self._site, self._site.gateway.id, now_us)}
         self._lacks = SiteLacks(inventory, titles)
@@ -180,6 +182,7 @@ class SiteWorker:
             self._decided(self._engine.step((), self._now()), effects)
         self._incidents(self._book.tick(self._now_us), effects)
         effects.changes += self._notices.tick(self._now_us, self._book.holder_of, self._view)
+        effects.changes += self._notices.inspections(self._inspections.tick(self._now_us))
         self._settle(effects)
         return effects
 
@@ -188,7 +191,7 @@ class SiteWorker:
         dues = [watch.due_us() for watch in self._watches.values()]
         dues += [pending.next_us for pending in self._pending.values()]
         dues += [due for due in (self._book.due_us(), self._lacks.due_us(), self._duties.due_us(),
-                                 self._notices.due_us()) if due is not None]
+                                 self._notices.due_us(), self._inspections.due_us()) if due is not None]
         if self._engine and (due := self._engine.due_us()) is not None:
             dues.append(due)
         if self._redraw:
@@ -349,7 +352,11 @@ class SiteWorker:
     ) -> None:
         """Deeds, silences, the shelf, and what became of notices."""
         if isinstance(envelope, DeedEnvelope):
-            result = self._book.do(envelope.incident, envelope.deed, who=envelope.who, why=envelope.why,
+            deed = envelope.deed
+            if isinstance(deed, InspectionDeed):
+                effects.changes += self._notices.inspect(envelope, deed, self._inspections)
+                return
+            result = self._book.do(envelope.incident, deed, who=envelope.who, why=envelope.why,
                                    request=envelope.request, at_us=envelope.at_us)
             self._incidents(result.changes, effects)
             effects.changes.append(OutcomeRow(self._path, envelope.request, envelope.incident, result.outcome))
@@ -465,6 +472,7 @@ class SiteWorker:
             pending=self._pending, samples=self._plots.kept(zones), seen_us=self._seen_us, duties=self._duties.told,
             clocks=self._clocks.boots,
             desk=msgspec.Raw(self._book.desk_checkpoint()), notices=msgspec.Raw(self._notices.checkpoint()),
+            inspections=self._inspections.open,
         ))
 
     def resume(self, checkpoint: bytes) -> None:
@@ -474,6 +482,7 @@ class SiteWorker:
         self._book.resume(bytes(state.book))
         self._book.resume_desk(bytes(state.desk), state.now_us)
         self._notices.resume(bytes(state.notices), state.now_us)
+        self._inspections.open = state.inspections
         self._gap_rows = GapRows(self._site.tenancy, Ledger.resume(bytes(state.ledger)))
         if self._engine is not None and state.engine:
             self._engine.resume(state.engine)

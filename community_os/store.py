@@ -36,6 +36,7 @@ from community_os.store_changes import (
     GatewayRow,
     ImpairmentRow,
     IncidentRow,
+    InspectionRow,
     NoticeRow,
     OutcomeRow,
     ProofRow,
@@ -43,6 +44,7 @@ from community_os.store_changes import (
     StoreChange,
 )
 from device_model.errors import LocalFault, RowRefused
+from device_model.inspection import InspectionView
 from device_model.read_models import (
     ActionOutcome,
     BoardSnapshot,
@@ -68,7 +70,7 @@ _Row = dict[str, Any]
 _LISTS: dict[str, tuple[sa.Table, Any]] = {
     "impairments": (schema.impairment, ImpairmentView), "gateways": (schema.gateway, GatewayView),
     "gaps": (schema.gap, GapView), "proofs": (schema.proof, ProofView),
-    "duties": (schema.duty, DutyView),
+    "duties": (schema.duty, DutyView), "inspections": (schema.inspection, InspectionView),
 }
 
 
@@ -400,7 +402,7 @@ def _kind(change: StoreChange) -> str:
     """What boards call a change of this row."""
     return {IncidentRow: "incident", ImpairmentRow: "impairments", GatewayRow: "gateways", GapRow: "gaps",
             GapGone: "gaps", ProofRow: "proofs", DutyRow: "duties", OutcomeRow: "act",
-            AuditRow: "audit", NoticeRow: "notice"}[type(change)]
+            AuditRow: "audit", NoticeRow: "notice", InspectionRow: "inspections"}[type(change)]
 
 
 def _tenancy(change: StoreChange) -> Tenancy:
@@ -428,6 +430,9 @@ def _row(change: StoreChange) -> tuple[sa.Table, _Row] | None:
         at_us, table = change.view.impairment.since_us, schema.impairment
     elif isinstance(change, GapRow):
         at_us, shown, table = change.view.since_us, change.view.closed_us == 0, schema.gap
+    elif isinstance(change, InspectionRow):
+        inspection = change.view.inspection
+        at_us, shown, table = inspection.due_us, not inspection.accepted_us, schema.inspection
     elif isinstance(change, DutyRow):
         at_us, shown, table = change.view.check.asked_us, change.shown, schema.duty
     elif isinstance(change, ProofRow):

@@ -10,6 +10,7 @@ import hashlib
 import msgspec
 
 from device_model.impairment import ImpairmentKind
+from device_model.inspection import InspectionView
 from device_model.read_models import (
     ActionOutcome,
     DutyView,
@@ -133,6 +134,17 @@ class OutcomeRow(msgspec.Struct, frozen=True):
         return self.request
 
 
+class InspectionRow(msgspec.Struct, frozen=True):
+    """An inspection as it is now."""
+
+    view: InspectionView
+
+    @property
+    def id(self) -> str:
+        """One row an inspection."""
+        return row_id(self.view.tenancy.path, "inspection", self.view.inspection.id)
+
+
 class NoticeRow(msgspec.Struct, frozen=True):
     """Something to send to one endpoint. Stored once: a replay never takes back what became of it."""
 
@@ -148,7 +160,7 @@ class NoticeRow(msgspec.Struct, frozen=True):
 
 StoreChange = (
     IncidentRow | ImpairmentRow | GatewayRow | GapRow | GapGone | ProofRow | DutyRow | AuditRow | OutcomeRow
-    | NoticeRow
+    | NoticeRow | InspectionRow
 )
 
 

@@ -4,6 +4,7 @@
     POST /api/sites/{c}/{d}/{s}/{site}/reports    a call, a citizen's report, a 119 record (deed "take_in")
     POST /api/sites/{c}/{d}/{s}/{site}/silences   {"name", "matchers", "minutes"}; no matchers: end it early
     POST /api/sites/{c}/{d}/{s}/{site}/shelf      {"alarm": "rule|subject", "kind", "minutes"}; no kind: take it off
+    POST /api/sites/{c}/{d}/{s}/{site}/inspections   {"deed": {"type": "raise_inspection", …}}
 
 Each is stored before the answer, as `Board.act` is; a repeated request counts once.
 """
@@ -21,6 +22,7 @@ from fastapi.responses import JSONResponse, Response
 from dashboards.people import Person
 from device_model.clock import MINUTE_US
 from device_model.incident_deeds import Deed, TakeIn
+from device_model.inspection import InspectionDeed
 from device_model.read_models import ActionOutcome
 
 _T = TypeVar("_T")
@@ -35,7 +37,8 @@ class IncidentWork(Protocol):
     """What a program offers beside `Board`."""
 
     async def do(
-        self, incident: str, deed: Deed, *, who: str, why: str, request: str, scope: str, site: str = ""
+        self, incident: str, deed: Deed | InspectionDeed, *, who: str, why: str, request: str, scope: str,
+        site: str = "",
     ) -> ActionOutcome:
         """A deed; site where there is no incident yet."""
         ...
@@ -66,6 +69,12 @@ class DeedBody(_Body, frozen=True, kw_only=True):
     deed: Deed
 
 
+class InspectionBody(_Body, frozen=True, kw_only=True):
+    """One deed of an inspection."""
+
+    deed: InspectionDeed
+
+
 class SilenceBody(_Body, frozen=True, kw_only=True):
     """A silence."""
 
@@ -94,6 +103,7 @@ def add_incident_work(app: FastAPI, work: IncidentWork, person_of: Callable[[Req
                       ) -> None:
     """The routes. person_of: who asks, as for every other route; signed: whether names come from the sign-in."""
     deeds, silences = msgspec.json.Decoder(DeedBody), msgspec.json.Decoder(SilenceBody)
+    inspections = msgspec.json.Decoder(InspectionBody)
     shelves = msgspec.json.Decoder(ShelfBody)
 
     def who(person: Person, body: _Body) -> str:
@@ -133,6 +143,12 @@ def add_incident_work(app: FastAPI, work: IncidentWork, person_of: Callable[[Req
             f"{city}/{district}/{street}/{site}", body.name, body.matchers, body.minutes * MINUTE_US,
             who=who(person, body), why=body.why.strip(), request=body.request, scope=person.scope))
 
+
+    @app.post("/api/sites/{city}/{district}/{street}/{site}/inspections")
+    async def inspection(city: str, district: str, street: str, site: str, request: Request) -> Response:
+        person, body = person_of(request), await _decoded(request, inspections)
+        return _answer(await work.do("", body.deed, who=who(person, body), why=body.why.strip(), request=body.request,
+                                     scope=person.scope, site=f"{city}/{district}/{street}/{site}"))
 
     @app.post("/api/sites/{city}/{district}/{street}/{site}/shelf")
     async def shelf(city: str, district: str, street: str, site: str, request: Request) -> Response:

@@ -65,3 +65,28 @@ def test_the_register_says_who_why_and_until_when_and_what_nobody_watches_comes_
     assert register.without_watch == 2 and register.by_kind["isolated"] == 2
     assert "painting Li guard walks" in register.text()
 
+
+def test_an_inspection_goes_through_the_stream_into_the_list_and_survives_a_restart() -> None:
+    from community_os.envelopes import DeedEnvelope, decode_envelope, encode_envelope
+    from community_os.figures import open_inspections
+    from community_os.store_changes import OutcomeRow
+    from device_model.inspection import FillInspection, ItemResult, RaiseInspection
+    from device_model.site import Text
+    from tests.community_os.site_messages import rows
+
+    house = House()
+    wanted = RaiseInspection(Text("Hose", "水带"), "b1-0", (Text("There", "在位"),), "wang", HOUR_US)
+    asked = DeedEnvelope(PATH, "", wanted, "Li", "", "r1", T0)
+    assert decode_envelope(encode_envelope(asked)) == asked
+    house.take(asked)
+    (view,) = open_inspections(house.store, "hangzhou").inspections
+    kept = house.worker.checkpoint()
+    house.worker = worker()
+    house.worker.resume(kept)
+    filled = FillInspection(view.inspection.id, (ItemResult(False, "torn"),))
+    effects = house.take(DeedEnvelope(PATH, "", filled, "wang", "", "r2", T0 + SECOND_US))
+    assert rows(effects, OutcomeRow)[0].outcome.done  # type: ignore[arg-type]  # effects
+    listed = open_inspections(house.store, "")
+    assert listed.inspections[0].inspection.results[0].note == "torn" and "found: 1" in listed.text()
+    again = house.take(DeedEnvelope(PATH, "", filled, "wang", "", "r3", T0 + 2 * SECOND_US))
+    assert not rows(again, OutcomeRow)[0].outcome.done  # type: ignore[arg-type]  # effects

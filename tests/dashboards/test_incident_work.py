@@ -9,6 +9,7 @@ from memory_board import FixedClock, MemoryBoard, fire
 from dashboards.people import Person
 from dashboards.server import create_app
 from device_model.incident_deeds import Deed, DoTask, TakeIn
+from device_model.inspection import InspectionDeed, RaiseInspection
 from device_model.read_models import ActionOutcome
 
 
@@ -25,11 +26,11 @@ class Guard:
 
 class Work:
     def __init__(self) -> None:
-        self.deeds: list[tuple[str, Deed, str, str, str]] = []
+        self.deeds: list[tuple[str, Deed | InspectionDeed, str, str, str]] = []
         self.silences: list[tuple[str, str, tuple[str, ...], int, str]] = []
 
-    async def do(self, incident: str, deed: Deed, *, who: str, why: str, request: str, scope: str, site: str = ""
-                 ) -> ActionOutcome:
+    async def do(self, incident: str, deed: Deed | InspectionDeed, *, who: str, why: str, request: str, scope: str,
+                 site: str = "") -> ActionOutcome:
         self.deeds.append((incident, deed, who, scope, site))
         return ActionOutcome(incident != "shut", "it has ended" if incident == "shut" else "")
 
@@ -66,6 +67,11 @@ async def test_deeds_reports_and_silences_arrive_under_ones_own_name() -> None:
         assert (await http.post(f"{SITE}/silences", json=hush)).status_code == 200
         shelf = {"alarm": "water.leak|leak-1", "kind": "shelved", "minutes": 10, "request": "click-0004", "why": "x"}
         assert (await http.post(f"{SITE}/shelf", json=shelf)).status_code == 200
+        walk = {"deed": {"type": "raise_inspection", "title": {"en": "Hose", "zh": "水带"}, "subject": "b1",
+                         "person": "w", "items": [{"en": "There", "zh": "在位"}], "within_us": 1},
+                "request": "click-0005"}
+        assert (await http.post(f"{SITE}/inspections", json=walk)).status_code == 200
+    assert isinstance(work.deeds.pop()[1], RaiseInspection)
     assert work.silences.pop()[1:4] == ("water.leak|leak-1", ("shelved",), 600_000_000)
     assert work.deeds[0] == ("i-1", DoTask("t1", "closed"), "li", "hangzhou/yuhang", "")
     assert isinstance(work.deeds[2][1], TakeIn) and work.deeds[2][4] == "hangzhou/yuhang/cangqian/riverside"
