@@ -6,7 +6,6 @@ import difflib
 import re
 import zoneinfo
 from collections.abc import Collection, Iterable, Mapping
-from urllib.parse import urlsplit
 
 from device_model.alarm import Hazard
 from device_model.errors import Finding
@@ -49,6 +48,7 @@ HAZARDS_OF_PURPOSE: dict[OutputPurpose, frozenset[Hazard]] = {
     OutputPurpose.FILL_VALVE: frozenset({Hazard.WATER, Hazard.FIRE_WATER}),
     OutputPurpose.CHARGER_CUT_OFF: frozenset({Hazard.CHARGING, Hazard.ELECTRICAL, Hazard.FIRE, Hazard.CALL_POINT}),
 }
+_ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[^\s]*)?")
 PANEL_ADDRESS = re.compile(r"(\d{1,15}|\*)(/\d{1,3}\.\d{1,3}(/[0-9A-F]{8})?)?", re.ASCII)
 STATION_ADDRESS = re.compile(r"[0-9A-Za-z_]{1,24}", re.ASCII)
 # Devices of which no point is ever an output, whatever purpose is written beside it (law 5).
@@ -199,10 +199,10 @@ class _Checker:
             if not TOKEN.fullmatch(remote.id) or remote.id in seen:
                 self.add((*of_remote, "id"), f"id {remote.id!r} is no token, or stands twice", "such as `influx`")
             seen.add(remote.id)
-            parts = urlsplit(remote.url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
+            address = _ADDRESS.fullmatch(remote.url)
+            if address is None:
                 self.add((*of_remote, "url"), f"{remote.url!r} is no address", "write https://host:port")
-            elif parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            elif address["scheme"] == "http" and address["host"].strip("[]") not in LOOPBACK:
                 self.add((*of_remote, "url"), "readings and secret would travel in the clear",
                          "write https://, or http:// on this machine only")
             if remote.kind is SeriesKind.INFLUX_2 and not remote.org:

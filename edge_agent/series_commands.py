@@ -272,30 +272,60 @@ def _to_parquet(path: Path, slices: Iterator[list[dict[str, Any]]]) -> None:
 
 
 async def _set_up_1(remote: SeriesRemote, settings: SeriesSettings) -> list[str]:
+    """InfluxDB 1.x. The policy that holds the raw samples is changed, not replaced: what is there stays in sight. May
+    be done again, with other days."""
     server = InfluxSeries(remote, secret=read_secret(remote))
     name = remote.database.replace('"', "")
     done = [f"database {name}"]
     try:
-        await server.ask(f'CREATE DATABASE "{name}"', change=True)
-        raw_h = max(1, round(settings.raw_days * 24))
-        await server.ask(f'CREATE RETENTION POLICY "raw" ON "{name}" DURATION {raw_h}h REPLICATION 1 DEFAULT',
-                         change=True)
-        done.append(f"retention policy raw: {settings.raw_days:g} days (default)")
+        await _change(server, f'CREATE DATABASE "{name}"')
+        policies = await _policies(server, name)
+        raw = (remote.retention_policy or next((one for one, usual in policies.items() if usual), "autogen")
+               ).replace('"', "")
+        usual = "" if remote.retention_policy else " DEFAULT"
+        await _change(server, _policy(name, raw, settings.raw_days, raw in policies) + usual)
+        done.append(f"retention policy {raw}: {settings.raw_days:g} days, raw samples")
         for level, key in _ROLLED_DAYS.items():
-            days = getattr(settings, key)
-            policy = f"sums_{level.value}"
-            await server.ask(f'CREATE RETENTION POLICY "{policy}" ON "{name}" DURATION {max(1, round(days * 24))}h '
-                             "REPLICATION 1", change=True)
-            every = {Level.MINUTE: "1m", Level.QUARTER: "15m", Level.HOUR: "1h"}[level]
-            await server.ask(
-                f'CREATE CONTINUOUS QUERY "{policy}" ON "{name}" BEGIN SELECT mean("value") AS "mean", '  # noqa: S608
-                'min("value") AS "least", max("value") AS "most", count("value") AS "good", last("value") AS "last" '
-                f'INTO "{name}"."{policy}".:MEASUREMENT FROM "{name}"."raw"./.*/ GROUP BY time({every}), * END',
-                change=True)
+            days, policy = getattr(settings, key), f"sums_{level.value}"
+            every, resample = _CONTINUOUS[level]
+            await _change(server, _policy(name, policy, days, policy in policies))
+            await _change(server, f'DROP CONTINUOUS QUERY "{policy}" ON "{name}"', absent_is_fine=True)
+            await _change(server, (
+                f'CREATE CONTINUOUS QUERY "{policy}" ON "{name}" RESAMPLE {resample} BEGIN '  # noqa: S608 - our names
+                'SELECT mean("value") AS "mean", min("value") AS "least", max("value") AS "most", '
+                f'count("value") AS "good", last("value") AS "last" INTO "{name}"."{policy}".:MEASUREMENT '
+                f'FROM "{name}"."{raw}"./.*/ GROUP BY time({every}), * END'))
             done.append(f"retention policy {policy}: {days:g} days, filled by a continuous query each {every}")
     finally:
         await server.close()
     return done
+
+
+# Length of a sum, and how often and how far back it is made anew: a gap that is filled late is summed up as well.
+_CONTINUOUS = {Level.MINUTE: ("1m", "EVERY 5m FOR 2h"), Level.QUARTER: ("15m", "EVERY 15m FOR 1d"),
+               Level.HOUR: ("1h", "EVERY 1h FOR 3d")}
+
+
+async def _policies(server: InfluxSeries, database: str) -> dict[str, bool]:
+    """Retention policies of a database, and whether each is the default."""
+    answer = await server.ask(f'SHOW RETENTION POLICIES ON "{database}"')
+    rows = [dict(zip(series["columns"], row, strict=True)) for result in answer.get("results", [])
+            for series in result.get("series", []) for row in series["values"]]
+    return {str(row["name"]): bool(row["default"]) for row in rows}
+
+
+def _policy(database: str, name: str, days: float, known: bool) -> str:
+    hours = max(1, round(days * 24))
+    return (f'{"ALTER" if known else "CREATE"} RETENTION POLICY "{name}" ON "{database}" DURATION {hours}h '
+            f"REPLICATION 1 SHARD DURATION {min(hours, 168)}h")
+
+
+async def _change(server: InfluxSeries, influxql: str, *, absent_is_fine: bool = False) -> None:
+    """One statement. InfluxDB says 200 also to what it did not do: its words are in the result."""
+    answer = await server.ask(influxql, change=True)
+    for result in answer.get("results", []):
+        if "error" in result and not (absent_is_fine and "not found" in result["error"]):
+            raise LocalFault(f"{result['error']}; asked: {influxql}")
 
 
 def _set_up_2(remote: SeriesRemote, settings: SeriesSettings) -> list[str]:
