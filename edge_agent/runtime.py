@@ -25,7 +25,7 @@ from cloud_bridge.uplink import Uplink
 from device_drivers.driver import AnswersDuty, Driver, DriverEvent, DutySettled, Emit, LineState
 from device_model.clock import SECOND_US, Clock
 from device_model.command import Command, CommandResult
-from device_model.errors import ConfigError, LocalFault, TocsinError
+from device_model.errors import ConfigError, LocalFault
 from device_model.inventory import Inventory
 from device_model.messages import CommandResultRecord, GatewayAddress, HeartbeatRecord, Lane, Record
 from device_model.ports import JournalState, LineExchange, MessageLink, Store
@@ -44,14 +44,13 @@ from edge_agent.events import (
     Log,
     NotifyLocal,
     OnSiteAction,
-    OutputWriteFailed,
-    OutputWritten,
     PartFailed,
     PowerOn,
     SiteChanged,
     Tick,
 )
 from edge_agent.field_lines import FieldLines, LinePorts, OpenPorts
+from edge_agent.output_writer import OutputWriter
 from edge_agent.outputs import Drive
 from edge_agent.site_diff import SiteChange, site_change
 from edge_agent.supervision import RETRY_FIRST_S, RETRY_MAX_S, Supervisor
@@ -62,7 +61,6 @@ TICK_S = 1.0
 GROUP_WAIT_S = 0.05  # telemetry waits so long for company; alarms do not
 ALARM_WAIT_S = 0.2  # law 4: an alarm waits no longer for the disk
 COMMIT_MAX = 500  # records of one transaction
-WRITE_LIMIT_S = 5.0  # a write that has not come back by then failed, whatever its line is doing
 CLOSE_WITHIN_S = 3.0  # a hung disk does not keep a gateway from stopping
 COMMIT_RETRY_MAX_S = 5.0
 OPEN_LIMIT_S = 5.0  # a healthy card opens a journal in well under one; longer would leave the site unguarded
@@ -122,8 +120,7 @@ class GatewayRuntime:
         self._commit_event = asyncio.Event()
         self._urgent_event = asyncio.Event()
         self._checkpoint_wanted = False
-        self._writing: dict[str, asyncio.Task[None]] = {}
-        self._next_drive: dict[str, Drive] = {}
+        self._writer = OutputWriter(self.field, clock, self._take, speed=speed)
         self._tasks: asyncio.TaskGroup | None = None
         self.started = asyncio.Event()
         self.failures = self.supervisor.failures
@@ -353,42 +350,8 @@ class GatewayRuntime:
     # -- outputs -----------------------------------------------------------------------------------------------
 
     def _drive(self, drive: Drive) -> None:
-        """Start the write at once. One write per output at a time; of several wishes meanwhile the last counts."""
-        running = self._writing.get(drive.output)
-        if running is not None and not running.done():
-            self._next_drive[drive.output] = drive
-            return
         if self._tasks is not None:
-            self._writing[drive.output] = self._tasks.create_task(self._write(drive), name=f"write {drive.output}")
-
-    async def _write(self, drive: Drive) -> None:
-        wish: Drive | None = drive
-        while wish is not None:
-            failure = await self._write_once(wish)
-            self._take(OutputWritten(wish.output, wish.on) if failure is None
-                       else OutputWriteFailed(wish.output, wish.on, failure))
-            wish = self._next_drive.pop(drive.output, None)
-
-    async def _write_once(self, drive: Drive) -> str | None:
-        """None when the device took it, else why not."""
-        driver = self.field.of_device(drive.device)
-        if driver is None:
-            return f"the line of {drive.device} has no port"
-        write = asyncio.ensure_future(driver.write(drive.device, drive.point, drive.value))
-        limit = asyncio.ensure_future(self._clock.sleep(WRITE_LIMIT_S * self._speed))
-        try:
-            await asyncio.wait({write, limit}, return_when=asyncio.FIRST_COMPLETED)
-            if not write.done():
-                return f"not written within {WRITE_LIMIT_S:g} s"
-            await write
-        except TocsinError as error:
-            return str(error) or type(error).__name__
-        except Exception as error:  # noqa: BLE001  whatever a line does, the output is tried again
-            return f"{type(error).__name__}: {error}"
-        finally:
-            write.cancel()
-            limit.cancel()
-        return None
+            self._writer.drive(drive, self._tasks)
 
     def _answer_duty(self, wish: AnswerDuty) -> None:
         """A person's answer goes to the line that asked; what cannot be sent is told."""

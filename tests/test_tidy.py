@@ -29,7 +29,7 @@ IO_FILES = {
     "rules_engine/packs.py", "rules_engine/commands.py", "rules_engine/replay_commands.py", "rules_engine/routing_commands.py",
     "rules_engine/recorded/folder.py",
     "cloud_bridge/http_client.py", "cloud_bridge/influx.py", "cloud_bridge/series_feed.py", "edge_agent/series.py",
-    "edge_agent/series_commands.py", "edge_agent/series_part.py",
+    "edge_agent/series_commands.py", "edge_agent/series_part.py", "edge_agent/output_writer.py",
     "cloud_bridge/mqtt_link.py", "cloud_bridge/ways_link.py", "cloud_bridge/bound_client.py", "cloud_bridge/uplink.py",
     "edge_agent/journal.py", "edge_agent/journal_salvage.py", "edge_agent/journal_bytes.py", "edge_agent/runtime.py", "edge_agent/compose.py", "edge_agent/commands.py",
     "edge_agent/local_control.py", "edge_agent/field_lines.py", "edge_agent/line_reads.py", "edge_agent/learnt_file.py", "edge_agent/__main__.py",
