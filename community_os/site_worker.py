@@ -441,10 +441,12 @@ class SiteWorker:
         self._tell_gateway(effects)
         all_due = self._now_us >= self._drawn_us + PLOT_EVERY_US
         draw, self._at_once = self._redraw if all_due else self._at_once, {}
-        for name in draw:
+        for name in list(draw):
             incident = self._book.incident(name)
             if incident is not None:
-                view = self._book.view(name, self._plots.plots(incident))
+                plots = self._plots.plots(incident)
+                self._incidents(self._book.look_around(name, plots, self._now_us), effects)
+                view = self._book.view(name, plots)
                 effects.changes.append(IncidentRow(self._notices.shown(view)))
         if all_due and draw:
             self._drawn_us = self._now_us

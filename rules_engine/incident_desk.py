@@ -44,6 +44,7 @@ from device_model.read_models import ActionOutcome, IncidentAction, IncidentStat
 from device_model.site import Text
 from rules_engine.incident import ActResult, IncidentChange
 from rules_engine.incident_life import ENDED, UNANSWERED
+from rules_engine.incident_neighbours import neighbour_says
 from rules_engine.incident_record import Incident, Place
 from rules_engine.incident_regroup import RegroupingBook
 from rules_engine.incident_tasks import due_again, has_proof, reminded, task_of
@@ -337,6 +338,17 @@ class IncidentDesk(RegroupingBook):
     def holder_of(self, alarm: str) -> str:
         """Which incident holds the real alarm of that name ("rule|subject"); "" for none."""
         return self._state.holder.get(alarm, "")
+
+    def look_around(self, incident_id: str, plots: tuple[Plot, ...], at_us: int) -> tuple[IncidentChange, ...]:
+        """A neighbour that rises verifies what one detector found."""
+        incident = self._state.incidents.get(incident_id)
+        if (incident is None or incident.drill or incident.state in ENDED or incident.hazard not in LIFE_SAFETY
+                or incident.verification is not Verification.NONE):
+            return ()
+        seen = neighbour_says(incident, plots)
+        if not seen:
+            return ()
+        return self._follow(tuple(self.verify(incident, Verification.SECOND_DETECTOR, at_us, "", seen)), at_us)
 
     def standing_step(self, alarm: str) -> AlarmTransition | None:
         """The latest step of a real alarm that stands; None for one that does not."""

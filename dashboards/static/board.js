@@ -188,21 +188,22 @@ function drawDetail() {
 
 const pending = new Map(); // incident+action → request id, kept until the server answers: pressing again counts once
 
-async function act(view, action, needsReason) {
+async function act(view, action, needsReason, deedOf = null) {
   const outcome = document.querySelector("#detail .outcome");
   const show = (text, good) => { outcome.textContent = text; outcome.className = `outcome ${good ? "ok" : "bad"}`; };
   const who = $("you")?.value.trim() ?? "";
   if ($("you") && !who) { show(say("you.needed"), false); $("you").focus(); return; }
   let why = "";
   if (needsReason) { why = await askReason(say(`action.${action}`)); if (why === null) return; }
-  const key = `${view.id}/${action}/${why}`;
+  const key = `${view.id}/${deedOf ? JSON.stringify(deedOf(why)) : action}/${why}`;
   const request = pending.get(key) ?? crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
   pending.set(key, request);
   show(say("act.sending"), true);
   try {
-    const answer = await fetch(`/api/incidents/${encodeURIComponent(view.id)}/actions`, {
+    const what = deedOf ? { deed: deedOf(why) } : { action };
+    const answer = await fetch(`/api/incidents/${encodeURIComponent(view.id)}/${deedOf ? "deeds" : "actions"}`, {
       method: "POST", headers: { "Content-Type": "application/json", "X-Tocsin": "board" },
-      body: JSON.stringify({ action, request, why, who }), signal: AbortSignal.timeout(10000),
+      body: JSON.stringify({ ...what, request, why, who }), signal: AbortSignal.timeout(10000),
     });
     if (answer.status === 401) { location.href = "/sign-in"; return; }
     const result = await answer.json();

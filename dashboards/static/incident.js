@@ -39,7 +39,7 @@ export function detail(section, view, { say, name, place, tag, act }) {
     actions.append(button);
   }
   const outcome = make("p", "outcome"); outcome.setAttribute("role", "status");
-  section.replaceChildren(head, actions, outcome, facts(view, { say, name, place }),
+  section.replaceChildren(head, actions, outcome, facts(view, { say, name, place }), ...handling(view, { say, name, act }),
     make("h3", "", say("readings")), plots(view, { say, name }),
     make("h3", "", say("alarms")), alarms(view, { say, name, tag }),
     make("h3", "", say("contacts")), contacts(view, say),
@@ -58,6 +58,33 @@ function facts(view, { say, name, place }) {
       + say(view.gateway_told_us ? "gateway.knows" : "gateway.waiting"));
   }
   return list;
+}
+
+// Whose turn it is until when, what the plan says, and tasks with their persons.
+function handling(view, { say, name, act }) {
+  const h = view.handling;
+  if (!h) return [];
+  const list = make("dl", "facts");
+  const add = (term, value) => { if (value) list.append(make("dt", "", term), make("dd", "", value)); };
+  add(say("stage"), say(`stage.${h.stage}`) + (h.deadline_us ? ` — ${say("stage.until", { time: clockTime(h.deadline_us) })}` : ""));
+  add(say("told"), [h.told ? `${h.told}` : "", h.undelivered ? say("told.not", { n: h.undelivered }) : ""].filter(Boolean).join(" · "));
+  if (h.cause && h.cause !== "unstated") add(say("cause"), say(`cause.${h.cause}`));
+  const steps = make("ol", "list");
+  for (const step of h.steps ?? []) steps.append(make("li", "", name(step)));
+  const tasks = make("ul", "list");
+  for (const task of h.tasks ?? []) {
+    const item = make("li", task.done_us || !task.due_us ? "" : shownUs() > task.due_us ? "warn" : "",
+      `${name(task.title)} — ${task.person} · ${task.done_us ? `${say("task.done")} ${clockTime(task.done_us)} ${task.done_by}: ${task.result}`
+        : task.due_us ? say("task.until", { time: clockTime(task.due_us) }) : ""} `);
+    if (!task.done_us && task.due_us && !task.proof_wanted) {
+      const button = make("button", "", say("task.do"));
+      button.type = "button";
+      button.onclick = () => act(view, "task", true, (why) => ({ type: "do_task", task: task.id, result: why }));
+      item.append(button);
+    }
+    tasks.append(item);
+  }
+  return [make("h3", "", h.plan ? name(h.plan) : say("handling")), list, steps, tasks];
 }
 
 function plots(view, { say, name }) {

@@ -25,7 +25,7 @@ from device_model.incident_deeds import (
     TakeIn,
     VerifyBy,
 )
-from device_model.read_models import IncidentAction, IncidentState, Verification
+from device_model.read_models import IncidentAction, IncidentState, Plot, PlotPoint, Verification
 from device_model.site import Datum, Position, Text
 from rules_engine.incident import ActResult, IncidentChange
 from rules_engine.incident_desk import IncidentDesk
@@ -373,3 +373,34 @@ def test_mistakes_of_a_response_file_are_found() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_response(text.replace("self_check: 15m", "self_check: 0s"), "r.yaml")
     assert len(caught.value.findings) == 3 and all(f.line and f.remedy for f in caught.value.findings)
+
+
+def around(point: str, quantity: str, unit: str, *values: float | None) -> Plot:
+    first = T0 - 12 * M
+    samples = tuple(PlotPoint(first + i * 2 * M, value) for i, value in enumerate(values))
+    return Plot(point, Text("", ""), quantity, unit, samples)
+
+
+@pytest.mark.parametrize(("plot", "verified"), [
+    (around("multi2-b1-0.heat", "temperature", "Cel", 20, 20, 21, 20, 22, 24, 27), True),
+    (around("multi2-b1-0.heat", "temperature", "Cel", 20, 20, 21, 20, 21, 22, 22), False),
+    (around("multi2-b1-0.heat", "temperature", "Cel", None, 20, 20, 20, None, 40, None), True),
+    (around("multi2-b1-0.heat", "temperature", "Cel", None, None, None, None, 20, 40, 60), False),  # no baseline
+    (around("multi-b1-0.heat", "temperature", "Cel", 20, 20, 20, 20, 30, 40, 50), False),  # the same device
+    (around("multi2-b1-0.heat", "temperature", "K", 20, 20, 20, 20, 30, 40, 50), False),
+    (around("leak-b1-0.wet", "leak", "1", 0, 0, 0, 0, 1, 1, 1), False),
+])
+def test_a_neighbour_that_rises_verifies_a_fire(plot: Plot, verified: bool) -> None:
+    one = desk()
+    name = raised(one, hazard=Hazard.FIRE)
+    changes = one.look_around(name, (plot,), T0 + M)
+    assert bool(changes) is verified
+    if verified:
+        assert [change.what for change in changes][:2] == ["verified", "queued"]
+        assert one.look_around(name, (plot,), T0 + 2 * M) == (), "once"
+
+
+def test_neighbours_say_nothing_of_lesser_matters() -> None:
+    one = desk()
+    plot = around("multi2-b1-0.heat", "temperature", "Cel", 20, 20, 20, 20, 30, 40, 50)
+    assert one.look_around(raised(one), (plot,), T0 + M) == () == one.look_around("none", (plot,), T0)
