@@ -28,7 +28,7 @@ from firmware_sim.fleet import FLEETS, FleetPlan, fleet_scenario, part_of, scale
 from firmware_sim.scenario_lines import LineKind
 
 UP_S = 240.0
-DRAIN_S = 40.0
+DRAIN_S = 150.0  # what is on its way must arrive, however busy the machine
 _KINDS = {LineKind.MQTT: "mqtt", LineKind.MODBUS_TCP: "modbus_tcp", LineKind.GBT26875: "gbt26875_tcp_server"}
 
 

@@ -241,6 +241,11 @@ class VirtualDevice:
         self.testing = testing
         self._show_all()
 
+    @property
+    def changed(self) -> bool:
+        """Whether there are changes to take."""
+        return bool(self._changes)
+
     def take_changes(self) -> list[Change]:
         """What the device's face shows anew since the last call; the caller must call it (bounded by the
         number of points per advance)."""

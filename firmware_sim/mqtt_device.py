@@ -85,9 +85,13 @@ class MqttDevice:
     def _filled(self, template: str) -> str:
         return template.replace("{device}", self.device.id).replace("{address}", self._address)
 
+    def rests(self, at_s: float) -> bool:
+        """Whether nothing can be due now."""
+        return at_s < self._next_s and self.device.version == self._seen
+
     def due(self, at_s: float, wall_us: int) -> list[Publish]:
         """What is to be published now."""
-        if at_s < self._next_s and self.device.version == self._seen:
+        if self.rests(at_s):
             return []  # fleets are mostly of such devices
         if not self.device.answers:
             return []

@@ -196,7 +196,8 @@ class SimWorld:
                 old.advance(at_s)
             for device in self.devices.values():
                 device.advance(STEP_S)
-                truths.extend(self._stimuli(device, at_s))
+                if device.changed or self._set_now:  # fleets are mostly of devices that rest
+                    truths.extend(self._stimuli(device, at_s))
         return truths
 
     # ---- what goes onto lines -------------------------------------------------------------------------
@@ -219,6 +220,8 @@ class SimWorld:
     def publishes(self, line: str, at_s: float, wall_us: int) -> Iterator[tuple[str, Publish, float]]:
         """(device, message, delay in shown seconds) that an MQTT line has to send now, faults included."""
         for device_id, publisher in self.publishers[line].items():
+            if publisher.rests(at_s):
+                continue
             for message in publisher.due(at_s, self.wall_us(device_id, at_s, wall_us)):
                 for sent in self.faults[line].publish(device_id, message.payload, at_s):
                     yield device_id, Publish(message.topic, sent.octets, message.retained), sent.delay_s
