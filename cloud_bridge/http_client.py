@@ -45,6 +45,7 @@ class HttpClient:
         self._path = parts.path.rstrip("/")
         self._headers = dict(headers or {})
         self._timeout_s = timeout_s
+        self.breaks = 0  # how often the line was lost unasked: the server may have begun anew
         self._link: tuple[asyncio.StreamReader, asyncio.StreamWriter, h11.Connection] | None = None
 
     async def request(self, method: str, target: str, body: bytes = b"", headers: Mapping[str, str] | None = None
@@ -57,18 +58,18 @@ class HttpClient:
                 try:
                     return await self._ask(method, target, body, headers or {})
                 except (ConnectionError, asyncio.IncompleteReadError, h11.RemoteProtocolError):
-                    self._drop()
+                    self._lost()
                     if not kept:
                         raise
                     return await self._ask(method, target, body, headers or {})
         except TimeoutError as error:
-            self._drop()
+            self._lost()
             raise PeerSilent(f"{self._host}:{self._port} did not answer within {self._timeout_s:g} s") from error
         except h11.RemoteProtocolError as error:
             self._drop()
             raise PeerGarbled(f"{self._host}:{self._port}: {error}") from error
         except (OSError, asyncio.IncompleteReadError) as error:
-            self._drop()
+            self._lost()
             raise PeerSilent(f"{self._host}:{self._port}: {error}") from error
         except asyncio.CancelledError:
             self._drop()  # half an answer may be on its way: the next question needs a fresh line
@@ -112,6 +113,10 @@ class HttpClient:
             self._host, self._port, ssl=self._tls, server_hostname=self._host if self._tls else None)
         self._link = (reader, writer, h11.Connection(h11.CLIENT))
         return self._link
+
+    def _lost(self) -> None:
+        self.breaks += 1
+        self._drop()
 
     def _drop(self) -> None:
         link, self._link = self._link, None

@@ -28,6 +28,9 @@ BATCH_MAX = 5_000
 _OK = (200, 204)
 _BUSY = (429, 502, 503, 504)
 _TOO_LARGE = 413
+# VictoriaMetrics answers before its disk has what came: rows wait 1 s, parts in memory 5 s
+# (-inmemoryDataFlushInterval); with as much again for a slow disk.
+VICTORIA_SETTLES_S = 12.0
 
 
 class Busy(PeerRefused):
@@ -46,6 +49,22 @@ class InfluxSeries:
         questions are limited to; empty for all."""
         self._remote, self._site = remote, site
         self._http = HttpClient(remote.url, headers=_authorization(remote.kind, secret), ca_file=remote.ca_file)
+
+    @property
+    def settles_s(self) -> float:
+        """What was taken may still be lost for so long, if the server ends; 0 where an answer means it is on disk."""
+        return VICTORIA_SETTLES_S if self._remote.kind is SeriesKind.VICTORIA else 0.0
+
+    @property
+    def breaks(self) -> int:
+        """How often the line to the server was lost; it may have begun anew then."""
+        return self._http.breaks
+
+    async def alive(self) -> None:
+        """Ask whether the server is there, over the same line if it still stands. Raises as `write`."""
+        answer = await self._http.request("GET", "/health" if self.settles_s else "/ping")
+        if answer.status in _BUSY:
+            raise Busy(f"{self._remote.id}: {_words(answer)}", answer.status, _retry_after_s(answer.headers))
 
     # --- writing ---
 

@@ -5,6 +5,8 @@
                                                                                   └ jitter, and goes on where it was
 
 The local series is the buffer: an outage of a remote is filled up afterwards from its cursor, also across restarts.
+A server that answers before its disk has what came (VictoriaMetrics) is believed only when it has stood for a while
+after; if its line was lost in between, it gets the unsettled part once more.
 Nothing here is on the way of an alarm: a full queue drops telemetry of the plots, counts it and says so.
 """
 
@@ -34,16 +36,21 @@ class LocalSeries(Protocol):
     """What the feed needs of the local series (edge_agent/series.py)."""
 
     async def write(self, samples: Sequence[Sample]) -> tuple[Refused, ...]: ...
-    async def after(self, remote: str, limit: int) -> tuple[tuple[int, Sample], ...]: ...
+    async def after(self, remote: str, limit: int, beyond: int = 0) -> tuple[tuple[int, Sample], ...]: ...
     async def had(self, remote: str, arrival: int, refused: Sequence[Refused], at_us: int) -> None: ...
     async def trim(self, now_us: int, remotes: Sequence[str] = ()) -> int: ...
     async def close(self) -> None: ...
 
 
 class RemoteSeries(Protocol):
-    """A server that takes samples (influx.py)."""
+    """A server that takes samples (influx.py). settles_s, breaks, alive: see there."""
 
+    @property
+    def settles_s(self) -> float: ...
+    @property
+    def breaks(self) -> int: ...
     async def write(self, samples: Sequence[Sample]) -> tuple[Refused, ...]: ...
+    async def alive(self) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -62,6 +69,20 @@ def samples_of(records: Sequence[tuple[Lane, Record]], epoch: str, inventory: In
                     reading.unit or "1", reading.source_time_us, reading.value, reading.quality, reading.reason,
                     reading.receive_time_us, lane.value, epoch, record.sequence))
     return found
+
+
+class _Unsettled:
+    """What a server has answered for, but may still lose: (when, arrival, refused), oldest first."""
+
+    def __init__(self) -> None:
+        self.sent, self.breaks = 0, 0
+        # One entry a batch; no more than a server takes in the few seconds that it needs to settle.
+        self.batches: deque[tuple[int, int, tuple[Refused, ...]]] = deque()
+
+    def again(self) -> None:
+        """Back to where the server is known to stand."""
+        self.sent = 0
+        self.batches.clear()
 
 
 class SeriesFeed:
@@ -133,35 +154,60 @@ class SeriesFeed:
                 event.set()
 
     async def _send(self, name: str, remote: RemoteSeries) -> None:
-        pause_s = 0.0
+        pause_s, place = 0.0, _Unsettled()
         while True:
             if pause_s:
                 await self._clock.sleep(pause_s * (0.5 + self._jitter()))
             try:
-                sent = await self._send_once(name, remote)
+                sent = await self._send_once(name, remote, place)
             except Busy as busy:
+                place.again()
                 longer_s = min(RETRY_MAX_S, 2 * pause_s or RETRY_FIRST_S)
                 pause_s = self._wait(name, str(busy), max(busy.after_s, longer_s))
                 continue
             except (PeerError, LocalFault) as fault:
+                place.again()
                 pause_s = self._wait(name, str(fault), min(RETRY_MAX_S, 2 * pause_s or RETRY_FIRST_S))
                 continue
             pause_s = 0.0
             if self.behind.pop(name, None) is not None:
                 self._say("info", "time series are taken again, the gap is being filled", remote=name)
-            if not sent:
+            if sent:
+                continue
+            if place.batches:
+                await self._clock.sleep(remote.settles_s / 4)
+            else:
                 self._more[name].clear()
                 await self._more[name].wait()
 
-    async def _send_once(self, name: str, remote: RemoteSeries) -> int:
-        rows = await self._local.after(name, BATCH_MAX)
+    async def _send_once(self, name: str, remote: RemoteSeries, place: _Unsettled) -> int:
+        rows = await self._local.after(name, BATCH_MAX, place.sent)
         if rows:
             refused = await remote.write([sample for _, sample in rows])
-            await self._local.had(name, rows[-1][0], refused, self._clock.now().wall_us)
+            place.sent = rows[-1][0]
+            place.batches.append((self._clock.now().mono_us, place.sent, refused))
+        await self._settle(name, remote, place)
+        return len(rows)
+
+    async def _settle(self, name: str, remote: RemoteSeries, place: _Unsettled) -> None:
+        """Move the cursor over what the server has for good."""
+        due_us = self._clock.now().mono_us - round(remote.settles_s * 1e6)
+        if not place.batches or place.batches[0][0] > due_us:
+            if remote.breaks == place.breaks:
+                return
+        elif remote.settles_s:
+            await remote.alive()
+        if remote.breaks != place.breaks:
+            place.breaks = remote.breaks
+            if remote.settles_s:
+                place.again()  # it may have lost what it answered for: what is written twice is stored once
+                return
+        while place.batches and place.batches[0][0] <= due_us:
+            _, arrival, refused = place.batches.popleft()
+            await self._local.had(name, arrival, refused, self._clock.now().wall_us)
             for one in refused[:3]:
                 self._say("error", "sample refused for ever, kept with its reason", remote=name,
                           point=one.sample.point, reason=one.why)
-        return len(rows)
 
     def _wait(self, name: str, why: str, pause_s: float) -> float:
         if name not in self.behind:

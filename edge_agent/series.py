@@ -180,12 +180,12 @@ class SqliteSeries:
 
     # --- what a remote has had ---
 
-    async def after(self, remote: str, limit: int) -> tuple[tuple[int, Sample], ...]:
-        """(arrival, sample) that the remote has not had, in order of arrival."""
+    async def after(self, remote: str, limit: int, beyond: int = 0) -> tuple[tuple[int, Sample], ...]:
+        """(arrival, sample) that the remote has not had and that came after `beyond`, in order of arrival."""
         rows = await self._do(lambda db: db.execute(
             f"SELECT raw.arrival, {_COLUMNS} FROM raw JOIN point "  # noqa: S608 - names of our own
             "ON point.id=raw.point WHERE raw.arrival>? "
-            "ORDER BY raw.arrival LIMIT ?", (_number(db, f"cursor:{remote}"), limit)).fetchall())
+            "ORDER BY raw.arrival LIMIT ?", (max(beyond, _number(db, f"cursor:{remote}")), limit)).fetchall())
         return tuple((row[0], _sample(row[1:])) for row in rows)
 
     async def had(self, remote: str, arrival: int, refused: Sequence[Refused], at_us: int) -> None:

@@ -162,12 +162,8 @@ async def test_killed_in_mid_batch_and_away_for_a_while_nothing_is_lost(kind: Se
         await running.close()
     finally:
         served.kill()
-    if kind is SeriesKind.INFLUX_1:
-        # Its write-ahead log is synced before it answers: what was acknowledged outlives SIGKILL.
-        assert [one.sequence for one in found] == list(range(1, total + 1))
-    else:
-        # VictoriaMetrics keeps the last seconds in memory before its disk has them, and says so; the process was
-        # killed twice, so some of what it acknowledged may be gone with it: its own manual's bound, not the feed's.
-        assert len(found) >= total - 3_000 and found[-1].sequence == total
+    # InfluxDB syncs its log before it answers; VictoriaMetrics keeps the last seconds in memory and loses them with
+    # SIGKILL, though it had answered: it is sent what it may have lost.
+    assert [one.sequence for one in found] == list(range(1, total + 1))
     assert "time series are not taken, they wait here" in said
     assert "time series are taken again, the gap is being filled" in said
