@@ -29,7 +29,7 @@ class Served:
 
     def __init__(self, sign_in: SignIn | None = None) -> None:
         self.board = MemoryBoard(fire())
-        app = create_app(self.board, clock=FixedClock(), sign_in=sign_in)
+        app = create_app(self.board, clock=FixedClock(), sign_in=sign_in, work=self.board)
         config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)

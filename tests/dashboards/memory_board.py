@@ -71,6 +71,7 @@ class MemoryBoard:
         self.refuse_close = True
         self.duties: list[DutyView] = []
         self.answers: list[tuple[str, str]] = []
+        self.deeds: list[tuple[str, object, str]] = []
         self.cut = False
         self._changed = asyncio.Event()
         self._events: list[BoardEvent] = []
@@ -86,6 +87,19 @@ class MemoryBoard:
             (ProofView(SITE, "gw-1", T0 - 9_000_000_000, T0 - 8_999_600_000),),
             tuple(self.duties),
         )
+
+    async def do(self, incident: str, deed: object, *, who: str, why: str, request: str, scope: str, site: str = ""
+                 ) -> ActionOutcome:
+        self.deeds.append((incident, deed, who))
+        return ActionOutcome(True)
+
+    async def silence(self, site: str, name: str, matchers: tuple[str, ...], for_us: int, *, who: str, why: str,
+                      request: str, scope: str) -> ActionOutcome:
+        return ActionOutcome(False, "not here")
+
+    async def shelve(self, site: str, alarm: str, kind: str, for_us: int, *, who: str, why: str, request: str,
+                     scope: str) -> ActionOutcome:
+        return ActionOutcome(False, "not here")
 
     async def incident(self, incident: str, scope: str) -> IncidentView | None:
         return self.incidents.get(incident)

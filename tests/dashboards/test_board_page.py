@@ -7,7 +7,10 @@ import pytest
 from memory_board import T0, fire
 from playwright.sync_api import expect
 
+from device_model.handling import Handling, ProofKind, Stage, Task
+from device_model.incident_deeds import DoTask
 from device_model.read_models import IncidentAction
+from device_model.site import Text
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("browser")]
 
@@ -98,3 +101,23 @@ def test_it_works_on_a_phone(browser, served) -> None:
     page.locator(".card").first.click()
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0
+
+
+def test_grade_clock_and_tasks_are_shown_and_a_task_is_done_by_its_person(browser, served) -> None:
+    place = Task("t1", Text("Go and look", "到场核实"), "property-duty", T0, T0 + 180_000_000, ProofKind.BOTH)
+    task = Task("t2", Text("Open the barrier", "打开道闸"), "Wang", T0, T0 + 180_000_000)
+    handling = Handling(Stage.SELF_CHECK, T0, T0 + 900_000_000, plan=Text("Fire in a dwelling", "住宅火灾"),
+                        steps=(Text("Call the dwelling", "联系住户"),), tasks=(place, task), told=4, undelivered=1)
+    page, problems = open_board(browser, served)
+    served.board.put(msgspec.structs.replace(fire(), handling=handling))
+    page.locator(".card").first.click()
+    detail = page.locator("#detail")
+    for words in ("Fire in a dwelling", "the firm's own check", "1 could not be told", "Call the dwelling", "Wang"):
+        expect(detail).to_contain_text(words)
+    page.locator("#you").fill("Wang")
+    page.get_by_role("button", name="Done", exact=True).click()
+    page.locator("#reason-text").fill("open")
+    page.locator("#reason button.primary").click()
+    expect(page.locator("#detail .outcome")).to_contain_text("Done")
+    assert served.board.deeds == [("i-1", DoTask("t2", "open"), "Wang")]
+    assert problems == []
