@@ -45,14 +45,13 @@ from edge_agent.clock_look import look_at_clock
 from edge_agent.events import Log
 from edge_agent.field_lines import LinePorts
 from edge_agent.gateway_report import LinkReport
+from edge_agent.gateway_state import GatewayState, OutputView
 from edge_agent.journal import SqliteJournal
 from edge_agent.learnt_file import KEEP_EVERY_S, LearntFile
 from edge_agent.line_reads import LineRead, read_line
 from edge_agent.local_control import (
     Answer,
-    GatewayState,
     LocalControl,
-    OutputView,
     Request,
     command_of,
     socket_paths,

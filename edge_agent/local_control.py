@@ -21,10 +21,9 @@ import msgspec
 
 from device_model.command import Command, CommandKind, CommandResult
 from device_model.errors import LocalFault
-from device_model.impairment import Impairment
-from device_model.permit import Permit, PermitStep
-from edge_agent.events import Live, OpenAlarm
+from device_model.permit import PermitStep
 from edge_agent.gateway_report import GatewayReport
+from edge_agent.gateway_state import GatewayState
 from edge_agent.line_reads import LineAnswer, LineRead
 
 REQUEST_MAX = 16 * 1024
@@ -52,28 +51,6 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compensating_measure: str = ""
     read: LineRead | None = None
     permit: PermitStep | None = None
-
-
-class OutputView(msgspec.Struct, frozen=True):
-    """One output as people see it."""
-
-    output: str
-    on: bool
-    cause: str
-    proof: str
-
-
-class GatewayState(msgspec.Struct, frozen=True):
-    """What the gateway knows right now."""
-
-    alarms: tuple[OpenAlarm, ...]
-    impairments: tuple[Impairment, ...]
-    outputs: tuple[OutputView, ...]
-    live: tuple[Live, ...]
-    devices_expected: int
-    devices_alive: int
-    journal_ok: bool
-    permits: tuple[Permit, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):

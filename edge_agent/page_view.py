@@ -9,7 +9,7 @@ from device_model.inventory import Inventory
 from device_model.site import Text
 from edge_agent.cause_effect_sheet import word
 from edge_agent.gateway_report import GatewayReport
-from edge_agent.local_control import GatewayState
+from edge_agent.gateway_state import GatewayState
 from edge_agent.outputs import AUDIBLE
 from rules_engine import Rule, RuleSet
 
