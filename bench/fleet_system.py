@@ -27,7 +27,7 @@ from device_model.errors import LocalFault
 from firmware_sim.fleet import FLEETS, FleetPlan, fleet_scenario, part_of, scaled
 from firmware_sim.scenario_lines import LineKind
 
-UP_S = 240.0
+UP_S = 600.0
 DRAIN_S = 150.0  # what is on its way must arrive, however busy the machine
 _KINDS = {LineKind.MQTT: "mqtt", LineKind.MODBUS_TCP: "modbus_tcp", LineKind.GBT26875: "gbt26875_tcp_server"}
 
@@ -95,21 +95,17 @@ async def measure_system(options: argparse.Namespace, folder: Path) -> Report:
                           site_of(number, options.gateways, plan, link)))
     board = _Board()
     child: asyncio.subprocess.Process | None = None
-    os.sched_setaffinity(0, {cores[0]})  # what is started now stays on this core: all of the cloud
     try:
         await cloud.start(files, ready_s=UP_S)
-        os.sched_setaffinity(0, {cores[-1]})
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bench.fleet_gateways", "--fleet", options.fleet, "--share",
             str(options.share), "--sites", str(folder / "sites"),
             "--keys", str(folder), "--port", str(cloud.mqtt_port), "--gateways", str(options.gateways), "--rate",
             str(options.rate), "--start-s", str(options.start), stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE, limit=2**24)
-        os.sched_setaffinity(0, set(cores))
         watching = asyncio.create_task(board.watch(cloud.web_port))
-        return await _figures(options, cloud, child, board, watching)
+        return await _figures(options, cloud, child, board, watching, (cores[0], cores[-1]))
     finally:
-        os.sched_setaffinity(0, set(cores))
         if child is not None and child.returncode is None:
             child.kill()
             await child.wait()
@@ -117,11 +113,15 @@ async def measure_system(options: argparse.Namespace, folder: Path) -> Report:
 
 
 async def _figures(options: argparse.Namespace, cloud: BenchCloud, child: asyncio.subprocess.Process, board: _Board,
-                   watching: asyncio.Task[None]) -> Report:
+                   watching: asyncio.Task[None], cores: tuple[int, int]) -> Report:
+    """cores: of the cloud and of the fleet. Site files are read on any core; what is measured runs on its own."""
     assert child.stdout is not None
     began_s = time.monotonic()
     if not await child.stdout.readline():
         raise LocalFault("the gateways ended; see above")
+    for pid in cloud.role_pids().values():
+        _pin(pid, cores[0])
+    _pin(child.pid, cores[1])
     state = await _ask(child)
     while state["connected"] < options.gateways and time.monotonic() - began_s < UP_S:
         await asyncio.sleep(1.0)
@@ -172,6 +172,13 @@ async def _figures(options: argparse.Namespace, cloud: BenchCloud, child: asynci
         "gaps": figure(len(shown["gaps"]), "", at_most=0),
         "all_up_s": figure(up_s, "s"),
     }, {"rate": options.rate, "seconds": round(took_s, 1)})
+
+
+def _pin(pid: int, core: int) -> None:
+    """All threads of a process onto one core; threads to come inherit it."""
+    with contextlib.suppress(OSError):  # a thread that ended meanwhile
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), {core})
 
 
 async def _ask(child: asyncio.subprocess.Process) -> dict[str, Any]:

@@ -172,6 +172,7 @@ def sim_page(
     cameras: Annotated[int, typer.Option(help="serve so many RTSP cameras as well")] = 0,
     control: Control = None,
     truth: Annotated[Path | None, typer.Option(help="append what really happened to this JSONL file")] = None,
+    reports: Annotated[Path, typer.Option(help="folder for verdicts and batches")] = Path("sim-reports"),
     for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds")] = None,
 ) -> None:
     """The tester's page: live devices on real ports, buttons, sliders, faults, scenarios, batches.
@@ -182,7 +183,7 @@ def sim_page(
     from trial.page_commands import run_page
 
     raise typer.Exit(run_page(scenario, profiles=profile or (), host=host, port=port, broker=broker, cameras=cameras,
-                              control=control, truth=truth, for_s=for_s))
+                              control=control, truth=truth, reports=reports, for_s=for_s))
 
 
 @group.command("show")

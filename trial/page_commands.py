@@ -35,6 +35,7 @@ from firmware_sim.world import SimWorld
 from trial.scenario_files import find_scenario, is_complete, read_trial
 
 CONTROL_FILE = ".tocsin-sim.json"
+REPORTS = "sim-reports"
 _WITHIN_S = 10.0
 _OWN_PORTS_MIN = 1024
 _LINES = {"modbus": LineKind.MODBUS_TCP, "mqtt": LineKind.MQTT, "gbt26875": LineKind.GBT26875,
@@ -52,15 +53,16 @@ class Control(msgspec.Struct, frozen=True):
 def run_page(
     what: str | None, *, profiles: Sequence[str] = (), host: str = "127.0.0.1", port: int = 0,
     broker: str = "", cameras: int = 0, control: Path | None = None, truth: Path | None = None,
-    for_s: float | None = None,
+    reports: Path = Path(REPORTS), for_s: float | None = None,
 ) -> int:
     """Serve devices and their page until interrupted; the exit code."""
     if not structlog.is_configured():  # standard output carries the addresses
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         world = _world(what, profiles, broker)
-        return asyncio.run(serve_page(world, host=host, port=port, cameras=cameras, truth=truth, for_s=for_s,
-                                      control=control or Path(CONTROL_FILE)))
+        return asyncio.run(serve_page(
+            world, host=host, port=port, cameras=cameras, control=control or Path(CONTROL_FILE), truth=truth,
+            reports=reports, for_s=for_s))
     except (TocsinError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -126,7 +128,7 @@ def scenario_of_profiles(names: Sequence[str], known: dict[str, DeviceProfile], 
 
 async def serve_page(
     world: SimWorld, *, host: str = "127.0.0.1", port: int = 0, cameras: int = 0, control: Path = Path(CONTROL_FILE),
-    truth: Path | None = None, for_s: float | None = None,
+    truth: Path | None = None, reports: Path = Path(REPORTS), for_s: float | None = None,
 ) -> int:
     """Serve devices and page until cancelled, or for so long. Raises LocalFault for a port that cannot be had."""
     try:
@@ -137,7 +139,8 @@ async def serve_page(
     except ImportError as error:
         raise LocalFault(f"the page needs {error.name}: pip install 'tocsin[cloud,sim]'") from error
     with tempfile.TemporaryDirectory(prefix="tocsin-sim-") as folder:
-        bench = SimBench(world, clock_from_environment(), Path(folder), cameras=cameras, truth=truth)
+        bench = SimBench(world, clock_from_environment(), Path(folder), cameras=cameras, truth=truth,
+                         reports=reports)
         app = create_tester_app(bench, host=host)
         live = asyncio.create_task(bench.run())
         ready = asyncio.create_task(bench.all_up())

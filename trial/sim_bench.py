@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,19 @@ class LiveFrame(msgspec.Struct, frozen=True):
 
 
 class SimBench:
-    """Runs until cancelled. folder: for reports and clips. cameras: how many RTSP cameras are served as well."""
+    """Runs until cancelled. folder: for clips; reports: for verdicts and batches, which outlive the page (by default
+    `folder`). cameras: how many RTSP cameras are served as well."""
 
     def __init__(self, world: SimWorld, clock: Clock, folder: Path, *, cameras: int = 0,
-                 truth: Path | None = None) -> None:
+                 truth: Path | None = None, reports: Path | None = None) -> None:
         self.closing = False  # set it, and open pages end: a server waits for its streams
         self._clock, self._folder = clock, folder
         self._cameras = many_cameras(cameras)
         self.controls = SimControls(world, [camera.id for camera in self._cameras])
         self.frames = FrameLog(clock.now().wall_us)
-        self.runs = RunKeeper(folder / "runs")
+        self._reports = reports if reports is not None else folder
+        began = datetime.fromtimestamp(clock.now().wall_us // SECOND_US, UTC).strftime("%Y%m%d-%H%M%S")
+        self.runs = RunKeeper(self._reports / f"runs-{began}")
         self.batch: BatchRun | None = None
         self._batch_task: asyncio.Task[Any] | None = None
         self._batch_error = ""
@@ -218,7 +222,7 @@ class SimBench:
             raise _no("batch", "a batch is at work", "wait for its end, or stop it")
         batch = parse_lines(lines, name.strip() or "batch")
         self.batch, self._batch_error, self._batch_name = (
-            BatchRun(batch, self._folder / "batches", self._clock, language=language), "", batch.batch)
+            BatchRun(batch, self._reports / "batches", self._clock, language=language), "", batch.batch)
         self._batch_task = asyncio.get_running_loop().create_task(self._work(self.batch))
         return len(batch.units)
 
