@@ -15,7 +15,9 @@ import pytest
 
 from community_os.commands import make_key
 from community_os.notice_signing import is_genuine
+from tests.community_os.test_centre_real import Centre
 from tests.community_os.test_cloud_real import ROOT, WITHIN_S, Cloud, alarm, send
+from wire_codecs.gbt26875_objects import ComponentState
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]
 
@@ -65,8 +67,15 @@ async def cloud(tmp_path: Path) -> AsyncIterator[tuple[Cloud, Receiver]]:
             f"  - {{name: {name}, url: '{receiver.url}', key_file: hook.key}}\n" for name in names))
     for name in ("estate.yaml", "duty.yaml", "response.yaml"):
         shutil.copy(ROOT / "examples" / "routing" / name, tmp_path / name)
+    centre = Centre()
+    server = await centre.start()
+    with (tmp_path / "cloud.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"centres:\n  - {{name: city, host: 127.0.0.1, port: {centre.port}, "
+                   f"sites: {{{made.site.tenancy.path}: 889}}}}\n")
+    made.centre = centre  # type: ignore[attr-defined]  # beside the cloud
     await made.start()
     yield made, receiver
+    server.close()
     assert made.process is not None
     if made.process.returncode is None:
         made.process.terminate()
@@ -85,6 +94,10 @@ async def test_a_fire_reaches_dispatch_signed_and_the_incident_knows(cloud: tupl
             while not receiver.taken:
                 await asyncio.sleep(0.05)
         made.kill("notify")
+        centre = made.centre  # type: ignore[attr-defined]  # as above
+        async with asyncio.timeout(WITHIN_S):
+            while not any(told.state & 2 for told in centre.told(ComponentState)):
+                await asyncio.sleep(0.05)
         (incident,) = await made.until(lambda board: [
             i for i in board["incidents"] if i.get("handling", {}).get("told", 0) >= 4])
         assert incident["handling"]["stage"] == "all" and "undelivered" not in incident["handling"]
