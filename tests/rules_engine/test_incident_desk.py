@@ -322,6 +322,18 @@ STEPS = st.lists(st.tuples(st.integers(0, 2_000), st.one_of(
 @given(STEPS)
 @settings(max_examples=150, deadline=None)
 def test_random_lives_keep_the_laws_and_survive_restarts(steps: list[tuple[int, object]]) -> None:
+    live(steps)
+
+
+@pytest.mark.soak
+@given(STEPS)
+@settings(max_examples=20_000, deadline=None)
+def test_very_many_random_lives(steps: list[tuple[int, object]]) -> None:
+    live(steps)
+
+
+def live(steps: list[tuple[int, object]]) -> None:
+    """One life in two desks, of which one is restarted after each step."""
     one, again = desk(), desk()
     now_s, verified, names = 0, {}, []
     for number, (passes, what) in enumerate(steps):
