@@ -9,6 +9,8 @@ both, so that the models are not kinder than the world.
     Stream         the ordered, fenced store between ingest and worker (JetStream + KV)
     Store          the gateway's journal
     Clock          clock.py
+
+SeriesStore stands beside them: no alarm depends on it, and real servers answer for it in its tests.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ import msgspec
 from device_model.clock import Clock
 from device_model.messages import Lane, Record
 from device_model.ranges import Range
+from device_model.series import Refused, Sample, SeriesQuery
 
 __all__ = [
     "Clock", "JournalState", "LaneState", "LineExchange", "LineReply", "LineRequest", "Message", "MessageLink",
-    "StaleRevision", "Store", "Stream", "StreamMessage",
+    "SeriesStore", "StaleRevision", "Store", "Stream", "StreamMessage",
 ]
 
 
@@ -178,4 +181,22 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Close; idempotent."""
+        ...
+
+
+class SeriesStore(Protocol):
+    """Samples of time series: SQLite on the gateway (edge_agent/series.py), InfluxDB 1.x, 2, 3 and VictoriaMetrics
+    (cloud_bridge/influx.py). Writing the same sample twice is writing it once."""
+
+    async def write(self, samples: Sequence[Sample]) -> tuple[Refused, ...]:
+        """Store all; give those that this store will never take. Raises PeerError or LocalFault when it takes none
+        now: the same may be written again."""
+        ...
+
+    async def read(self, query: SeriesQuery) -> tuple[Sample, ...]:
+        """Samples of a question, oldest first. Raises PeerError or LocalFault."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections; idempotent."""
         ...

@@ -7,6 +7,9 @@
 A sample that comes twice (the same point and time) is stored once. What is older than its level's days goes; beyond
 the quota the oldest raw samples go first, and what a remote had not had by then is counted as lost to it. One thread
 does all the work, so that a slow card holds up nothing else. This file is not the journal: alarms never depend on it.
+
+For a plot of 24 h: `await store.rollups(SeriesQuery(from_us, to_us, ("climate-3.temperature",)), Level.MINUTE)`; a
+second connection may read while the gateway writes.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import msgspec
 from cloud_bridge.influx import InfluxSeries
 from device_model.errors import LocalFault
 from device_model.library import read_inventory, read_site
+from device_model.ports import SeriesStore
 from device_model.quantities import QUANTITIES
 from device_model.series import Level, Refused, Rollup, Sample, SeriesQuery
 from device_model.site import SeriesKind, SeriesRemote, SeriesSettings, Site
@@ -192,14 +193,14 @@ def _slices(site: Site, settings: SeriesSettings, asked: Asked, whole: SeriesQue
 
 
 async def _read(site: Site, settings: SeriesSettings, asked: Asked, query: SeriesQuery) -> list[Row]:
+    if asked.level is not Level.RAW:
+        local = SqliteSeries(settings)
+        return list(await _closing(local.rollups(query, asked.level), local.close))
+    store: SeriesStore = SqliteSeries(settings)
     if asked.source != "local":
         remote = _remote(settings, asked.source)
-        server = InfluxSeries(remote, secret=read_secret(remote), site=site.tenancy.path)
-        return list(await _closing(server.read(query), server.close))
-    local = SqliteSeries(settings)
-    if asked.level is Level.RAW:
-        return list(await _closing(local.read(query), local.close))
-    return list(await _closing(local.rollups(query, asked.level), local.close))
+        store = InfluxSeries(remote, secret=read_secret(remote), site=site.tenancy.path)
+    return list(await _closing(store.read(query), store.close))
 
 
 async def _closing(answer: Awaitable[T], close: Callable[[], Awaitable[None]]) -> T:
