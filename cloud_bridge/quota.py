@@ -26,8 +26,9 @@ THIN_ABOVE = 0.7  # of the quota: the rest is for alarms, evidence, and what com
 LOOK_EVERY_S = 30.0
 PIECE = 1_000  # records of one pass: some 300 KiB in memory
 READINGS_PER_RECORD = 200
-# The newest telemetry is left as it is, however full the disk: what led to an alarm is the last to go.
+# The newest telemetry is left as it is for as long as that can be: what led to an alarm is the last to go.
 LEAVE_NEWEST = 2_000
+WORTH_A_PASS = 100  # records; fewer free nothing, and would be thinned to nothing over and over
 COMMITTED_TURNS = 60  # seconds within which a disk that works takes a pass
 GIVE_UP = "the journal's quota: given up, for no coarser step is left"
 
@@ -73,7 +74,7 @@ class QuotaKeeper:
     async def thin(self) -> bool:
         """One pass over the oldest waiting telemetry. False when there is nothing that may be thinned, or the disk
         does not take it."""
-        span = self._outbox.oldest_waiting(Lane.TELEMETRY, PIECE, LEAVE_NEWEST)
+        span = self._worth_a_pass()
         if span is None:
             return False
         first, last = span
@@ -91,6 +92,14 @@ class QuotaKeeper:
             if not self._outbox.waits(Lane.TELEMETRY, span):
                 return True
         return False
+
+    def _worth_a_pass(self) -> Range | None:
+        """The oldest; of the newest only what a quota that is small for its traffic leaves no other choice but."""
+        for leave in (LEAVE_NEWEST, LEAVE_NEWEST // 4, 0):
+            span = self._outbox.oldest_waiting(Lane.TELEMETRY, PIECE, leave)
+            if span is not None and span[1] - span[0] + 1 >= WORTH_A_PASS:
+                return span
+        return None
 
     def _repeat(self, losses: list[LossRecord]) -> None:
         said: dict[tuple[str, Lane, str], RangeSet] = {}
