@@ -58,7 +58,6 @@ from edge_agent.local_control import (
 )
 from edge_agent.runtime import GatewayRuntime
 from edge_agent.self_watch import SelfWatch
-from edge_agent.series_part import keep_series
 from edge_agent.site_tap import SiteTap
 from edge_agent.supervision import Supervisor
 from edge_agent.wall_clock import TrustedClock, WallTrust
@@ -109,6 +108,8 @@ class Composition:
             tasks.create_task(self._watch_clock(), name="clock")
             tasks.create_task(self._keep_learnt(runtime, learnt), name="learnt")
             if site.gateway.series is not None:
+                from edge_agent.series_part import keep_series  # 1.5 MiB that a gateway without does not carry
+
                 series = partial(keep_series, site.gateway.series, GatewayAddress(site.tenancy, site.gateway.id),
                                  runtime, self._supervisor.clock_of("time series"))
                 tasks.create_task(self._supervisor.keep("time series", series), name="time series")
