@@ -21,7 +21,7 @@ from device_model.errors import ConfigError, LocalFault
 from device_model.messages import GatewayAddress
 from edge_agent.probation import Probation, RemoteState, Verdict
 from edge_agent.site_tap import SiteTap
-from provisioning.authority import write_public
+from provisioning.authority import write_private
 from provisioning.site_signing import open_signed
 
 log = structlog.get_logger("remote site")
@@ -55,7 +55,7 @@ class RemoteSite:
 
     def _keep(self, state: RemoteState) -> None:
         self.state = state
-        write_public(self._state_file, msgspec.json.encode(state))
+        write_private(self._state_file, msgspec.json.encode(state))
 
     async def run(self) -> None:
         """Take files as they come; watch the one that is on probation."""
@@ -77,9 +77,9 @@ class RemoteSite:
             why = self.state.why_not(signed.version)
             if why:
                 raise LocalFault(why)
-            write_public(self._staged, signed.text.encode())
+            write_private(self._staged, signed.text.encode())
             changed = await self._apply(self._staged)
-            write_public(self._before, self._config.read_bytes())
+            write_private(self._before, self._config.read_bytes())
             self._staged.replace(self._config)
             self._keep(self.state.applied(signed.version))
         except (ValueError, ConfigError, LocalFault, OSError) as error:
@@ -103,7 +103,7 @@ class RemoteSite:
             return None
         try:
             await self._apply(self._before)
-            write_public(self._config, self._before.read_bytes())
+            write_private(self._config, self._before.read_bytes())
             self._keep(self.state.rolled_back())
         except (ConfigError, LocalFault, OSError) as error:
             # An alarm that stands on a new device, or a full disk: it is tried again, the site is guarded meanwhile.
