@@ -18,7 +18,7 @@ import functools
 import msgspec
 import structlog
 
-from community_os.centre_words import CentreSettings, CentreWords, decode_body, endpoint_of
+from community_os.centre_words import CentreSettings, CentreWords, StateBody, decode_body, endpoint_of
 from community_os.envelopes import PARTITIONS, CentreAskedEnvelope, encode_envelope, subject_of
 from community_os.notice_store import Notice, NoticeStatus, NoticeStore
 from community_os.store import IncidentStore, StoreCalls
@@ -36,6 +36,7 @@ LOOK_EVERY_S = 0.25
 HEARTBEAT_S = 25.0  # found practice: an empty send every 20 to 30 s
 CONNECT_AGAIN_S = (1.0, 2.0, 5.0, 10.0)
 READ_BYTES = 4096
+LOOK_AT = 200  # waiting notices among which a fire is looked for
 UTC_OFFSET_H = 8.0
 _log = structlog.get_logger("tocsin.centre")
 
@@ -90,10 +91,11 @@ class CentreLink:
         return Stamp.at(self._clock.now().wall_us, UTC_OFFSET_H)
 
     async def next_notice(self) -> tuple[Notice, bytes] | None:
-        """The next one to send with its data unit; those that cannot be said any more end as dead letters."""
+        """The next one to send with its data unit: a fire before all else, but never before what its own detector
+        said earlier. Those that cannot be said any more end as dead letters."""
         now_us = self._clock.now().wall_us
-        due = await self._calls(lambda: self._notices.due(now_us, 10, endpoint=self._endpoint, path=self._path))
-        for notice in due:
+        due = await self._calls(lambda: self._notices.due(now_us, LOOK_AT, endpoint=self._endpoint, path=self._path))
+        for notice in fires_first(due):
             try:
                 return notice, encode_unit(self._words.objects(decode_body(notice.body), UTC_OFFSET_H))
             except ValueError as error:
@@ -130,6 +132,23 @@ class CentreLink:
     async def pause(self, seconds: float) -> None:
         """Of the clock."""
         await self._clock.sleep(seconds)
+
+
+def fires_first(due: list[Notice]) -> list[Notice]:
+    """In the order of what happened, but a fire goes before the words of other detectors (GB 26875.1, 4.1.2.3)."""
+    seen: set[str] = set()
+    first: list[Notice] = []
+    rest: list[Notice] = []
+    for notice in due:
+        try:
+            body = decode_body(notice.body)
+        except ValueError:
+            return [notice, *(other for other in due if other is not notice)]  # its error is said by whoever reads it
+        device = body.device if isinstance(body, StateBody) else ""
+        (first if notice.urgent and device not in seen else rest).append(notice)
+        if not notice.urgent:
+            seen.add(device)
+    return first + rest
 
 
 class _Talk:

@@ -88,6 +88,8 @@ class NoticeDesk:
         self._duty = DutyBook(files.duty.plan) if files.duty else None
         self._routed = RoutedSite({})
         self._shelf = AlarmShelf()
+        # What a changed routing file says of what stands; told with the next tick.
+        self._owed: tuple[Notification, ...] = ()
 
     # --- what happens -------------------------------------------------------------------------------------
 
@@ -139,11 +141,14 @@ class NoticeDesk:
         for entry, standing in self._shelf.expire(now_us):
             rows.append(AuditRow(self._path, entry.until_us, "shelf_over", "", incident_of(entry.alarm), entry.alarm))
             rows += self.alarm(standing, now_us, incident_of, isolated=False) if standing is not None else []
-        rows += self._said(self._router.tick(now_us), now_us, incident_of) if self._router else []
+        owed, self._owed = self._owed, ()
+        rows += self._said((*owed, *self._router.tick(now_us)), now_us, incident_of) if self._router else []
         return rows + self._called(self._escalations.tick(now_us), view_of)
 
     def due_us(self) -> int | None:
         """When `tick` will next have something to do."""
+        if self._owed:
+            return self._owed[0].at_us
         dues = [self._router.due_us() if self._router else None, self._escalations.due_us(), self._shelf.due_us()]
         return min((due for due in dues if due is not None), default=None)
 
@@ -359,7 +364,7 @@ class NoticeDesk:
         self._routed = RoutedSite(state.routed)
         self._shelf.state = state.shelf
         if self._router is not None and bytes(state.router) != b"null":
-            self._router.resume(bytes(state.router), now_us)
+            self._owed = self._router.resume(bytes(state.router), now_us)
         if bytes(state.escalations) != b"null":
             self._escalations.resume(bytes(state.escalations))
         if self._duty is not None and bytes(state.duty) != b"null":

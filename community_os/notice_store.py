@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -49,16 +50,20 @@ class NoticeStore:
     def __init__(self, store: IncidentStore) -> None:
         self._store = store
 
-    def due(self, now_us: int, limit: int, *, endpoint: str = "", path: str = "") -> list[Notice]:
-        """Those to be sent now, what law 1 names first. endpoint "": to all but monitoring centres, which have
-        connections of their own."""
+    def due(
+        self, now_us: int, limit: int, *, endpoint: str = "", path: str = "", busy: Sequence[str] = ()
+    ) -> list[Notice]:
+        """Those to be sent now, what law 1 names first. endpoint "": to all but those that are busy, so that one that
+        hangs hides no other, and but monitoring centres, which have connections of their own: theirs in the order in
+        which things happened."""
         table = schema.notice
-        query = (sa.select(table).where(table.c.status == NoticeStatus.WAITING.value, table.c.next_us <= now_us)
-                 .order_by(table.c.urgent.desc(), table.c.next_us, table.c.at_us, table.c.id).limit(limit))
+        query = sa.select(table).where(table.c.status == NoticeStatus.WAITING.value, table.c.next_us <= now_us)
         if endpoint:
             query = query.where(table.c.endpoint == endpoint, table.c.path == path)
+            query = query.order_by(table.c.at_us, table.c.id).limit(limit)
         else:
-            query = query.where(table.c.endpoint.not_like(f"{ENDPOINT}%"))
+            query = query.where(table.c.endpoint.not_like(f"{ENDPOINT}%"), table.c.endpoint.not_in(list(busy)))
+            query = query.order_by(table.c.urgent.desc(), table.c.next_us, table.c.at_us, table.c.id).limit(limit)
         with self._store.transaction(writes=False) as connection:
             return [_notice(row) for row in connection.execute(query)]
 

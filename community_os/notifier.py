@@ -33,6 +33,7 @@ from device_model.site import Tenancy
 
 # One look at the table; an endpoint's tries go one after another, endpoints side by side.
 DUE_MAX = 200
+IN_A_ROW = 20  # then the table is asked again, for what is more urgent
 LOOK_EVERY_S = 0.2
 POST_WITHIN_S = 10.0
 ANSWER_BYTES_MAX = 2_000
@@ -98,14 +99,13 @@ class Notifier:
     async def once(self) -> None:
         """Start sending what is due; endpoints that are still at it go on."""
         now_us = self._clock.now().wall_us
-        due = await self._calls(lambda: self._notices.due(now_us, DUE_MAX))
+        busy = [name for name, task in self._busy.items() if not task.done()]
+        due = await self._calls(lambda: self._notices.due(now_us, DUE_MAX, busy=busy))
         by_endpoint: dict[str, list[Notice]] = {}
         for notice in due:
             by_endpoint.setdefault(notice.endpoint, []).append(notice)
         for name, notices in by_endpoint.items():
-            running = self._busy.get(name)
-            if running is None or running.done():
-                self._busy[name] = asyncio.create_task(self._send_all(notices), name=f"endpoint {name}")
+            self._busy[name] = asyncio.create_task(self._send_all(notices[:IN_A_ROW]), name=f"endpoint {name}")
 
     async def settled(self) -> None:
         """Wait for what is being sent now (tests)."""
@@ -114,13 +114,14 @@ class Notifier:
     async def _send_all(self, notices: list[Notice]) -> None:
         for notice in notices:
             try:
-                await self._send(notice)
+                if not await self._send(notice):
+                    return  # the others may be more urgent by now; this one waits its pause
             except LocalFault as error:
                 # The store did not take how it ended: it is sent again, and the receiver knows its id.
                 _log.warning("outcome not stored", notice=notice.id, reason=str(error))
                 return
 
-    async def _send(self, notice: Notice) -> None:
+    async def _send(self, notice: Notice) -> bool:
         endpoint = self._endpoints.get(notice.endpoint)
         now_us = self._clock.now().wall_us
         if endpoint is None:
@@ -139,6 +140,7 @@ class Notifier:
             next_us = after_us + pause_us(tried.attempts, urgent=notice.urgent)
             _log.warning("not sent; trying again", endpoint=notice.endpoint, attempts=tried.attempts, reason=reason)
         await self._calls(lambda: self._notices.settle(tried, after_us, next_us=next_us))
+        return not reason
 
     async def report(self) -> None:
         """Tell the incidents what became of their notices."""

@@ -7,10 +7,11 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from community_os.centre_link import CentreLink
-from community_os.centre_words import CentreSettings, CentreWords, endpoint_of, operator_of, state_of
+from community_os.centre_link import CentreLink, fires_first
+from community_os.centre_words import CentreSettings, CentreWords, StateBody, endpoint_of, operator_of, state_of
 from community_os.envelopes import (
     AnswerDutyEnvelope,
     CentreAskedEnvelope,
@@ -19,7 +20,7 @@ from community_os.envelopes import (
     decode_envelope,
 )
 from community_os.notice_desk import DutyFiles
-from community_os.notice_store import NoticeStatus, NoticeStore
+from community_os.notice_store import Notice, NoticeStatus, NoticeStore
 from community_os.site_worker import SiteWorker
 from community_os.store import IncidentStore, inline
 from community_os.store_changes import AuditRow, DutyRow, NoticeRow, OutcomeRow, SiteCommit, StoreChange
@@ -285,3 +286,21 @@ def test_words_hold_what_the_standard_allows() -> None:
     assert len(set(parts)) == len(parts)
     assert {operator_of(name) for name in ("Li", "Wang")} <= set(range(1, 256))
 
+
+def test_a_fire_goes_first_but_never_before_what_its_own_detector_said(tmp_path: Path) -> None:
+    def notice(device: str, at_us: int, *, fire: bool) -> Notice:
+        body = msgspec.json.encode(StateBody(device, fire, at_us))
+        return Notice(f"{device}{at_us}", PATH, "gbt26875:city", "", "centre", at_us, fire, body, 0)
+
+    due = [notice("a", 1, fire=False), notice("b", 2, fire=False), notice("a", 3, fire=True),
+           notice("c", 4, fire=True)]
+    assert [one.id for one in fires_first(due)] == ["c4", "a1", "b2", "a3"]
+    store = IncidentStore("sqlite://")
+    store.open()
+    rows_ = [NoticeRow(one.id, PATH, one.endpoint, "", "centre", one.at_us, one.urgent, one.body) for one in due]
+    store.apply([SiteCommit(PATH, 1, tuple(rows_))])
+    notices = NoticeStore(store)
+    notices.settle(msgspec.structs.replace(due[0], attempts=1, reason="no answer"), 10, next_us=10)
+    found = notices.due(11, 9, endpoint="gbt26875:city", path=PATH)
+    assert [one.id for one in found] == ["a1", "b2", "a3", "c4"], "a second try keeps its place"
+    assert notices.due(11, 9) == []

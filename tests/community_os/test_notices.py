@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import http.server
 import json
@@ -304,6 +305,42 @@ async def test_a_notice_is_tried_again_and_then_given_up_with_its_reason() -> No
     await sender.once()
     await sender.settled()
     assert {n.id for n in notices.listed(NoticeStatus.SENT)} == {"n-good", "n-bad"}
+
+
+async def test_an_endpoint_that_hangs_hides_no_other() -> None:
+    store = IncidentStore("sqlite://")
+    store.open()
+    many = [NoticeRow(f"h{n:03}", PATH, "hangs", "i", "notification", T0, True, b"{}") for n in range(300)]
+    store.apply([SiteCommit(PATH, 1, (*many, NoticeRow("x", PATH, "good", "i", "incident", T0, False, b"{}")))])
+    hang, clock = asyncio.Event(), Stopped()
+
+    async def post(endpoint: Endpoint, body: bytes, headers: dict[str, str]) -> str:
+        if endpoint.name == "hangs":
+            await hang.wait()
+        return ""
+
+    endpoints = {name: Endpoint(name, "http://127.0.0.1/", None) for name in ("good", "hangs")}
+    sender = Notifier(NoticeStore(store), inline, Heard(), clock, endpoints=endpoints, post=post)  # type: ignore[arg-type]  # only publish is used
+    for _ in range(3):
+        await sender.once()
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    assert [n.id for n in NoticeStore(store).listed(NoticeStatus.SENT)] == ["x"]
+    hang.set()
+    await sender.settled()
+
+
+def test_a_changed_routing_file_tells_what_stands_to_whom_it_names_now() -> None:
+    one = site()
+    one.step(up(AlarmRecord(step())))
+    text = (EXAMPLES / "estate.yaml").read_text(encoding="utf-8")
+    text = text.replace("life_safety: [owner,", "life_safety: [street, owner,")
+    files = msgspec.structs.replace(FILES, routing=parse_routing(text, "estate.yaml"))
+    other = SiteWorker(INVENTORY, {}, None, T0, files)
+    other.resume(one.checkpoint())
+    assert other.due_us() <= T0 + SECOND_US
+    effects = other.tick(T0 + SECOND_US)
+    assert {row.endpoint for row in rows(effects, NoticeRow)} == {"street-platform"}
 
 
 @pytest.mark.real
