@@ -15,15 +15,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 
 from cloud_bridge.influx import InfluxSeries
 from device_model.errors import LocalFault
+from device_model.library import read_site
 from device_model.series import Sample, SeriesQuery
-from device_model.site import SeriesKind
+from device_model.site import SeriesKind, SeriesSettings
 from edge_agent.series_commands import set_up_remote
 from tests.cloud_bridge.series_peers import Server
-from tests.edge_agent.test_commands import site_file
+from tests.edge_agent.test_commands import ROOT, site_file
 from tests.edge_agent.test_line_reads import SITE
 
 T0 = 1_790_000_000_000_000
@@ -83,6 +85,12 @@ async def test_what_a_server_does_not_do_is_said(tmp_path: Path, monkeypatch: py
 
 async def in_thread(site: Path) -> list[str]:
     return await asyncio.to_thread(set_up_remote, site, "influx")
+
+
+def test_the_example_is_right() -> None:
+    series = read_site(ROOT / "examples" / "site" / "series.yaml").gateway.series
+    assert series is not None and {remote.kind for remote in series.remotes} == set(SeriesKind)
+    assert series == msgspec.structs.replace(SeriesSettings(), remotes=series.remotes), "it shows the defaults"
 
 
 class Contract(BaseHTTPRequestHandler):
