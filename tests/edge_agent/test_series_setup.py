@@ -90,7 +90,8 @@ async def in_thread(site: Path) -> list[str]:
 def test_the_example_is_right() -> None:
     series = read_site(ROOT / "examples" / "site" / "series.yaml").gateway.series
     assert series is not None and {remote.kind for remote in series.remotes} == set(SeriesKind)
-    assert series == msgspec.structs.replace(SeriesSettings(), remotes=series.remotes), "it shows the defaults"
+    defaults = msgspec.structs.replace(SeriesSettings(), path=series.path, remotes=series.remotes)
+    assert series == defaults, "it shows the defaults"
 
 
 class Contract(BaseHTTPRequestHandler):
