@@ -91,8 +91,8 @@ def a_journal_that_forgets(patch: Patch) -> None:
 
 def an_outbox_that_forgets_to_send(patch: Patch) -> None:
     real = Outbox.to_send
-    patch.setattr(Outbox, "to_send", lambda self, now: tuple(
-        order for order in real(self, now) if order.lane is Lane.ALARM or order.first % 5))
+    patch.setattr(Outbox, "to_send", lambda self, now, *lanes: tuple(
+        order for order in real(self, now, *lanes) if order.lane is Lane.ALARM or order.first % 5))
 
 
 def an_engine_that_clears_on_bad(patch: Patch) -> None:
@@ -107,13 +107,17 @@ def an_engine_that_clears_on_bad(patch: Patch) -> None:
 
 
 def a_sounder_that_waits_for_the_disk(patch: Patch) -> None:
-    real = GatewayRuntime._write
+    real = GatewayRuntime._drive
 
-    async def write(self: GatewayRuntime, drive: Any) -> None:
-        await self._store.commit([], b"first the disk")
-        await real(self, drive)
+    def drive(self: GatewayRuntime, wish: Any) -> None:
+        async def after() -> None:
+            await self._store.commit([], b"first the disk")
+            real(self, wish)
 
-    patch.setattr(GatewayRuntime, "_write", write)
+        assert self._tasks is not None
+        self._tasks.create_task(after())
+
+    patch.setattr(GatewayRuntime, "_drive", drive)
 
 
 def a_slow_uplink(patch: Patch) -> None:
