@@ -167,3 +167,25 @@ async def test_killed_in_mid_batch_and_away_for_a_while_nothing_is_lost(kind: Se
     assert [one.sequence for one in found] == list(range(1, total + 1))
     assert "time series are not taken, they wait here" in said
     assert "time series are taken again, the gap is being filled" in said
+
+
+async def test_any_letters_in_texts_and_names_come_back(tmp_path: Path) -> None:
+    """The protocol's own letters, in any order, through the parser of a real server."""
+    random = Random(5)
+    letters = 'ab,= "\\#/\'`${}|;:火警 é\n\t'
+    written = []
+    for n in range(400):
+        text = "".join(random.choices(letters, k=random.randint(1, 9)))
+        name = "".join(random.choices(letters.replace("\n", "").replace("\t", ""), k=random.randint(0, 7)))
+        written.append(sample(n, point="panel.state", quantity="state_text", unit="1", zone=f"z{name}z", value=text))
+    served = Server(SeriesKind.INFLUX_1, tmp_path / "server")
+    served.start()
+    store = InfluxSeries(served.remote)
+    try:
+        refused = await store.write(written)
+        found = await store.read(SeriesQuery(T0, T0 + 400_000_000))
+    finally:
+        await store.close()
+        served.kill()
+    assert not refused
+    assert list(found) == written
