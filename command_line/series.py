@@ -65,6 +65,26 @@ def series_export(
     print(f'{{"rows": {count}}}' if as_json else f"\n{count} rows in {out}")
 
 
+@group.command("status")
+def series_status(config: Config, as_json: AsJson = False) -> None:
+    """How far each server has come: what waits here for it, what was lost to it, what it refused.
+
+    Example: tocsin series status --config site.yaml
+    """
+    import msgspec
+
+    from edge_agent.series_commands import place_text, places, zone_of
+
+    found = places(config)
+    if as_json:
+        print(msgspec.json.encode(found).decode())
+        return
+    for place in found:
+        print(place_text(place, zone_of(config)))
+    if not found:
+        print("no servers in the site file: the series are kept on this gateway alone")
+
+
 @group.command("refused")
 def series_refused(
     config: Config, remote: Annotated[str, typer.Option(help="id of a server; none: all")] = "",

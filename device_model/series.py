@@ -84,6 +84,17 @@ class SeriesQuery(msgspec.Struct, frozen=True):
     limit: int = 1_000_000
 
 
+class Place(msgspec.Struct, frozen=True):
+    """How far a server has come. waiting: samples that it has not had; since_us: source time of the first of them, 0
+    for none; lost: how many went by age or quota before it had them; refused: how many are kept with its reasons."""
+
+    remote: str
+    waiting: int
+    since_us: int
+    lost: int
+    refused: int
+
+
 class Refused(msgspec.Struct, frozen=True):
     """One sample that a store will never take, and why."""
 

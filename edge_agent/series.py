@@ -25,7 +25,7 @@ import msgspec
 
 from device_model.errors import LocalFault
 from device_model.reading import Value
-from device_model.series import LEVEL_S, Level, Refused, Rollup, Sample, SeriesQuery
+from device_model.series import LEVEL_S, Level, Place, Refused, Rollup, Sample, SeriesQuery
 from device_model.site import SeriesSettings
 
 T = TypeVar("T")
@@ -215,6 +215,18 @@ class SqliteSeries:
     async def lost_to(self, remote: str) -> int:
         """How many samples went by age or quota before the remote had them."""
         return await self._do(lambda db: _number(db, f"lost:{remote}"))
+
+    async def place(self, remote: str) -> Place:
+        """How far a remote has come. LocalFault when the file cannot be read."""
+        def look(db: sqlite3.Connection) -> Place:
+            cursor = _number(db, f"cursor:{remote}")
+            (waiting,) = db.execute("SELECT count(*) FROM raw WHERE arrival>?", (cursor,)).fetchone()
+            since = db.execute("SELECT time_us FROM raw WHERE arrival>? ORDER BY arrival LIMIT 1",
+                               (cursor,)).fetchone()
+            (refused,) = db.execute("SELECT count(*) FROM refused WHERE remote=?", (remote,)).fetchone()
+            return Place(remote, waiting, since[0] if since else 0, _number(db, f"lost:{remote}"), refused)
+
+        return await self._do(look)
 
     # --- bounds ---
 

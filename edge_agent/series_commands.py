@@ -18,7 +18,7 @@ from device_model.errors import LocalFault
 from device_model.library import read_inventory, read_site
 from device_model.ports import SeriesStore
 from device_model.quantities import QUANTITIES
-from device_model.series import Level, Refused, Rollup, Sample, SeriesQuery
+from device_model.series import Level, Place, Refused, Rollup, Sample, SeriesQuery
 from device_model.site import SeriesKind, SeriesRemote, SeriesSettings, Site
 from edge_agent.series import SqliteSeries
 from edge_agent.series_part import read_secret
@@ -107,9 +107,34 @@ def write_long_form(asked: Asked, folder: Path, progress: Callable[[str], None])
     return count
 
 
+def places(config: Path) -> list[Place]:
+    """How far each server of the site file has come. LocalFault when there is no local series yet."""
+    settings = _settings(read_site(config), config)
+    _there(settings)
+
+    async def look() -> list[Place]:
+        local = SqliteSeries(settings)
+        try:
+            return [await local.place(remote.id) for remote in settings.remotes]
+        finally:
+            await local.close()
+
+    return asyncio.run(look())
+
+
+def place_text(place: Place, zone: ZoneInfo) -> str:
+    """One server for people."""
+    waits = "has all"
+    if place.waiting:
+        waits = f"{place.waiting} samples wait, the first of {_local(place.since_us, zone)}"
+    return f"{place.remote}: {waits}; {place.lost} lost by age or quota, {place.refused} refused"
+
+
 def refused_samples(config: Path, remote: str = "", limit: int = 100) -> list[tuple[str, int, Refused]]:
     """What remotes will never take, newest first, with their reasons."""
-    local = SqliteSeries(_settings(read_site(config), config))
+    settings = _settings(read_site(config), config)
+    _there(settings)
+    local = SqliteSeries(settings)
     return list(asyncio.run(_closing(local.refused(remote, limit), local.close)))
 
 
@@ -156,10 +181,15 @@ def _resolve(asked: Asked, limit: int) -> tuple[Site, SeriesSettings, SeriesQuer
         raise LocalFault("a server is asked for raw samples; sums are in the local series (--source local)")
     if asked.source != "local":
         _remote(settings, asked.source)
-    elif not Path(settings.path).exists():
-        raise LocalFault(f"{settings.path} is not there: has the gateway run with this site file?")
+    else:
+        _there(settings)
     return site, settings, SeriesQuery(
         round(start.timestamp() * 1e6), round(to.timestamp() * 1e6), asked.points, asked.zones, limit)
+
+
+def _there(settings: SeriesSettings) -> None:
+    if not Path(settings.path).exists():
+        raise LocalFault(f"{settings.path} is not there: has the gateway run with this site file?")
 
 
 def _settings(site: Site, config: Path) -> SeriesSettings:

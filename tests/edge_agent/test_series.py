@@ -16,7 +16,7 @@ from cloud_bridge.line_protocol import encode_sample
 from cloud_bridge.series_feed import QUEUE_MAX, SeriesFeed
 from device_model.errors import LocalFault, PeerSilent
 from device_model.reading import Quality, Reason
-from device_model.series import LEVEL_S, Level, Refused, Sample, SeriesQuery
+from device_model.series import LEVEL_S, Level, Place, Refused, Sample, SeriesQuery
 from device_model.site import SeriesSettings
 from device_model.system_clock import SystemClock
 from edge_agent.series import SqliteSeries
@@ -107,6 +107,10 @@ async def test_a_remotes_place_and_what_it_refused_outlive_a_restart(tmp_path):
     assert [s.time_us for _, s in await again.after("influx", 100)] == [sample(n).time_us for n in range(4, 10)]
     ((remote, at_us, refused),) = await again.refused()
     assert (remote, at_us, refused.why, refused.sample) == ("influx", T0, "field type conflict", sample(0))
+    assert await again.place("influx") == Place("influx", 6, sample(4).time_us, 0, 1)
+    assert await again.place("new") == Place("new", 10, sample(0).time_us, 0, 0)
+    await again.had("influx", rows[-1][0] + 6, (), T0)
+    assert await again.place("influx") == Place("influx", 0, 0, 0, 1)
     await again.close()
 
 

@@ -79,6 +79,9 @@ def test_from_a_real_line_to_influx_and_to_files(tmp_path: Path) -> None:
             replayed = tocsin("rules", "replay", "--readings", readings, "--config", str(site), "--json")
             assert replayed.exit_code == 0, (replayed.output, replayed.exception)
             assert json.loads(replayed.stdout)["summary"]["false_alarms"] == 0, "a quiet room"
+        (place, far) = json.loads(tocsin("series", "status", "--config", str(site), "--json").stdout)
+        assert place["remote"] == "influx" and place["lost"] == 0 and far["waiting"] > 10
+        assert "far: " in tocsin("series", "status", "--config", str(site)).stdout
         assert tocsin("series", "refused", "--config", str(site)).stdout.strip() == "nothing was refused"
     finally:
         for process in (gateway, simulator):
