@@ -102,7 +102,8 @@ class SqliteSeries:
             except OSError as error:
                 raise LocalFault(f"{path.parent}: {error.strerror}") from error
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;"
+            # FULL: a group is on the card once it is committed, so that a power cut costs group_s and no more.
+            db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
                              f"PRAGMA cache_size=-{_PAGE_CACHE_KIB};")
             db.executescript(_SCHEMA)
             db.execute("INSERT OR IGNORE INTO meta VALUES('version', ?)", (str(_SCHEMA_VERSION),))
