@@ -78,6 +78,7 @@ class DistrictGateway:
                  rate: float, seed: int, clock: SystemClock) -> None:
         self.alarms: dict[str, float] = {}
         self.messages = 0
+        self.quiet = False  # nothing happens any more: what is on its way can be waited for
         self._clock = clock
         self._began_us = clock.now().mono_us
         scenario = fleet_scenario(plan, seed=seed * 1000 + number, rate=rate, days=0.05)
@@ -123,7 +124,7 @@ class DistrictGateway:
         while True:
             await self._clock.sleep(STEP_S)
             at_s = self.at_s()
-            for truth in self.world.advance(at_s):
+            for truth in self.world.advance(at_s) if not self.quiet else ():
                 self._happened(truth)
             if not self._smoke:
                 continue
@@ -132,7 +133,9 @@ class DistrictGateway:
                 self.radio.deliver(message.topic, message.payload)
 
     def _happened(self, truth: Truth) -> None:
-        if truth.what == "stimulus" and truth.point == "smoke" and truth.value is True:
+        if truth.what != "stimulus" or truth.point != "smoke" or truth.value is not True:
+            return
+        if self.world.devices[truth.device].answers:  # a detector without power tells nobody
             self.alarms.setdefault(f"{self._gateway}/{truth.device}", truth.at_s)
 
     def waiting(self) -> int:
@@ -179,7 +182,9 @@ async def _run(options: argparse.Namespace) -> None:
         gateway.task = asyncio.create_task(gateway.run(number / len(gateways) * options.start_s))
     print(json.dumps({"gateways": len(gateways)}), flush=True)
     loop = asyncio.get_running_loop()
-    while await loop.run_in_executor(None, sys.stdin.readline):
+    while told := await loop.run_in_executor(None, sys.stdin.readline):
+        for gateway in gateways if told.strip() == "quiet" else ():
+            gateway.quiet = True
         dead = [gateway.task.exception() for gateway in gateways
                 if gateway.task is not None and gateway.task.done()]
         print(json.dumps({

@@ -133,7 +133,7 @@ async def _figures(options: argparse.Namespace, cloud: BenchCloud, child: asynci
     cpu = {"fleet": process_cpu_s(child.pid), **{role: cloud.cpu_s(role) for role in roles}}
     from_s = time.monotonic()
     await asyncio.sleep(options.seconds)
-    last = await _ask(child)
+    last = await _ask(child, "quiet")
     took_s = time.monotonic() - from_s
     spent = {"fleet": (process_cpu_s(child.pid) - cpu["fleet"]) / took_s,
              **{role: (cloud.cpu_s(role) - cpu[role]) / took_s for role in roles}}
@@ -181,9 +181,9 @@ def _pin(pid: int, core: int) -> None:
             os.sched_setaffinity(int(task.name), {core})
 
 
-async def _ask(child: asyncio.subprocess.Process) -> dict[str, Any]:
+async def _ask(child: asyncio.subprocess.Process, word: str = "") -> dict[str, Any]:
     assert child.stdin is not None and child.stdout is not None
-    child.stdin.write(b"\n")
+    child.stdin.write(word.encode() + b"\n")
     await child.stdin.drain()
     line = await child.stdout.readline()
     if not line:
