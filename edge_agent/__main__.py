@@ -1,7 +1,7 @@
 """`python -m edge_agent SITE.yaml`: the gateway without the rest of the command line (I/O).
 
 `tocsin gateway run` ends up here by exec: what reads a command line and colours its errors is 10 MiB that a gateway
-would carry for years. A gateway logs JSON, so structlog need not find rich either.
+would carry for years. A gateway logs JSON, so structlog need not find rich or greenlet either.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m edge_agent SITE.yaml\n")
         return 2
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # None is how import is told "not here"
+    for unwanted in ("rich", "greenlet"):
+        sys.modules.setdefault(unwanted, None)  # type: ignore[arg-type]  # None is how import is told "not here"
     from edge_agent.commands import run_gateway
 
     try:

@@ -19,7 +19,6 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import tzinfo
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -40,6 +39,7 @@ from device_model.messages import GatewayAddress
 from device_model.ports import MessageLink
 from device_model.site import CloudEnd, Line, LineKind, Site
 from device_model.system_clock import SystemClock, clock_from_environment
+from device_model.version import VERSION
 from edge_agent.cause_effect import output_findings
 from edge_agent.clock_look import look_at_clock
 from edge_agent.events import Log
@@ -78,7 +78,7 @@ class Composition:
         """Nothing is opened here; `run` does. config: the site file, to be read again by `reload`."""
         self._inventory, self._rules, self._zone, self._config = inventory, rules, zone, config
         self._clock, self._trust = trusted_clock()
-        self._watch = SelfWatch(inventory.site, self._clock, _version())
+        self._watch = SelfWatch(inventory.site, self._clock, VERSION)
         self._watch.clock_source = lambda: self._trust.look.source
         self._supervisor = Supervisor(self._clock, speed=self._clock.speed)
         self._reloading: asyncio.Future[Answer] | None = None
@@ -96,7 +96,7 @@ class Composition:
             store=SqliteJournal(site.gateway.journal_path, max_bytes=site.gateway.journal_quota_mib * 2**20),
             zone=self._zone, uplink_link=uplink, lines=ports.lines, mqtt_lines=ports.mqtt_lines,
             listening=ports.listening,
-            jitter=random.Random().random, log=write_log, version=_version(),  # noqa: S311  spreads retries
+            jitter=random.Random().random, log=write_log, version=VERSION,  # noqa: S311  spreads retries
             speed=self._clock.speed, learnt=learnt.read(), supervisor=self._supervisor, reopen=self._open_ports)
         self._watch.runtime = runtime
         log.info("gateway starts", site=site.tenancy.path, gateway=site.gateway.id, devices=len(site.devices),
@@ -327,13 +327,6 @@ def _zone(site: Site, path: Path) -> tzinfo:
         raise ConfigError([Finding(str(path), 0, 0, f"no such time zone: {site.time_zone!r}",
                                    "give one as Asia/Shanghai; the machine needs the Debian package tzdata")]
                           ) from error
-
-
-def _version() -> str:
-    try:
-        return version("tocsin")
-    except PackageNotFoundError:
-        return ""
 
 
 def configure_log() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from device_model.library import PROFILES_FOLDER, shipped_profiles
 from device_model.profile import FIRE_CLASSES, Certainty
 from device_model.profile_schema import profile_schema, schema_text
 from device_model.quantities import QUANTITIES
+from device_model.version import VERSION
 
 PACKAGE = Path(device_model.__file__).parent
 README = (PACKAGE / "README.md").read_text(encoding="utf-8")
@@ -79,3 +81,8 @@ def test_shipped_profiles_are_fit_for_use(name: str) -> None:
 
 def test_the_package_offers_what_it_names() -> None:
     assert all(hasattr(device_model, name) for name in device_model.__all__)
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["version"] == VERSION
