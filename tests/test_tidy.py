@@ -26,6 +26,7 @@ IO_FILES = {
     "device_drivers/vision/detector.py", "device_drivers/vision/commands.py", "device_drivers/vision/sources.py",
     "device_drivers/vision/clips.py", "device_drivers/vision/evidence_store.py",
     "device_drivers/vision/process.py", "device_drivers/vision/recorder.py", "device_drivers/vision/run.py",
+    "device_drivers/vision/sweep.py",
     "rules_engine/packs.py", "rules_engine/commands.py", "rules_engine/replay_commands.py", "rules_engine/routing_commands.py",
     "rules_engine/recorded/folder.py",
     "cloud_bridge/http_client.py", "cloud_bridge/influx.py", "cloud_bridge/series_feed.py", "edge_agent/series.py",

@@ -36,7 +36,7 @@ class HealthLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     how long before it is said; frozen_s: how long every pixel stays the same; late_s: the stream's clock against
     ours."""
 
-    dark_mean: float = 12.0
+    dark_mean: float = 22.0
     blind_contrast: float = 9.0
     moved_match: float = 0.35
     lasts_s: float = 5.0

@@ -40,21 +40,25 @@ class Detector:
             raise LocalFault(f"{card_file}: the model does not load here: {error}") from error
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]
+        self._table = self._quantising()
         self._slope, self._offset = (np.asarray(v, np.float32) for v in (self.card.slope, self.card.offset))
 
     def prepare(self, image: Image.Image) -> NDArray[Any]:
         """The picture as the model's input: stretched to its square, quantised as the file says."""
         size = self.card.size
         picture = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-        return self._quantised(np.asarray(picture, np.float32)[None])
+        values = np.asarray(picture)[None]
+        return values.astype(np.float32) if self._table is None else self._table[values]
 
-    def _quantised(self, values: NDArray[np.float32]) -> NDArray[Any]:
+    def _quantising(self) -> NDArray[Any] | None:
+        """What each byte of a picture becomes in the model's own numbers; None where it takes floats."""
         dtype = self._input["dtype"]
         if dtype == np.float32:
-            return values
+            return None
         scale, zero = self._input["quantization"]
         limits = np.iinfo(dtype)
-        return np.asarray(np.clip(np.round(values / scale + zero), limits.min, limits.max), dtype)
+        levels = np.arange(256, dtype=np.float32)
+        return np.asarray(np.clip(np.round(levels / scale + zero), limits.min, limits.max), dtype)
 
     def invoke(self, prepared: NDArray[Any]) -> NDArray[np.float32]:
         """Raw logits (classes, cells + 1) of one prepared picture."""
@@ -95,6 +99,8 @@ class DetectorPool:
         self._free: queue.SimpleQueue[Detector] = queue.SimpleQueue()  # bounded by `count`: only what is lent returns
         detectors = [Detector(card_file, trusted) for _ in range(count)]
         self.card = detectors[0].card
+        # Reads only what never changes after loading, so that any thread may ask for it.
+        self.prepare = detectors[0].prepare
         for detector in detectors:
             self._free.put(detector)
 

@@ -41,12 +41,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Look(msgspec.Struct, frozen=True):
-    """A frame that waits for a detector. picture: masks already painted."""
+    """A frame that waits for a detector. picture: masks already painted; inputs: the whole frame and its crops, made
+    ready in the camera's own thread, so that detector threads do little else than detect."""
 
     frame: Frame
     picture: NDArray[np.uint8]
     first: FirstLook
     state: CameraState
+    inputs: tuple[tuple[Crop | None, NDArray[Any]], ...]
 
 
 class WatchedCamera:
@@ -59,6 +61,7 @@ class WatchedCamera:
         self.ring = PacketRing(ring_s, ring_bytes) if ring_bytes else None
         self.last: CameraReport | None = None
         self.last_picture: NDArray[np.uint8] | None = None
+        self.offline = plan.source.startswith(("file:", "folder:"))
         self.light_box: Spot | None = None
         self.trouble = ""
         self._source: Source | None = None
@@ -91,20 +94,29 @@ class WatchedCamera:
                 self.ring.header = StreamHeader(template, packet)
         self.ring.add(packet)
 
+    def time_us(self, frame: Frame) -> int:
+        """What counts as now: arrival for a live camera, whose own clock may leap; a film's own time for a film."""
+        return frame.taken_us if self.offline else frame.arrived_us
+
     def due(self, frame: Frame) -> bool:
         """Whether this frame is one to judge, by the camera's `every_s`."""
-        if frame.arrived_us < self._next_us:
+        at = self.time_us(frame)
+        if at < self._next_us:
             return False
-        self._next_us = frame.arrived_us + int(self.plan.every_s * 1e6)
+        self._next_us = at + int(self.plan.every_s * 1e6)
         return True
 
-    def look(self, frame: Frame) -> Look:
+    def look(self, frame: Frame, prepare: Callable[[Image.Image], NDArray[Any]]) -> Look:
         """The cheap part, in the camera's own thread."""
         picture = paint_masks(frame.picture, self.plan.masks)
         grey = grey_of(picture)
         first = self.stage.look(grey)
-        state = self.health.frame(first, grey, frame.arrived_us, (frame.arrived_us - frame.taken_us) / 1e6)
-        return Look(frame, picture, first, state)
+        state = self.health.frame(
+            first, grey, self.time_us(frame), 0.0 if self.offline else (frame.arrived_us - frame.taken_us) / 1e6
+        )
+        image = Image.fromarray(picture)
+        parts = [(None, image), *((crop, image.crop(_pixels(crop, image.size))) for crop in first.crops)]
+        return Look(frame, picture, first, state, tuple((crop, prepare(part)) for crop, part in parts))
 
 
 class VisionProcess:
@@ -171,7 +183,7 @@ class VisionProcess:
             for frame in following(lambda: camera.open(10.0), self._stop, say, camera.opened):
                 camera.trouble = ""
                 if camera.due(frame):
-                    self._offer(camera, camera.look(frame))
+                    self._offer(camera, camera.look(frame, self._pool.prepare))
         except (LocalFault, ConfigError) as error:
             camera.trouble = str(error)
             _log.error("camera cannot be opened", camera=camera.plan.id, what=str(error))
@@ -180,10 +192,9 @@ class VisionProcess:
             _log.exception("camera thread failed", camera=camera.plan.id)
 
     def _offer(self, camera: WatchedCamera, look: Look) -> None:
-        live = not camera.plan.source.startswith(("file:", "folder:"))
         with self._ready:
             # A film waits for its turn instead of losing pictures: it is there to be judged whole.
-            while not live and not self._stop.is_set() and camera.plan.id in self._share.waiting:
+            while camera.offline and not self._stop.is_set() and camera.plan.id in self._share.waiting:
                 self._ready.wait(0.5)
             if self._share.offer(camera.plan.id, look):
                 self._living += 1
@@ -212,18 +223,16 @@ class VisionProcess:
 
 def judge(detector: Detector, camera: WatchedCamera, look: Look, clock_us: Callable[[], int]) -> CameraReport:
     """Whole frame and crops through the model, then zones and time."""
-    image = Image.fromarray(look.picture)
     scores = dict.fromkeys(CLASSES, 0.0)
     spots: dict[str, list[Spot]] = {name: [] for name in CLASSES}
-    for crop in (None, *look.first.crops):
-        part = image if crop is None else image.crop(_pixels(crop, image.size))
-        logits = detector.invoke(detector.prepare(part))
+    for crop, prepared in look.inputs:
+        logits = detector.invoke(prepared)
         for name, score in zip(CLASSES, detector.judge(logits).scores, strict=True):
             scores[name] = max(scores[name], score)
             if score >= detector.card.threshold(name) * 0.5:
                 spots[name] += [_placed(s, crop) for s in detector.locate(logits, name)]
     light, elsewhere = _light_of(camera, look, spots)
-    scenes = camera.scenes.frame(scores, spots, light, look.frame.arrived_us, elsewhere=elsewhere)
+    scenes = camera.scenes.frame(scores, spots, light, camera.time_us(look.frame), elsewhere=elsewhere)
     return CameraReport(
         camera.plan.id,
         look.frame.taken_us,
@@ -232,7 +241,7 @@ def judge(detector: Detector, camera: WatchedCamera, look: Look, clock_us: Calla
         scores,
         tuple(scenes),
         {n: tuple(sorted(s, key=lambda x: -x.score)[:8]) for n, s in spots.items() if s},
-        1 + len(look.first.crops),
+        len(look.inputs),
     )
 
 

@@ -53,9 +53,15 @@ def now_us() -> int:
 
 
 def open_source(
-    address: str, *, timeout_s: float = 10.0, keys_only: bool = False, keep: Callable[[Packet], None] | None = None
+    address: str,
+    *,
+    timeout_s: float = 10.0,
+    keys_only: bool = False,
+    keep: Callable[[Packet], None] | None = None,
+    quick: bool = False,
 ) -> Source:
     """Open by address. keep: is given every encoded packet (rtsp, v4l2 and files), for the evidence ring.
+    quick: for a single look, without probing the stream.
 
     Raises ConfigError for an address of no kind, LocalFault where a package is missing, PeerSilent or PeerRefused
     where the camera does not answer.
@@ -64,7 +70,7 @@ def open_source(
     if spec.kind == "folder":
         return FolderSource(Path(spec.rest), spec)
     if spec.kind in ("file", "rtsp", "v4l2"):
-        return AvSource(spec, timeout_s=timeout_s, keys_only=keys_only, keep=keep)
+        return AvSource(spec, timeout_s=timeout_s, keys_only=keys_only, keep=keep, quick=quick)
     if spec.kind == "http":
         return HttpSource(spec, timeout_s=timeout_s)
     if spec.kind == "picamera2":
@@ -104,7 +110,13 @@ class AvSource:
     """RTSP, a film, or a V4L2 device through PyAV. Packets are kept encoded; decoding skips to key frames on wish."""
 
     def __init__(
-        self, spec: SourceSpec, *, timeout_s: float, keys_only: bool, keep: Callable[[Packet], None] | None
+        self,
+        spec: SourceSpec,
+        *,
+        timeout_s: float,
+        keys_only: bool,
+        keep: Callable[[Packet], None] | None,
+        quick: bool = False,
     ) -> None:
         try:
             import av
@@ -115,6 +127,8 @@ class AvSource:
         options: dict[str, str] = {}
         if spec.kind == "rtsp":
             options = {"rtsp_transport": "tcp", "timeout": str(int(timeout_s * 1e6)), "fflags": "nobuffer"}
+            if quick:  # one picture is wanted: nothing is probed that the session description already says
+                options |= {"probesize": "32", "analyzeduration": "0"}
         try:
             self._container: Any = av.open(
                 spec.url,

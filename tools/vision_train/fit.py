@@ -70,6 +70,7 @@ def train(
     epochs: int,
     batch: int = 48,
     seed: int = SEED,
+    rate: float = 1.0,
 ) -> Watcher:
     """AdamW, one cycle, frozen batch statistics, an average of the weights at the end."""
     rng = np.random.default_rng(seed)
@@ -82,7 +83,7 @@ def train(
     head = [p for part in (net.cells, net.context, net.judge, net.whole) for p in part.parameters()]
     for parameter in upper + head:
         parameter.requires_grad_(True)
-    rates = (2.0e-4, 1.2e-3)
+    rates = (2.0e-4 * rate, 1.2e-3 * rate)
     optimiser = torch.optim.AdamW(
         [{"params": upper, "lr": rates[0]}, {"params": head, "lr": rates[1]}], weight_decay=0.05
     )
@@ -93,9 +94,9 @@ def train(
         order = rng.permutation(len(features))
         began, total = time.monotonic(), 0.0
         for start in range(0, len(order) - batch + 1, batch):
-            rate = math.sin(math.pi * min(1.0, (done + 1) / steps) ** 0.6)
+            now_rate = math.sin(math.pi * min(1.0, (done + 1) / steps) ** 0.6)
             for group, top in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = max(1e-6, rate * top)
+                group["lr"] = max(1e-6, now_rate * top)
             chosen = order[start : start + batch]
             net.eval()
             net.drop.train()
@@ -158,6 +159,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--init", type=Path, help="weights to go on from, at a third of the rate")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     features, notes = load(given.cache, "train")
@@ -170,9 +172,18 @@ def main() -> None:
     weights[kinds == "neg_people"] = 0.5
     held = np.isin(groups, FOLDS[given.fold]) if given.fold >= 0 else np.zeros(len(notes), bool)
     print(f"{len(notes)} samples, {held.sum()} left out", flush=True)
-    use = ~held & (np.random.default_rng(given.seed).random(len(notes)) < given.share)
+    # The second helping (cache.py: trainmore) is always used whole; `share` thins the first.
+    first = sum(len(json.loads(p.read_text())) for p in given.cache.glob("train[0-9]*.json"))
+    thin = np.random.default_rng(given.seed).random(len(notes)) < given.share
+    thin[first:] = True
+    use = ~held & thin
     torch.manual_seed(given.seed)
-    net = train(pretrained(), features[use], labels[use], weights[use], given.epochs, seed=given.seed)
+    net = pretrained()
+    if given.init:
+        net.load_state_dict(torch.load(given.init))
+    net = train(
+        net, features[use], labels[use], weights[use], given.epochs, seed=given.seed, rate=0.35 if given.init else 1.0
+    )
     torch.save(net.state_dict(), given.out)
     report(net, val, val_notes, "val")
     if held.any():

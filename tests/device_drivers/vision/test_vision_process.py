@@ -52,7 +52,7 @@ def watch(pool: DetectorPool, name: str, seed: int, frames: int = 40, every: int
             if number % every:
                 continue
             at = number * S // 10
-            look = camera.look(Frame(np.asarray(image), at, at))
+            look = camera.look(Frame(np.asarray(image), at, at), pool.prepare)
             reports.append(judge(detector, camera, look, lambda at=at: at + 20_000))  # type: ignore[misc]
     return reports
 

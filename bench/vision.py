@@ -1,0 +1,159 @@
+"""`tocsin bench vision`: the pipeline against the bare interpreter, and a sweep over many RTSP cameras.
+
+ratio_to_interpreter = looks a second through decode, first stage, zones and time ÷ bare invokes a second, one
+thread --sweep N --period S: N fresh sessions on a real RTSP server (a child; its CPU is printed apart), 5 % of
+them dead
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bench.report import Figure, Report, figure, own_cpu_s, process_cpu_s, process_rss_mib, report
+from device_drivers.vision.detector import Detector, DetectorPool
+from device_drivers.vision.process import VisionProcess, WatchedCamera
+from device_drivers.vision.reports import CameraReport
+from device_drivers.vision.sweep import WORKERS, Outcome, SweepReport, SweepTarget, sweep
+from device_drivers.vision.vision_file import CameraPlan, VisionPlan
+from firmware_sim.camera import many_cameras, picture_filter
+from firmware_sim.camera_server import CameraServer
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """How long, how many."""
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
+    parser.add_argument("--cameras", type=int, default=2, help="films that feed the pipeline")
+    parser.add_argument("--sweep", type=int, default=0, help="cameras to sweep; 0: none")
+    parser.add_argument("--period", type=float, default=60.0)
+    parser.add_argument("--dead", type=float, default=0.05, help="share of the cameras that do not answer")
+    parser.add_argument("--workers", type=int, default=WORKERS)
+
+
+def run(options: argparse.Namespace) -> Report:
+    """Measure both."""
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / "yard.mp4"
+        subprocess.run(
+            [
+                "ffmpeg",
+                "-loglevel",
+                "error",
+                "-y",
+                "-f",
+                "lavfi",
+                "-i",
+                picture_filter("normal"),
+                "-c:v",
+                "libx264",
+                "-preset",
+                "veryfast",
+                "-g",
+                "10",
+                "-bf",
+                "0",
+                str(film),
+            ],
+            check=True,
+        )
+        # Long enough that opening it anew does not count.
+        long = Path(folder) / "long.mp4"
+        subprocess.run(
+            ["ffmpeg", "-loglevel", "error", "-y", "-stream_loop", "100", "-i", str(film), "-c", "copy", str(long)],
+            check=True,
+        )
+        bare = _bare(options.seconds)
+        figures, looks = _pipeline(long, options.cameras, options.seconds, bare)
+        if options.sweep:
+            figures |= asyncio.run(_sweep(options, Path(folder)))
+    return report("vision", figures, {"bare_invokes_per_s": round(bare, 1), "pipeline_looks_per_s": round(looks, 1)})
+
+
+def _bare(seconds: float) -> float:
+    """Invokes a second of one interpreter with one thread, nothing else done."""
+    detector = Detector()
+    size = detector.card.size
+    given = np.zeros((1, size, size, 3), np.int8)
+    detector.invoke(given)
+    count, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds / 2:
+        detector.invoke(given)
+        count += 1
+    return count / (time.perf_counter() - began)
+
+
+def _pipeline(film: Path, cameras: int, seconds: float, bare: float) -> tuple[dict[str, Figure], float]:
+    """Films through the whole process with one detector thread; they end and are opened anew."""
+    pool = DetectorPool(1)
+    looks, frames = [0], [0]
+
+    def on_report(_: WatchedCamera, told: CameraReport) -> None:
+        looks[0] += told.looks
+        frames[0] += 1
+
+    stop = threading.Event()
+    cpu_s, began = own_cpu_s(), time.perf_counter()
+    until = began + seconds
+    while time.perf_counter() < until:
+        plan = VisionPlan(
+            tuple(CameraPlan(f"film-{n}", f"file:{film}", every_s=0.05) for n in range(cameras)), detectors=1
+        )
+        process = VisionProcess(plan, pool, on_report)
+        process.start()
+        while not process.ended() and time.perf_counter() < until:
+            stop.wait(0.01)
+        process.stop(1.0)
+    took = time.perf_counter() - began
+    rate = looks[0] / took
+    return {
+        "frames_per_s": figure(frames[0] / took, "1/s"),
+        "looks_per_s": figure(rate, "1/s"),
+        "ratio_to_interpreter": figure(rate / bare, "share", at_least=0.9),
+        "pipeline_cpu_cores": figure((own_cpu_s() - cpu_s) / took, "cores"),
+    }, rate
+
+
+async def _sweep(options: argparse.Namespace, folder: Path) -> dict[str, Figure]:
+    dead = round(options.sweep * options.dead)
+    server = CameraServer(many_cameras(options.sweep - dead), folder)
+    await server.start()
+    try:
+        with socket.socket() as black_hole:  # accepts and never answers: the slow kind of dead
+            black_hole.bind(("127.0.0.1", 0))
+            black_hole.listen(256)
+            targets = [SweepTarget(f"cam-{n}", server.url(f"cam-{n}")) for n in range(1, options.sweep - dead + 1)]
+            hole = black_hole.getsockname()[1]
+            targets += [SweepTarget(f"dead-{n}", f"rtsp://127.0.0.1:{hole if n % 2 else 9}/x") for n in range(dead)]
+            np.random.default_rng(1).shuffle(targets)
+            pool = DetectorPool(2)
+            cpu_s, server_s = own_cpu_s(), process_cpu_s(server.pid)
+            done: SweepReport = await asyncio.to_thread(
+                lambda: sweep(targets, pool, period_s=options.period, workers=options.workers)
+            )
+            cpu_s, server_s = own_cpu_s() - cpu_s, process_cpu_s(server.pid) - server_s
+    finally:
+        await server.close()
+    seen = done.outcomes.get(Outcome.SEEN.value, 0)
+    return {
+        "sweep_s": figure(done.sweep_s, "s", at_most=options.period),
+        "swept": figure(done.swept, "", at_least=options.sweep),
+        "seen": figure(seen, "", at_least=options.sweep - dead),
+        "dead": figure(dead, ""),
+        "cpu_cores": figure(cpu_s / done.sweep_s, "cores", at_most=2.0),
+        "rss_mib": figure(process_rss_mib(_own_pid()), "MiB"),
+        "server_cpu_cores": figure(server_s / done.sweep_s, "cores"),
+    }
+
+
+def _own_pid() -> int:
+    import os
+
+    return os.getpid()
