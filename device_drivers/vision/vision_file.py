@@ -91,7 +91,7 @@ def parse_vision(text: str, name: str) -> VisionPlan:
     try:
         plan = msgspec.convert(raw, VisionPlan)
     except msgspec.ValidationError as error:
-        raise ConfigError([Finding(name, 0, 0, str(error), "device_drivers/vision/README.md shows a file")]) from error
+        raise ConfigError([Finding(name, 0, 0, str(error), "its README shows a file")]) from error
     findings = list(_findings(plan, name))
     if findings:
         raise ConfigError(findings)
