@@ -107,9 +107,10 @@ def payload_meaning(point: ProfilePoint, message: dict[str, object]) -> tuple[fl
             return 1.0, ""
         return (0.0, "") if text in point.payload.false_values else (0.0, "garbled")
     assert isinstance(value, int | float)
-    if point.maximum is not None and value > point.maximum:
-        return 0.0, "out_of_limits"
-    return float(value), ""
+    if value in point.error_values:
+        return 0.0, "error_value"
+    low = point.minimum is not None and value < point.minimum
+    return float(value), "out_of_limits" if low or (point.maximum is not None and value > point.maximum) else ""
 
 
 def test_every_shipped_profile_has_a_transcript_and_no_other_stands_there() -> None:
