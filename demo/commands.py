@@ -143,8 +143,9 @@ async def _judge(stack: Stack, watch: BoardWatch, speed: float, started_us: int)
 def judge(truth: list[Truth], watch: BoardWatch, audit: StreamAudit, speed: float, started_us: int) -> Verdict:
     """The verdict from the three witnesses."""
     shown = [view for view in watch.incidents.values() if view["hazard"] in LIFE_SAFETY]
-    keys = [(alarm["rule"], alarm["device"]) for view in shown for alarm in view.get("alarms", ())]
-    devices_shown = {device for _, device in keys}
+    # A rule over a zone has no device of its own: it may stand once in each zone.
+    keys = [(alarm["rule"], alarm["device"], alarm["zone"]) for view in shown for alarm in view.get("alarms", ())]
+    devices_shown = {device for _, device, _ in keys}
     first: dict[str, int] = {}
     for line in truth:
         first.setdefault(line.device, line.real_us)
