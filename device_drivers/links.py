@@ -32,6 +32,7 @@ from device_model.ports import LineExchange, LineReply, LineRequest, MessageLink
 from device_model.site import Line, LineKind
 
 CONNECT_TIMEOUT_S = 3.0  # a host that does not answer costs the line this long, once per reconnect
+_TLS_PORT = 802  # Modbus/TCP Security, as registered
 _READS = (1, 2, 3, 4, 20, 23)  # replies whose first byte counts the rest
 _SAFE_TO_REPEAT = (1, 2, 3, 4, 20, 43)
 _PARITY = {"none": "N", "even": "E", "odd": "O"}
@@ -220,8 +221,23 @@ class ModbusLink:
             raise
         if not reached:
             self._drop()
-            raise LineUnreachable(f"{self._name()} cannot be reached")
+            raise LineUnreachable(f"{self._name()} {await self._why_not(client.ctx.comm_params.sslctx)}")
         return client
+
+    async def _why_not(self, secure: ssl.SSLContext | None) -> str:
+        """Why there is no connection. The client library keeps the reason of a refused handshake to itself."""
+        if secure is not None:
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    _, writer = await asyncio.open_connection(
+                        self._line.host, self._line.port or _TLS_PORT, ssl=secure)
+                writer.close()
+            except ssl.SSLCertVerificationError as refused:
+                return (f"shows a certificate that is refused ({refused.verify_message}): renew it at the device, or "
+                        "correct ca_file of the line; and look at this machine's clock")
+            except (OSError, TimeoutError):
+                pass  # not reachable at all
+        return "cannot be reached"
 
     def _open(self) -> ModbusBaseClient:
         line = self._line
@@ -232,7 +248,7 @@ class ModbusLink:
                 trace_connect=self._trace_connect,
             )
         client = AsyncModbusTcpClient(
-            line.host, port=line.port or (802 if line.kind is LineKind.MODBUS_TLS else 502),
+            line.host, port=line.port or (_TLS_PORT if line.kind is LineKind.MODBUS_TLS else 502),
             framer=FramerType.RTU if self._rtu else FramerType.SOCKET, reconnect_delay=0, retries=0,
             trace_packet=self._trace, trace_connect=self._trace_connect,
         )

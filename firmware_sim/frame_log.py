@@ -14,7 +14,7 @@ from collections import deque
 import msgspec
 
 from firmware_sim.line_recording import FORMAT, LineFile, LineHead, Piece
-from firmware_sim.scenario_lines import LineKind, SimLine, Transport
+from firmware_sim.scenario_lines import LINE_PROTOCOLS, LineKind, SimLine, Transport
 
 # Two hours of one busy serial line, some 20 MB; older ones are left out and counted.
 FRAMES_MAX = 50_000
@@ -66,7 +66,7 @@ class FrameLog:
         """A line's frames as a recorded line: to replay, or as pcapng."""
         kind = ("serial" if line.kind in _SERIAL else "mqtt" if line.kind is LineKind.MQTT
                 else "udp" if line.transport is Transport.UDP else "tcp")
-        ours = "server" if line.kind in (LineKind.MODBUS_TCP, *_SERIAL) or line.role.value == "server" else "client"
+        ours = "server" if LINE_PROTOCOLS[line.kind] == "modbus" or line.role.value == "server" else "client"
         theirs = "client" if ours == "server" else "server"
         pieces, opened, last_us = [], set(), 0
         for frame in self._frames:

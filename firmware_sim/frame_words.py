@@ -35,13 +35,13 @@ _COMMANDS: dict[int, Text] = {
     Command.REPLY: Text("reply", "应答"), Command.DENY: Text("deny", "否认"),
 }
 _WORDS_MAX = 12
-_MODBUS = frozenset({LineKind.MODBUS_TCP, LineKind.PTY, LineKind.SERIAL})
+_MODBUS = frozenset({LineKind.MODBUS_TCP, LineKind.MODBUS_TLS, LineKind.PTY, LineKind.SERIAL})
 
 
 def frame_words(kind: LineKind, frame: Frame, language: str = "zh") -> str:
     """What a frame says; "" for what is not understood."""
     if kind in _MODBUS:
-        return _modbus(frame, language, tcp=kind is LineKind.MODBUS_TCP)
+        return _modbus(frame, language, tcp=kind in (LineKind.MODBUS_TCP, LineKind.MODBUS_TLS))
     if kind is LineKind.MQTT:
         return f"{frame.topic} {_plain(frame.octets)}"
     if kind is LineKind.GBT26875:

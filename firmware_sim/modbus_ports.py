@@ -1,4 +1,4 @@
-"""Modbus lines (I/O): TCP ports, pseudo terminals paced like a serial line, and real serial ports.
+"""Modbus lines (I/O): TCP and TLS ports, pseudo terminals paced like a serial line, and real serial ports.
 
     master ──bytes──► Framing ──Request──► line_answers (world, faults, bugs) ──► bytes, delayed or paced
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import ssl
 import tty
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import structlog
 from device_model.clock import SECOND_US, Clock
 from device_model.errors import LocalFault
 from firmware_sim.faults import FaultKind, Outgoing
+from firmware_sim.line_tls import LineKeys
 from firmware_sim.modbus_device import Framing, NotModbus, RtuFrames, TcpFrames
 from firmware_sim.modbus_line import line_answers
 from firmware_sim.pace import LinePace
@@ -55,13 +57,17 @@ class TcpLine:
         line = self.line
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: _Connection(self), line.host, line.port)
+                lambda: _Connection(self), line.host, line.port, ssl=self._secure())
         except OSError as error:
             raise LocalFault(
                 f"line {line.id}: cannot listen on {line.host}:{line.port} ({error.strerror}): "
                 "another program has the port; end it, or write port: 0 for any free one") from error
         host, port = self._server.sockets[0].getsockname()[:2]
         return f"{host}:{port}"
+
+    def _secure(self) -> ssl.SSLContext | None:
+        """What encrypts the line, if anything does."""
+        return None
 
     def turn(self, at_s: float) -> None:
         """Time passed: half-open connections, babble."""
@@ -83,6 +89,31 @@ class TcpLine:
         for connection in tuple(self.open):
             connection.drop()
         await asyncio.sleep(0)
+
+
+class TlsLine(TcpLine):
+    """Modbus/TCP Security: the same frames inside TLS. The fault `certificate_expired` ends all connections, and
+    every new handshake shows a certificate that ended yesterday."""
+
+    def _secure(self) -> ssl.SSLContext:
+        self._keys = LineKeys(Path(self.line.ca_file), self.line.host)
+        self._expired = False
+        return self._keys.show(expired=False)
+
+    def turn(self, at_s: float) -> None:
+        """Time passed: the certificate ends, or there is a new one."""
+        super().turn(at_s)
+        expired = self.world.faults[self.line.id].lasts(FaultKind.CERTIFICATE_EXPIRED, at_s)
+        if expired != self._expired:
+            self._expired = expired
+            self._keys.show(expired=expired)
+            for connection in tuple(self.open):
+                connection.drop()
+
+    async def close(self) -> None:
+        """Stop listening, drop all connections, forget the keys."""
+        await super().close()
+        self._keys.forget()
 
 
 class _Connection(asyncio.Protocol):

@@ -20,6 +20,7 @@ class LineKind(StrEnum):
     """What a line of simulated devices is."""
 
     MODBUS_TCP = "modbus_tcp"
+    MODBUS_TLS = "modbus_tls"  # Modbus/TCP Security: the same frames inside TLS
     PTY = "pty"  # Modbus RTU on a pseudo terminal, paced as the baud rate would
     SERIAL = "serial"  # Modbus RTU on a real serial port (an RS-485 adapter): hardware in the loop
     MQTT = "mqtt"
@@ -31,8 +32,8 @@ class LineKind(StrEnum):
 
 # The protocol that the profile of a device on such a line must have; "" for lines that bear no devices.
 LINE_PROTOCOLS: dict[LineKind, str] = {
-    LineKind.MODBUS_TCP: "modbus", LineKind.PTY: "modbus", LineKind.SERIAL: "modbus", LineKind.MQTT: "mqtt",
-    LineKind.GBT26875: "gbt26875", LineKind.HJ212: "hj212", LineKind.LLS_TCP: "lls",
+    LineKind.MODBUS_TCP: "modbus", LineKind.MODBUS_TLS: "modbus", LineKind.PTY: "modbus", LineKind.SERIAL: "modbus",
+    LineKind.MQTT: "mqtt", LineKind.GBT26875: "gbt26875", LineKind.HJ212: "hj212", LineKind.LLS_TCP: "lls",
     LineKind.REPLAY: "",
 }
 SESSION_KINDS = frozenset({LineKind.GBT26875, LineKind.HJ212, LineKind.LLS_TCP, LineKind.REPLAY})
@@ -61,7 +62,8 @@ class Parity(StrEnum):
 
 
 class SimLine(msgspec.Struct, frozen=True):
-    """One line. modbus_tcp: host, port (0: any free one, printed at start). pty: path of the symlink to make,
+    """One line. modbus_tcp: host, port (0: any free one, printed at start). modbus_tls: also ca_file, which is
+    written at start for those who connect. pty: path of the symlink to make,
     baud, bits_per_character (start, data, parity, stop: 10 or 11), turnaround_s. serial: path of the port, baud,
     parity, stop_bits, turnaround_s. mqtt: url mqtt://host:port, hub_devices (Zigbee
     devices that share a hub's connection; 0: a connection each). gbt26875, hj212: host and port of the centre or host
@@ -74,6 +76,7 @@ class SimLine(msgspec.Struct, frozen=True):
     kind: LineKind
     host: str = "127.0.0.1"
     port: int = 0
+    ca_file: str = ""
     path: str = ""
     baud: int = 9600
     bits_per_character: int = 10
@@ -102,6 +105,9 @@ def line_findings(line: SimLine) -> list[tuple[str, str, str]]:
     if line.kind in (LineKind.PTY, LineKind.SERIAL) and not line.path:
         remedy = "add `path: ./sim-rs485`" if line.kind is LineKind.PTY else "add `path: /dev/ttyUSB0`"
         found.append(("path", f"the {line.kind} line {line.id} has no path", remedy))
+    if line.kind is LineKind.MODBUS_TLS and not line.ca_file:
+        found.append(("ca_file", f"the TLS line {line.id} names no ca_file", "add `ca_file: ./sim-ca.pem`: it is "
+                      "written at start, and the gateway's line trusts it by its own ca_file"))
     for key in ("baud", "bits_per_character", "speed", "real_time_s", "minutes", "stop_bits"):
         if getattr(line, key) <= 0:
             found.append((key, "must be more than 0", "write a positive number"))
@@ -131,7 +137,7 @@ def address_finding(line: SimLine, address: str) -> tuple[str, str] | None:
 
 
 def _bug_names(kind: LineKind) -> set[str]:
-    if kind in (LineKind.MODBUS_TCP, LineKind.PTY, LineKind.SERIAL):
+    if LINE_PROTOCOLS[kind] == "modbus":
         return {bug.value for bug in ModbusBug}
     if kind is LineKind.GBT26875:
         return {bug.value for bug in PanelBug}

@@ -1,6 +1,6 @@
 """SimRuntime (I/O): puts a SimWorld onto real ports and writes down what really happened.
 
-                 ┌─ modbus_ports: TCP, pty, serial ──┐
+                 ┌─ modbus_ports: TCP, TLS, pty … ───┐
     SimWorld ────┼─ mqtt_clients: devices and hubs ──┼──► masters, brokers, centres, hosts: the system under test
      (pure)      ├─ session_line: panels, stations ──┤
                  └─ proxy: links that can be cut ────┘
@@ -20,7 +20,7 @@ import structlog
 from device_model.clock import SECOND_US, Clock
 from device_model.system_clock import real_mono_us
 from firmware_sim.line_session import LineSession
-from firmware_sim.modbus_ports import PtyLine, SerialLine, TcpLine
+from firmware_sim.modbus_ports import PtyLine, SerialLine, TcpLine, TlsLine
 from firmware_sim.mqtt_clients import MqttLine
 from firmware_sim.mqtt_device import Publish
 from firmware_sim.proxy import LinkProxy
@@ -143,5 +143,5 @@ class SimRuntime:
 
 
 _MODBUS_LINES: dict[LineKind, type[TcpLine] | type[PtyLine]] = {
-    LineKind.MODBUS_TCP: TcpLine, LineKind.PTY: PtyLine, LineKind.SERIAL: SerialLine,
+    LineKind.MODBUS_TCP: TcpLine, LineKind.MODBUS_TLS: TlsLine, LineKind.PTY: PtyLine, LineKind.SERIAL: SerialLine,
 }

@@ -43,6 +43,7 @@ IO_FILES = {
     "edge_agent/series_part.py", "edge_agent/site_tap.py", "edge_agent/starts_file.py", "edge_agent/supervision.py",
     "edge_agent/waiting.py", "firmware_sim/camera_child.py", "firmware_sim/camera_server.py",
     "firmware_sim/commands.py", "firmware_sim/conform_run.py", "firmware_sim/line_commands.py",
+    "firmware_sim/line_tls.py",
     "firmware_sim/modbus_identity.py", "firmware_sim/modbus_ports.py", "firmware_sim/mqtt_clients.py",
     "firmware_sim/proxy.py", "firmware_sim/recorder.py", "firmware_sim/recording_folder.py",
     "firmware_sim/serve.py", "firmware_sim/session_line.py", "provisioning/authority.py",

@@ -36,7 +36,8 @@ from trial.scenario_files import find_scenario, is_complete, shipped_scenarios, 
 FRAMES_SHOWN = 40  # in one look; the page keeps the last 200
 RUNS_SHOWN = 20
 CAMERAS_SHOWN = 20
-_PORTS = {LineKind.MODBUS_TCP: 502, LineKind.MQTT: 1883, LineKind.GBT26875: 5200, LineKind.HJ212: 5201}
+_PORTS = {LineKind.MODBUS_TCP: 502, LineKind.MODBUS_TLS: 802, LineKind.MQTT: 1883, LineKind.GBT26875: 5200,
+          LineKind.HJ212: 5201}
 
 _log = structlog.get_logger("sim.page")
 

@@ -108,7 +108,7 @@ class Stage:
             if line.id in self._radios:
                 topics = PayloadMap(devices_on_line(inventory, line.id), self.clock.now()).subscriptions()
                 radios[line.id] = self._radios[line.id].gateway_link(topics)
-            elif line.kind in (LineKind.MODBUS_TCP, LineKind.PTY):
+            elif line.kind in (LineKind.MODBUS_TCP, LineKind.MODBUS_TLS, LineKind.PTY):
                 lines[line.id] = FieldLine(line, self.world, self.clock, self._at_s, self._note)
             elif listens(of_site[line.id]):
                 listening[line.id] = partial(

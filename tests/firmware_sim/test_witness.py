@@ -84,7 +84,8 @@ def said(seed: int) -> list[tuple[str, float, int, bytes]]:
 
 def test_the_same_seed_gives_the_same_bytes_on_every_kind_of_line() -> None:
     first, again, other = said(7), said(7), said(8)
-    assert {line.kind for line in LINES} == set(LineKind)
+    # A TLS line says the bytes of a TCP one; what encrypts them is made anew at each start and cannot be the same.
+    assert {line.kind for line in LINES} == set(LineKind) - {LineKind.MODBUS_TLS}
     for line in LINES:
         of = [[entry for entry in run if entry[0] == line.id] for run in (first, again, other)]
         assert of[0] and of[0] == of[1], line.kind
