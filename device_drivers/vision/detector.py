@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from device_drivers.vision.learn import SiteHead
 from device_drivers.vision.model_card import CLASSES, TRUSTED_KEYS, ModelCard, Verdict, check_card, parse_card
 from device_drivers.vision.pooling import Spot, calibrated, pooled_logits, spots
 from device_model.errors import LocalFault
@@ -25,10 +26,19 @@ MODEL_BYTES_MAX = 32 * 1024 * 1024  # the shipped one has four; more is not a ga
 
 
 class Detector:
-    """A loaded model. Raises LocalFault where the file is missing, swapped or cannot run."""
+    """A loaded model, with a site's own head upon it where there is one. Raises LocalFault where the file is missing,
+    swapped or cannot run, or the head was fitted on another model."""
 
-    def __init__(self, card_file: Path = SHIPPED, trusted: tuple[str, ...] = TRUSTED_KEYS) -> None:
+    def __init__(
+        self, card_file: Path = SHIPPED, trusted: tuple[str, ...] = TRUSTED_KEYS, head: SiteHead | None = None
+    ) -> None:
         self.card, model = read_model(card_file, trusted)
+        if head is not None and head.model_sha256 != self.card.sha256:
+            raise LocalFault(
+                f"the site's head was fitted on another model ({head.model_sha256[:12]}…): run `tocsin vision learn` "
+                "again, or `--rollback`"
+            )
+        self.head = head
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
@@ -39,7 +49,9 @@ class Detector:
         except (RuntimeError, ValueError) as error:
             raise LocalFault(f"{card_file}: the model does not load here: {error}") from error
         self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
+        outputs = self._interpreter.get_output_details()
+        self._output = next(o for o in outputs if len(o["shape"]) == 3)
+        self._embedding = next((o for o in outputs if len(o["shape"]) == 2), None)
         self._table = self._quantising()
         self._slope, self._offset = (np.asarray(v, np.float32) for v in (self.card.slope, self.card.offset))
 
@@ -61,7 +73,28 @@ class Detector:
         return np.asarray(np.clip(np.round(levels / scale + zero), limits.min, limits.max), dtype)
 
     def invoke(self, prepared: NDArray[Any]) -> NDArray[np.float32]:
-        """Raw logits (classes, cells + 1) of one prepared picture."""
+        """Logits (classes, cells + 1) of one prepared picture. A site's head moves the last column, which stands for
+        the whole picture, so that scores and boxes move alike."""
+        logits = self._plain(prepared)
+        if self.head is not None:
+            shift = self.head.shift(self.embedding())
+            logits = logits.copy()
+            logits[:, -1] += (shift / self._slope).astype(np.float32)
+        return logits
+
+    def embedding(self) -> NDArray[np.float32]:
+        """What the net knew of the picture invoked last, before it judged. Raises LocalFault where the model gives
+        none."""
+        if self._embedding is None:
+            raise LocalFault("this model gives no embedding: install a release that does, version 3 or later")
+        return np.array(self._interpreter.get_tensor(self._embedding["index"])[0], np.float32)
+
+    def learnable(self, image: Image.Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Embedding and calibrated logits a class, without the site's head: what a head is fitted on."""
+        logits = pooled_logits(self._plain(self.prepare(image)))
+        return self.embedding(), np.asarray(logits * self._slope + self._offset, np.float32)
+
+    def _plain(self, prepared: NDArray[Any]) -> NDArray[np.float32]:
         self._interpreter.set_tensor(self._input["index"], prepared)
         self._interpreter.invoke()
         raw = self._interpreter.get_tensor(self._output["index"])[0]
@@ -95,9 +128,16 @@ class Detector:
 class DetectorPool:
     """Several detectors, lent one at a time; the file is read and checked once a detector, at the start."""
 
-    def __init__(self, count: int, card_file: Path = SHIPPED, trusted: tuple[str, ...] = TRUSTED_KEYS) -> None:
+    def __init__(
+        self,
+        count: int,
+        card_file: Path = SHIPPED,
+        trusted: tuple[str, ...] = TRUSTED_KEYS,
+        head: SiteHead | None = None,
+    ) -> None:
+        self.head = head
         self._free: queue.SimpleQueue[Detector] = queue.SimpleQueue()  # bounded by `count`: only what is lent returns
-        detectors = [Detector(card_file, trusted) for _ in range(count)]
+        detectors = [Detector(card_file, trusted, head) for _ in range(count)]
         self.card = detectors[0].card
         # Reads only what never changes after loading, so that any thread may ask for it.
         self.prepare = detectors[0].prepare

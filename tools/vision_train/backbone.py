@@ -105,11 +105,17 @@ class Watcher(nn.Module):
 
     def head(self, middle: Tensor, last: Tensor) -> Tensor:
         """Logits as (batch, 3, 65): the cells and, last, the whole picture's own."""
+        return self.both(middle, last)[0]
+
+    def both(self, middle: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits, and the embedding that a site's own head is fitted on (batch, 2 * width): what the context and
+        the strongest cells say before they are judged."""
         joined = torch.cat([last, functional.avg_pool2d(middle, 2), functional.max_pool2d(middle, 2)], 1)
         context = functional.relu6(self.context(last.mean((2, 3), keepdim=True)))
         cells = functional.relu6(self.cells(self.drop(joined)) + context)
         grid = self.judge(cells).flatten(2)
-        return torch.cat([grid, self.whole(context).flatten(2)], 2)
+        logits = torch.cat([grid, self.whole(context).flatten(2)], 2)
+        return logits, torch.cat([context.flatten(1), cells.flatten(2).amax(2)], 1)
 
     def forward(self, x: Tensor) -> Tensor:
         middle = self.run(self.stem(x), 0, MIDDLE + 1)

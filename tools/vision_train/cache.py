@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from tools.vision_train.backbone import MIDDLE, pretrained
-from tools.vision_train.pictures import Recipe, make, more_recipes, plain_input, read_manifest, recipes
+from tools.vision_train.pictures import Recipe, make, more_recipes, plain_input, read_manifest, recipes, third_recipes
 
 SEED = 20261123
 
@@ -30,12 +30,18 @@ def main(data: Path, out: Path, part: int, parts: int, tiers: str = "AB", size: 
     train = recipes(read_manifest(data / "manifest.csv", "train", tiers), rng, size)
     rng.shuffle(train)  # type: ignore[arg-type]
     second = more_recipes(read_manifest(data / "manifest.csv", "train", tiers), rng)
+    rows = read_manifest(data / "manifest.csv", "train", tiers)
+    third = third_recipes(rows, np.random.default_rng(SEED + 3), size)
+    np.random.default_rng(SEED + 4).shuffle(third)  # type: ignore[arg-type]
+    real = [Recipe("plain", r.file, "", r.labels, r.kind, 0) for r in rows if not r.synthetic]
     val = [Recipe("plain", r.file, "", r.labels, r.kind, 0) for r in read_manifest(data / "manifest.csv", "val")]
-    only = [
-        Recipe("plain", r.file, "", r.labels, r.kind, 0)
-        for r in read_manifest(data / "manifest_eval_only.csv", "eval_only", "ABC")
-    ]
-    for name, every in (("val", val), ("only", only), ("train", train), ("trainmore", second)):
+    for name, every in (
+        ("val", val),
+        ("train", train),
+        ("trainmore", second),
+        ("trainthird", third),
+        ("plain", real),
+    ):
         kept: list[Recipe] = []
         blocks: list[np.ndarray] = []
         batch: list[tuple[Recipe, object]] = []

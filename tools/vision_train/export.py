@@ -19,7 +19,7 @@ import torch
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tools.vision_train.backbone import CLASSES, GRID, SIZE, Watcher, pooled, pretrained
+from tools.vision_train.backbone import CLASSES, GRID, MIDDLE, SIZE, Watcher, pooled, pretrained
 from tools.vision_train.cache import SEED, as_tensor
 from tools.vision_train.pictures import make, plain_input, read_manifest, recipes
 
@@ -29,14 +29,16 @@ HEAD = ("Watcher_net;", "Conv2d_context", "Conv2d_cells", "Conv2d_judge", "Conv2
 
 
 class Channels(torch.nn.Module):
-    """The net as the product feeds it: pixels last, as pictures lie in memory."""
+    """The net as the product feeds it: pixels last, as pictures lie in memory. Logits and embedding come out."""
 
     def __init__(self, net: Watcher) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, picture: torch.Tensor) -> torch.Tensor:
-        return self.net(picture.permute(0, 3, 1, 2))
+    def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        net = self.net
+        middle = net.run(net.stem(picture.permute(0, 3, 1, 2)), 0, MIDDLE + 1)
+        return net.both(middle, net.run(middle, MIDDLE + 1, len(net._blocks)))
 
 
 def calibration_pictures(data: Path, count: int = 96) -> list[np.ndarray]:
@@ -108,7 +110,8 @@ def run(model: Path, images: list[np.ndarray]) -> np.ndarray:
 
     net = Interpreter(model_path=str(model), num_threads=2)
     net.allocate_tensors()
-    into, out = net.get_input_details()[0], net.get_output_details()[0]
+    into = net.get_input_details()[0]
+    out = next(o for o in net.get_output_details() if len(o["shape"]) == 3)
     got = []
     for picture in images:
         value = picture

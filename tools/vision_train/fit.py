@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from tools.vision_train.backbone import CLASSES, MIDDLE, Watcher, pooled, pretrained
+from tools.vision_train.pictures import read_manifest
+from tools.vision_train.source_folds import fold_of, held_out
 
 SEED = 7
 # Near-duplicates stay in one fold: the same photographs appear under two licences.
@@ -150,7 +152,33 @@ def report(net: Watcher, features: np.ndarray, notes: list[dict[str, object]], t
     return got
 
 
-def main() -> None:
+def leave_out(net: Watcher, given: argparse.Namespace) -> None:
+    """Logits of the left-out real negatives, and of val, beside the weights: cuts.py reads them."""
+    plain, notes = load(given.cache, "plain")
+    source = {r.file: r.source for r in read_manifest(given.data / "manifest.csv", "train")}
+    unseen = [
+        i
+        for i, n in enumerate(notes)
+        if max(n["labels"]) == 0 and fold_of(source[str(n["file"])]) == given.source_fold  # type: ignore[call-overload]
+    ]
+    got = scores(net, plain[unseen])
+    val, val_notes = load(given.cache, "val")
+    given.out.with_suffix(".json").write_text(
+        json.dumps(
+            {
+                "fold": given.source_fold,
+                "unseen": [
+                    [notes[i]["file"], notes[i]["kind"], *map(float, g)] for i, g in zip(unseen, got, strict=True)
+                ],
+                "val": [
+                    [n["file"], n["kind"], *map(float, g)] for n, g in zip(val_notes, scores(net, val), strict=True)
+                ],
+            }
+        )
+    )
+
+
+def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     parser.add_argument("cache", type=Path)
     parser.add_argument("out", type=Path)
@@ -159,8 +187,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--source-fold", type=int, default=-1, help="sources of negatives to leave out and judge")
+    parser.add_argument("--data", type=Path, help="folder of the manifest; asked by --source-fold")
+    parser.add_argument("--harder", type=Path, help="JSON of files that fooled other folds: they count threefold")
     parser.add_argument("--init", type=Path, help="weights to go on from, at a third of the rate")
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    given = options().parse_args()
     torch.set_num_threads(given.threads)
     features, notes = load(given.cache, "train")
     val, val_notes = load(given.cache, "val")
@@ -171,11 +206,21 @@ def main() -> None:
     weights = np.ones(len(notes), np.float32)
     weights[kinds == "neg_people"] = 0.5
     held = np.isin(groups, FOLDS[given.fold]) if given.fold >= 0 else np.zeros(len(notes), bool)
+    if given.source_fold >= 0:
+        rows = [r for r in read_manifest(given.data / "manifest.csv", "train") if not r.synthetic]
+        source = {r.file: r.source for r in rows}
+        negatives = frozenset(r.file for r in rows if max(r.labels) == 0)
+        files = [(str(n["file"]), str(n["over"])) for n in notes]
+        held = held_out(given.source_fold, files, source, negatives)
+    if given.harder:
+        hard = set(json.loads(given.harder.read_text()))
+        weights[[n["file"] in hard and max(n["labels"]) == 0 for n in notes]] *= 3.0  # type: ignore[call-overload]
     print(f"{len(notes)} samples, {held.sum()} left out", flush=True)
     # The second helping (cache.py: trainmore) is always used whole; `share` thins the first.
     first = sum(len(json.loads(p.read_text())) for p in given.cache.glob("train[0-9]*.json"))
     thin = np.random.default_rng(given.seed).random(len(notes)) < given.share
-    thin[first:] = True
+    if given.source_fold < 0:
+        thin[first:] = True
     use = ~held & thin
     torch.manual_seed(given.seed)
     net = pretrained()
@@ -186,7 +231,9 @@ def main() -> None:
     )
     torch.save(net.state_dict(), given.out)
     report(net, val, val_notes, "val")
-    if held.any():
+    if given.source_fold >= 0:
+        leave_out(net, given)
+    elif held.any():
         photo = held & (makes == "photo")
         dark = makes == "dim"
         got = scores(net, features[photo])

@@ -15,6 +15,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from tools.vision_train import renders
 from tools.vision_train.backbone import CLASSES, SIZE
+from tools.vision_train.hard_negatives import HARD
 from tools.vision_train.light import Rng, emission_share
 
 # Pictures that renders are set upon. Face close-ups, animals and aeroplanes are no scenes.
@@ -210,6 +211,53 @@ def more_recipes(rows: list[Row], rng: Rng) -> list[Recipe]:
     return out
 
 
+# The third helping: how many of each, and what they show. -1 leaves smoke open where fumes may be seen.
+THIRD = (
+    ("graded", 1200, (0, 0, 0)),
+    ("shiny", 900, (0, 0, 0)),
+    ("idle_worker", 800, (0, 0, 0)),
+    ("misty", 300, (0, 0, 0)),
+    ("screens", 400, (0, 0, 0)),
+    ("street_night", 700, (0, 0, 0)),
+    ("collage", 700, (0, 0, 0)),
+    ("arc", 500, (1, 0, -1)),
+    ("grinding", 400, (1, 0, -1)),
+    ("cutting", 200, (1, 0, -1)),
+    ("smoke_plume", 150, (0, 0, 1)),
+)
+
+
+def third_recipes(rows: list[Row], rng: Rng, size: float = 1.0) -> list[Recipe]:
+    """What is taken for hot work in the field: dawns, shine, idle people, screens, streets by night; and more light
+    of real fires and arcs in the same scenes, so that neither kind outweighs the other."""
+    scenes = [r.file for r in rows if r.kind in BACKGROUNDS]
+    hot = [r for r in rows if r.labels[0] == 1 and not r.synthetic]
+    flames = [r for r in rows if r.labels[1] == 1 and not r.synthetic]
+    plain = [r for r in rows if max(r.labels) == 0 and not r.synthetic and r.kind != "neg_people"]
+    out: list[Recipe] = []
+
+    def scene() -> str:
+        return scenes[rng.integers(len(scenes))]
+
+    def add(way: str, file: str, over: str, labels: tuple[int, int, int], kind: str, group: int = -1) -> None:
+        out.append(Recipe(way, file, over, labels, kind, int(rng.integers(2**31)), group))
+
+    for name, count, labels in THIRD:
+        for _ in range(round(count * size)):
+            add(name, scene(), "", labels, f"render_{name}")
+    for row in plain:
+        for _ in range(round(3 * size)):
+            add("photo", row.file, "", row.labels, row.kind)
+    for group, row in enumerate(hot):
+        for _ in range(round(60 * size)):
+            add("transplant_hot", scene(), row.file, (1, 0, -1), "render_transplant", group)
+    for _ in range(round(700 * size)):
+        add("transplant_flame", scene(), flames[rng.integers(len(flames))].file, (0, 1, -1), "render_flame")
+    for row in flames[:: max(1, round(1 / size))]:
+        add("photo", row.file, "", row.labels, row.kind)
+    return out
+
+
 def make(recipe: Recipe, folder: Path) -> Image.Image | None:
     """The picture of a recipe at the model's input size; None when a transplant holds no light to speak of."""
     rng = np.random.default_rng(recipe.seed)
@@ -224,7 +272,8 @@ def make(recipe: Recipe, folder: Path) -> Image.Image | None:
         if emission_share(over, warm) < 0.004:
             return None
         return augmented(renders.transplant(over, base, rng, warm), rng, 0.85)
-    return augmented(getattr(renders, recipe.make)(base, rng), rng, 0.85)
+    way = HARD.get(recipe.make) or getattr(renders, recipe.make)
+    return augmented(way(base, rng), rng, 0.85)
 
 
 def augmented(image: Image.Image, rng: Rng, crop: float) -> Image.Image:
@@ -272,4 +321,15 @@ def plain_input(path: Path) -> Image.Image:
     return Image.open(path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
 
 
-__all__ = ["BACKGROUNDS", "CLASSES", "Recipe", "Row", "augmented", "make", "plain_input", "read_manifest", "recipes"]
+__all__ = [
+    "BACKGROUNDS",
+    "CLASSES",
+    "Recipe",
+    "Row",
+    "augmented",
+    "make",
+    "plain_input",
+    "read_manifest",
+    "recipes",
+    "third_recipes",
+]
