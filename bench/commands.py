@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
 import structlog
 
-from bench.report import Report, as_html, as_text
+from bench.report import Report, as_html, as_json_text, as_text
 from device_model.errors import TocsinError
 
 # Name → what it measures. One module each, in this folder.
@@ -77,7 +76,7 @@ def run_bench(name: str, arguments: list[str]) -> int:
             print(f"tocsin bench {each}: {error}", file=sys.stderr)
             return 1
         results.append(result)
-        print(msgspec.json.encode(result).decode() if as_json else as_text(result), flush=True)
+        print(as_json_text(result) if as_json else as_text(result), flush=True)
     if page is not None:
         page.write_text(as_html(results), encoding="utf-8")
     return 0

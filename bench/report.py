@@ -81,6 +81,12 @@ def process_rss_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024 / 1024
 
 
+def as_json_text(result: Report) -> str:
+    """For machines: the report, and each figure's value once more at the top, where a script finds it by name."""
+    told: dict[str, Any] = msgspec.to_builtins(result)
+    return msgspec.json.encode({**{name: entry.value for name, entry in result.figures.items()}, **told}).decode()
+
+
 def as_text(result: Report) -> str:
     """A table for people."""
     lines = [f"{result.bench}: {'within budget' if result.ok else 'OVER BUDGET'}"]
