@@ -20,6 +20,24 @@ from tests.edge_agent.test_commands import ROOT, eventually, site_file
 from tests.edge_agent.test_line_reads import SCENARIO, SITE
 from tocsin import app
 
+# A rule that the quiet room, which shows no humidity to speak of, would have raised.
+WATCHFUL = """
+pack: watchful
+version: 1
+title: {en: Dry air, zh: 空气干燥}
+rules:
+  - id: watchful.dry
+    version: 1
+    title: {en: Dry, zh: 干燥}
+    hazard: environment
+    severity: alarm
+    bind: {quantities: [humidity]}
+    when: value < 99 %
+    source: "comfort range of rooms, EN 16798-1 annex B [INFER]"
+    certainty: A
+    response: {en: Water the plants., zh: 浇花。}
+"""
+
 
 def tocsin(*arguments: str):
     return CliRunner().invoke(app, list(arguments))
@@ -79,6 +97,12 @@ def test_from_a_real_line_to_influx_and_to_files(tmp_path: Path) -> None:
             replayed = tocsin("rules", "replay", "--readings", readings, "--config", str(site), "--json")
             assert replayed.exit_code == 0, (replayed.output, replayed.exception)
             assert json.loads(replayed.stdout)["summary"]["false_alarms"] == 0, "a quiet room"
+        changed = tmp_path / "watchful.yaml"
+        changed.write_text(WATCHFUL, encoding="utf-8")
+        said = tocsin("rules", "diff", "--rules", str(changed), "--readings", "local", "--config", str(site),
+                      "--json")
+        assert said.exit_code == 0, said.output
+        assert [row["rule"] for row in json.loads(said.stdout)["only_changed"]] == ["watchful.dry"], said.stdout
         (place, far) = json.loads(tocsin("series", "status", "--config", str(site), "--json").stdout)
         assert place["remote"] == "influx" and place["lost"] == 0 and far["waiting"] > 10
         assert "far: " in tocsin("series", "status", "--config", str(site)).stdout
