@@ -65,6 +65,27 @@ def vision_run(
     raise typer.Exit(run_vision(config, for_s=for_s, as_lines=lines))
 
 
+@group.command("fetch-detector")
+def vision_fetch_detector(
+    package: Annotated[Path | None, typer.Option(help="The package's file, where there is no network.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where; else TOCSIN_MODELS, or beside the model.")] = None,
+) -> None:
+    """Bring the person and vehicle detector here, by version and hash. Needed once; without it nobody is counted.
+
+    Example: tocsin vision fetch-detector --package mediapipe-objectron-0.4.1675468480.tgz
+    """
+    from device_drivers.vision.object_detector import MODEL_SHA256, fetch
+    from device_model.errors import ConfigError
+
+    try:
+        path = fetch(package, folder)
+    except ConfigError as error:
+        for finding in error.findings:
+            print(finding, file=sys.stderr)
+        raise typer.Exit(1) from error
+    print(f"{path}: SHA-256 {MODEL_SHA256}")
+
+
 @group.command("check")
 def vision_check(config: Annotated[Path, typer.Argument(help="The vision file.", show_default=False)]) -> None:
     """Say what is wrong in a vision file.

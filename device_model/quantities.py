@@ -171,6 +171,8 @@ _ALL = (
     _number("hot_work_score", "hot work seen", "动火画面评分", _ONE),
     _number("flame_score", "flame seen", "火焰画面评分", _ONE),
     _number("smoke_score", "smoke seen", "烟雾画面评分", _ONE),
+    _number("intrusion_score", "person in a forbidden place seen", "禁入区域有人评分", _ONE),
+    _number("confidence", "confidence", "置信度", _ONE),
     _number("obstruction_score", "obstruction seen", "占用堵塞画面评分", _ONE),
     # leave for work: facts of a permit, told to rules as readings
     _flag("permit", "hot-work permit", "动火作业许可"),

@@ -18,11 +18,13 @@ _HOST = re.compile(r"//([^/@\s]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5}
 
 class Frame(msgspec.Struct, frozen=True):
     """picture: (height, width, 3) RGB. taken_us: the stream's own clock, fastened to ours at its first frame;
-    arrived_us: when it was here. Both µs since 1970 UTC."""
+    arrived_us: when it was here; clock_us: what the camera's own wall clock said, 0 where it says nothing. All µs
+    since 1970 UTC."""
 
     picture: NDArray[np.uint8]
     taken_us: int
     arrived_us: int
+    clock_us: int = 0
 
 
 class Packet(msgspec.Struct, frozen=True):

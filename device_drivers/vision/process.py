@@ -29,6 +29,8 @@ from device_drivers.vision.detector import Detector, DetectorPool
 from device_drivers.vision.first_stage import Crop, FirstLook, FirstStage
 from device_drivers.vision.frames import Frame, Packet, grey_of
 from device_drivers.vision.model_card import CLASSES
+from device_drivers.vision.object_detector import ObjectPool
+from device_drivers.vision.place_watch import PlaceWatch
 from device_drivers.vision.pooling import Spot
 from device_drivers.vision.reports import CameraReport
 from device_drivers.vision.scenes import CameraScenes, paint_masks
@@ -57,6 +59,7 @@ class WatchedCamera:
     def __init__(self, plan: CameraPlan, thresholds: dict[str, float], ring_s: float, ring_bytes: int) -> None:
         self.plan = plan
         self.stage, self.health = FirstStage(), CameraHealth(plan.health)
+        self.places = PlaceWatch(plan.zones, plan.places)
         self.scenes = CameraScenes(plan.id, plan.zones, {**thresholds, **plan.thresholds}, plan.decide)
         self.ring = PacketRing(ring_s, ring_bytes) if ring_bytes else None
         self.last: CameraReport | None = None
@@ -112,7 +115,7 @@ class WatchedCamera:
         grey = grey_of(picture)
         first = self.stage.look(grey)
         state = self.health.frame(
-            first, grey, self.time_us(frame), 0.0 if self.offline else (frame.arrived_us - frame.taken_us) / 1e6
+            first, grey, self.time_us(frame), 0.0 if self.offline else late_s(frame)
         )
         image = Image.fromarray(picture)
         parts = [(None, image), *((crop, image.crop(_pixels(crop, image.size))) for crop in first.crops)]
@@ -128,7 +131,9 @@ class VisionProcess:
         pool: DetectorPool,
         on_report: Callable[[WatchedCamera, CameraReport], None],
         clock_us: Callable[[], int] = now_us,
+        objects: ObjectPool | None = None,
     ) -> None:
+        self._objects = objects
         self.plan, self._pool, self._on_report, self._clock_us = plan, pool, on_report, clock_us
         shipped = dict(zip(CLASSES, pool.card.thresholds, strict=True))
         evidence = plan.evidence
@@ -212,6 +217,7 @@ class VisionProcess:
             try:
                 with self._pool.lend() as detector:
                     report = judge(detector, camera, taken[1], self._clock_us)
+                report = self._people(camera, taken[1], report)
                 camera.last, camera.last_picture = report, taken[1].picture
                 self._on_report(camera, report)
             except Exception:  # noqa: BLE001 # a detector's task boundary: the next frame is another one
@@ -219,6 +225,19 @@ class VisionProcess:
             finally:
                 with self._ready:
                     self._living -= 1
+
+
+    def _people(self, camera: WatchedCamera, look: Look, report: CameraReport) -> CameraReport:
+        """The look for people and vehicles, when it is due."""
+        at = camera.time_us(look.frame)
+        if not camera.places.due(at):
+            return msgspec.structs.replace(report, places=camera.places.states) if camera.places.asked else report
+        if self._objects is None:
+            states = camera.places.look(look.picture, None, look.state, at)
+        else:
+            with self._objects.lend() as seer:
+                states = camera.places.look(look.picture, seer.see, look.state, at)
+        return msgspec.structs.replace(report, places=states, objects=camera.places.boxes)
 
 
 def judge(detector: Detector, camera: WatchedCamera, look: Look, clock_us: Callable[[], int]) -> CameraReport:
@@ -243,6 +262,11 @@ def judge(detector: Detector, camera: WatchedCamera, look: Look, clock_us: Calla
         {n: tuple(sorted(s, key=lambda x: -x.score)[:8]) for n, s in spots.items() if s},
         len(look.inputs),
     )
+
+
+def late_s(frame: Frame) -> float:
+    """How far the camera's clock is behind ours (negative: ahead), else how far its stream has drifted."""
+    return (frame.arrived_us - (frame.clock_us or frame.taken_us)) / 1e6
 
 
 def _pixels(crop: Crop, size: tuple[int, int]) -> tuple[int, int, int, int]:

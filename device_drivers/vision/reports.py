@@ -11,6 +11,8 @@ import msgspec
 
 from device_drivers.vision.camera_health import CameraState
 from device_drivers.vision.model_card import CLASSES
+from device_drivers.vision.objects import Box
+from device_drivers.vision.places import PlaceState
 from device_drivers.vision.pooling import Spot
 from device_drivers.vision.scenes import SceneState
 from device_drivers.vision.share import ShareCount
@@ -18,6 +20,9 @@ from device_drivers.vision.share import ShareCount
 SEEN = 0.6
 UNWELL = -1.0
 BLIND_STATES = (CameraState.SILENT, CameraState.FROZEN, CameraState.BLINDED, CameraState.DARK, CameraState.MOVED)
+
+# Each a reading of its own, so that the fault that is told names what a person can mend.
+FLAGS = (CameraState.FROZEN, CameraState.BLINDED, CameraState.DARK, CameraState.MOVED, CameraState.LATE)
 
 
 class CameraReport(msgspec.Struct, frozen=True):
@@ -32,6 +37,8 @@ class CameraReport(msgspec.Struct, frozen=True):
     scenes: tuple[SceneState, ...]
     spots: dict[str, tuple[Spot, ...]]
     looks: int
+    places: tuple[PlaceState, ...] = ()
+    objects: tuple[Box, ...] = ()
 
     @property
     def delay_s(self) -> float:
@@ -53,6 +60,7 @@ def payloads(
     scenes: tuple[SceneState, ...],
     thresholds: dict[tuple[str, str], float],
     counts: ShareCount,
+    places: tuple[PlaceState, ...] = (),
 ) -> dict[str, bytes]:
     """Topic behind `tocsin/vision/` to message: the camera as a whole, and each zone of its own."""
     blind = state in BLIND_STATES
@@ -69,6 +77,7 @@ def payloads(
             **whole,
             "picture": not blind,
             "state": state.value,
+            **{flag.value: UNWELL if state is CameraState.SILENT else state is flag for flag in FLAGS},
             "judged": counts.judged,
             "dropped": counts.dropped,
         }
@@ -76,4 +85,23 @@ def payloads(
     for zone, scores in zones.items():
         if zone != "whole":
             told[f"{camera}/{zone}"] = {**scores, "picture": not blind, "state": state.value}
+    for place in places:
+        told |= _place(camera, place, blind=blind)
     return {topic: msgspec.json.encode(said) for topic, said in told.items()}
+
+
+def _place(camera: str, place: PlaceState, *, blind: bool) -> dict[str, dict[str, str | float | bool]]:
+    """A zone's count, guard and lane, each a device of its own: what a zone does not ask is not said."""
+    base = camera if place.zone == "whole" else f"{camera}/{place.zone}"
+    told: dict[str, dict[str, str | float | bool]] = {
+        f"{base}/people": {
+            "people": UNWELL if blind else place.people,
+            "confidence": UNWELL if blind else place.confidence,
+            "why": place.why,
+        }
+    }
+    if place.intrusion is not None:
+        told[f"{base}/guard"] = {"intrusion": UNWELL if blind else place.intrusion, "why": place.why}
+    if place.obstruction is not None:
+        told[f"{base}/lane"] = {"obstruction": UNWELL if blind else place.obstruction, "why": place.why}
+    return told

@@ -21,13 +21,15 @@ from device_drivers.mqtt_client import GmqttClientLink
 from device_drivers.vision.detector import SHIPPED, DetectorPool
 from device_drivers.vision.evidence_store import EvidenceStore
 from device_drivers.vision.model_card import TRUSTED_KEYS
+from device_drivers.vision.object_detector import ObjectPool
+from device_drivers.vision.places import PlaceState
 from device_drivers.vision.process import VisionProcess, WatchedCamera
 from device_drivers.vision.recorder import EvidenceRecorder
-from device_drivers.vision.reports import CameraReport, payloads
+from device_drivers.vision.reports import SEEN, CameraReport, payloads
 from device_drivers.vision.share import ShareCount
 from device_drivers.vision.sources import now_us
 from device_drivers.vision.vision_file import BrokerPlan, VisionPlan, parse_vision
-from device_model.errors import ConfigError, Finding, PeerSilent
+from device_model.errors import ConfigError, Finding, LocalFault, PeerSilent
 from device_model.site import Line, LineKind
 
 _log = structlog.get_logger(__name__)
@@ -58,7 +60,7 @@ def run_vision(path: Path, *, for_s: float = 0.0, as_lines: bool = False) -> int
         if as_lines:
             print(json.dumps(_line(report)), flush=True)
 
-    process = VisionProcess(plan, pool, on_report)
+    process = VisionProcess(plan, pool, on_report, objects=object_pool(plan))
     try:
         asyncio.run(_serve(process, recorder, for_s))
     finally:
@@ -68,6 +70,17 @@ def run_vision(path: Path, *, for_s: float = 0.0, as_lines: bool = False) -> int
     return 0
 
 
+def object_pool(plan: VisionPlan) -> ObjectPool | None:
+    """The person detector where a zone asks for it. Without it the zones' readings are unknown, and that is said."""
+    if not any(zone.scenes for camera in plan.cameras for zone in camera.zones):
+        return None
+    try:
+        return ObjectPool(plan.detectors)
+    except LocalFault as error:
+        _log.error("people are not counted: every such reading is unknown", what=str(error))
+        return None
+
+
 def _line(report: CameraReport) -> dict[str, object]:
     return {
         "camera": report.camera,
@@ -75,6 +88,7 @@ def _line(report: CameraReport) -> dict[str, object]:
         "scores": report.scores,
         "delay_s": round(report.delay_s, 3),
         "decided": sorted({f"{s.zone}/{s.name}" for s in report.scenes if s.decision.decided}),
+        "people": {p.zone: p.people for p in report.places},
     }
 
 
@@ -136,16 +150,22 @@ class Teller:
         for name, camera in self._process.cameras.items():
             state = camera.health.at(now)
             scenes = camera.last.scenes if camera.last is not None else ()
-            kind = (state, tuple(s.decision.decided for s in scenes))
+            places = camera.places.states if camera.places.asked else ()
+            kind = (state, tuple(s.decision.decided for s in scenes), _kind(places))
             said = self._said.get(name)
             if said is None or said[0] != kind or now - said[1] >= self._process.plan.say_every_s * 1e6:
                 self._said[name] = (kind, now)
-                out.update(payloads(name, state, scenes, camera.thresholds(), counts.get(name, ShareCount())))
+                out.update(payloads(name, state, scenes, camera.thresholds(), counts.get(name, ShareCount()), places))
                 if counts.get(name, ShareCount()).dropped:
                     _log.info(
                         "frames were dropped", camera=name, dropped=counts[name].dropped, judged=counts[name].judged
                     )
         return out
+
+
+def _kind(places: tuple[PlaceState, ...]) -> tuple[object, ...]:
+    """What of the places is worth saying at once: another count, or a decision."""
+    return tuple((p.people, (p.intrusion or 0) >= SEEN, (p.obstruction or 0) >= SEEN) for p in places)
 
 
 def print_check(path: Path) -> int:

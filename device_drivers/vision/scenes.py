@@ -18,16 +18,22 @@ from device_model.errors import ConfigError, Finding
 
 Corner = tuple[float, float]
 CORNERS_MAX = 64
+HEADCOUNT, NO_ENTRY, FIRE_LANE = "headcount", "no_entry", "fire_lane"
+SCENES = (HEADCOUNT, NO_ENTRY, FIRE_LANE)
 
 
 class ZoneView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A zone in the picture. outline: corners; empty means the whole picture. thresholds: a class's probability,
-    where it is not the shipped one. watch: the classes that count here (a kitchen's flame is its work)."""
+    where it is not the shipped one. watch: the classes that count here (a kitchen's flame is its work). scenes: what
+    else is asked, of headcount, no_entry, fire_lane; person_height: how tall a person stands in the zone, as a share
+    of the picture's height."""
 
     id: str
     outline: tuple[Corner, ...] = ()
     thresholds: dict[str, float] = {}
     watch: tuple[str, ...] = CLASSES
+    scenes: tuple[str, ...] = ()
+    person_height: float = 0.15
 
 
 def check_zone(zone: ZoneView, place: str) -> list[Finding]:
@@ -43,6 +49,17 @@ def check_zone(zone: ZoneView, place: str) -> list[Finding]:
             Finding(
                 place, 0, 0, f"zone {zone.id} names {', '.join(sorted(unknown))}", f"classes are {', '.join(CLASSES)}"
             )
+        )
+    if set(zone.scenes) - set(SCENES):
+        findings.append(
+            Finding(
+                place, 0, 0, f"zone {zone.id} asks for {', '.join(sorted(set(zone.scenes) - set(SCENES)))}",
+                f"scenes are {', '.join(SCENES)}",
+            )
+        )
+    if not 0.01 <= zone.person_height <= 1:
+        findings.append(
+            Finding(place, 0, 0, f"zone {zone.id}: person_height {zone.person_height}", "a share, 0.01 to 1")
         )
     if any(not 0 < t < 1 for t in zone.thresholds.values()):
         findings.append(

@@ -172,8 +172,9 @@ class AvSource:
                             arrived,
                         )
                     )
+                clock_us = self._clock_us(packet)
                 for frame in packet.decode():
-                    yield Frame(frame.to_ndarray(format="rgb24"), self._time_us(frame, arrived), arrived)
+                    yield Frame(frame.to_ndarray(format="rgb24"), self._time_us(frame, arrived), arrived, clock_us)
         except self._av.error.EOFError:
             return
         except (self._av.error.FFmpegError, OSError) as error:
@@ -183,6 +184,12 @@ class AvSource:
             raise kind(f"{self._shown}: {error}") from error
         if self._live and not self._closed.is_set():
             raise PeerSilent(f"{self._shown}: the stream ended")
+
+    def _clock_us(self, packet: Any) -> int:
+        if not self._live:
+            return 0
+        side = next((s for s in packet.iter_sidedata() if str(s.data_type) == "prft"), None)
+        return camera_clock_us(bytes(side) if side is not None else None)
 
     def _time_us(self, frame: Any, arrived: int) -> int:
         if frame.pts is None or frame.time_base is None:
@@ -197,6 +204,17 @@ class AvSource:
         self._closed.set()
         with contextlib.suppress(self._av.error.FFmpegError, OSError):
             self._container.close()
+
+
+def camera_clock_us(side: bytes | None) -> int:
+    """The camera's own wall time of a packet, µs since 1970 UTC, as the stream tells it (FFmpeg's producer reference
+    time, made of RTCP sender reports: a little-endian 64-bit number first); 0 where it tells none.
+
+    A camera whose clock was never set says times near 1900 or 1970: those are wrong, not unknown, so never 0.
+    """
+    if side is None or len(side) < 8:
+        return 0
+    return int.from_bytes(side[:8], "little", signed=True) or 1
 
 
 class HttpSource:

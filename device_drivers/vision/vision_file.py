@@ -21,6 +21,7 @@ import yaml
 from device_drivers.vision.camera_health import HealthLimits
 from device_drivers.vision.frames import parse_source
 from device_drivers.vision.model_card import CLASSES
+from device_drivers.vision.places import PlaceRule
 from device_drivers.vision.scenes import Corner, ZoneView, check_zone
 from device_drivers.vision.temporal import TemporalRule
 from device_model.errors import ConfigError, Finding
@@ -41,6 +42,7 @@ class CameraPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     masks: tuple[tuple[Corner, ...], ...] = ()
     thresholds: dict[str, float] = {}
     decide: TemporalRule = TemporalRule()
+    places: PlaceRule = PlaceRule()
     health: HealthLimits = HealthLimits()
     device: str = ""
 
@@ -126,6 +128,10 @@ def _findings(plan: VisionPlan, name: str) -> list[Finding]:
             say(f"{camera.id}: thresholds {camera.thresholds}", f"{', '.join(CLASSES)}, each between 0 and 1")
         if not 0.02 <= camera.every_s <= 3600:
             say(f"{camera.id}: every_s is {camera.every_s}", "0.02 to 3600 s")
+        rule = camera.places
+        if not (1 <= rule.k <= rule.n <= 20 and 0.1 <= rule.hint <= rule.score < 1 and 0.2 <= rule.every_s <= 60):
+            say(f"{camera.id}: places {rule.k} of {rule.n}, hint {rule.hint}, score {rule.score}, {rule.every_s} s",
+                "k <= n <= 20, 0.1 <= hint <= score < 1, every_s 0.2 to 60")
         if any(len(mask) < 3 for mask in camera.masks):
             say(f"{camera.id}: a mask has fewer than 3 corners", "draw at least 3")
     return found
