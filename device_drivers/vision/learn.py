@@ -5,9 +5,9 @@
                               └──► embedding ─► (e − mean) / scale ─► W, b ─┘
 ```
 The head is a correction of the shipped logit and nothing else: with W and b zero it is the shipped model, and the
-fewer a site's labels are, or the more at odds, the nearer it stays to zero. The shipped
-anchors (embeddings of labelled pictures, never pictures) are fitted with the site's clips, so that a yard full of lamps
-does not make the model forget fire.
+fewer a site's labels are, or the more at odds, the nearer it stays to zero. The shipped anchors (embeddings of
+labelled pictures, never pictures) are fitted with the site's clips, so that a yard full of lamps does not make the
+model forget fire.
 A head that is not better on clips it has not seen, or worse on anchors it has not seen, is refused.
 """
 
@@ -109,7 +109,7 @@ class SiteHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def shift(self, embedding: NDArray[np.floating]) -> Floats:
         """(…, embedding) to (…, classes): what is added to the calibrated logits."""
         z = (np.asarray(embedding, float) - np.array(self.mean)) / np.array(self.scale)
-        return np.clip(z @ np.array(self.weights).T + np.array(self.offsets), -SHIFT_MAX, SHIFT_MAX)
+        return np.asarray(np.clip(z @ np.array(self.weights).T + np.array(self.offsets), -SHIFT_MAX, SHIFT_MAX))
 
 
 def parse_head(octets: bytes, name: str) -> SiteHead:

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-SIZE = 256
-GRID = 8
-CLASSES = ("hot_work", "flame", "smoke")
+from tools.vision_train.shapes import CLASSES, GRID
+
 # kernel, stride, expansion, channels, repeats: table 1 of the EfficientNet paper, without squeeze-and-excitation.
 STAGES = (
     (3, 1, 1, 16, 1),

@@ -15,8 +15,7 @@ import torch
 
 from tools.vision_train.backbone import MIDDLE, pretrained
 from tools.vision_train.pictures import Recipe, make, more_recipes, plain_input, read_manifest, recipes, third_recipes
-
-SEED = 20261123
+from tools.vision_train.shapes import SEED
 
 
 def as_tensor(images: list[object]) -> torch.Tensor:

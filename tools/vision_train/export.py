@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,11 @@ import torch
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tools.vision_train.backbone import CLASSES, GRID, MIDDLE, SIZE, Watcher, pooled, pretrained
-from tools.vision_train.cache import SEED, as_tensor
+from tools.vision_train.backbone import MIDDLE, Watcher, pooled, pretrained
+from tools.vision_train.cache import as_tensor
+from tools.vision_train.cuts import by_kind, cuts, margins, parse_fold, platt, quantisation_faults, threshold
 from tools.vision_train.pictures import make, plain_input, read_manifest, recipes
+from tools.vision_train.shapes import CLASSES, GRID, SEED, SIZE
 
 # The head stays in floats: it joins maps of unlike range, which one int8 scale cannot hold (logits moved by 1.1 on
 # average, hot work lost 0.009 of AUC), and it is a hundredth of the work. With it in floats they move by 0.09.
@@ -73,46 +74,21 @@ def convert(net: Watcher, data: Path, out: Path) -> tuple[Path, Path]:
     return plain, small
 
 
-def platt(logit: np.ndarray, label: np.ndarray) -> tuple[float, float]:
-    """Slope and offset of a probability, by Newton's method, with the classes weighed alike."""
-    keep = label >= 0
-    x, y = logit[keep].astype(float), label[keep].astype(float)
-    if y.min() == y.max():
-        return 1.0, 0.0
-    w = np.where(y == 1, 0.5 / y.sum(), 0.5 / (1 - y).sum())
-    a, b = 1.0, 0.0
-    for _ in range(60):
-        p = 1 / (1 + np.exp(-(a * x + b)))
-        g = np.array([(w * (p - y) * x).sum() + 1e-3 * (a - 1), (w * (p - y)).sum()])
-        r = w * p * (1 - p)
-        h = np.array([[(r * x * x).sum() + 1e-3, (r * x).sum()], [(r * x).sum(), r.sum() + 1e-9]])
-        step = np.linalg.solve(h, g)
-        a, b = a - float(np.clip(step[0], -0.5, 0.5)), b - float(np.clip(step[1], -2, 2))
-    return a, b
-
-
-MARGIN = 0.8  # logits above what val's own negatives reach: the field is wider than val
-
-
-def thresholds_of(logit: np.ndarray, labels: np.ndarray, kinds: np.ndarray, real: np.ndarray) -> list[float]:
-    """Cuts on val's real negatives: above 98 % of those that are scenes, plus a margin.
-
-    Face close-ups are half of the negatives and too easy, so they are left out, as are renders; eval_only has no say,
-    for cuts made on it would flatter it.
-    """
-    scenes = real & (labels == 0).all(1) & (kinds != "neg_people")
-    return [float(np.quantile(logit[scenes, i], 0.98)) + MARGIN for i in range(len(CLASSES))]
-
-
 def run(model: Path, images: list[np.ndarray]) -> np.ndarray:
     """Pooled logits of a .tflite file."""
+    return embed(model, images)[1]
+
+
+def embed(model: Path, images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings and pooled logits of a .tflite file."""
     from ai_edge_litert.interpreter import Interpreter
 
     net = Interpreter(model_path=str(model), num_threads=2)
     net.allocate_tensors()
     into = net.get_input_details()[0]
     out = next(o for o in net.get_output_details() if len(o["shape"]) == 3)
-    got = []
+    inner = next(o for o in net.get_output_details() if len(o["shape"]) == 2)
+    got, embedded = [], []
     for picture in images:
         value = picture
         if into["dtype"] != np.float32:
@@ -126,7 +102,8 @@ def run(model: Path, images: list[np.ndarray]) -> np.ndarray:
             scale, zero = out["quantization"]
             raw = (raw - zero) * scale
         got.append(pooled(torch.from_numpy(raw)).numpy()[0])
-    return np.array(got)
+        embedded.append(net.get_tensor(inner["index"])[0])
+    return np.array(embedded), np.array(got)
 
 
 def key_of(path: Path) -> Ed25519PrivateKey:
@@ -139,15 +116,20 @@ def key_of(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def main() -> None:
+def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     parser.add_argument("weights", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--key", type=Path, required=True)
     parser.add_argument("--version", default="1")
-    parser.add_argument("--notes", type=Path)
-    given = parser.parse_args()
+    parser.add_argument("--notes", type=Path, help="JSON of what the card says of training")
+    parser.add_argument("--folds", type=Path, nargs="+", required=True, help="what fit --source-fold wrote")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    given = options().parse_args(arguments)
     torch.set_num_threads(2)
     net = pretrained()
     net.load_state_dict(torch.load(given.weights, map_location="cpu"))
@@ -159,34 +141,48 @@ def main() -> None:
     from tools.vision_train.fit import auc
 
     with torch.no_grad():
-        torch_logits = np.concatenate(
+        exact = np.concatenate(
             [pooled(net(as_tensor([i[0] for i in images[s : s + 32]]))).numpy() for s in range(0, len(images), 32)]
         )
-    exact, int8 = run(plain, images[:40]), run(small, images)
-    print("torch against fp32 tflite, largest difference", float(np.abs(torch_logits[:40] - exact).max()))
+    same, int8 = run(plain, images[:40]), run(small, images)
+    print("torch against fp32 tflite, largest difference", float(np.abs(exact[:40] - same).max()))
     notes: dict[str, str] = json.loads(given.notes.read_text()) if given.notes else {}
-    for i, name in enumerate(CLASSES):
-        both = auc(torch_logits[:, i], labels[:, i]), auc(int8[:, i], labels[:, i])
-        notes[f"{name}: val AUC fp32, int8"] = f"{both[0]:.4f}, {both[1]:.4f}"
-        apart = float(np.abs(torch_logits - int8)[:, i].mean())
-        print(name, "fp32", both[0], "int8", both[1], "mean difference of logits", apart)
+    areas = [{name: auc(got[:, i], labels[:, i]) for i, name in enumerate(CLASSES)} for got in (exact, int8)]
+    for name in CLASSES:
+        notes[f"{name}: val AUC fp32, int8"] = f"{areas[0][name]:.4f}, {areas[1][name]:.4f}"
+    faults = quantisation_faults(*areas)
+    if faults:
+        raise SystemExit("; ".join(faults))
     lines = [platt(int8[:, i], labels[:, i]) for i in range(len(CLASSES))]
-    kinds = np.array([r.kind for r in rows])
-    cuts = thresholds_of(int8, labels, kinds, ~np.array([r.synthetic for r in rows]))
-    thresholds = [round(1 / (1 + math.exp(-(a * c + b))), 4) for (a, b), c in zip(lines, cuts, strict=True)]
+    negative = [i for i, r in enumerate(rows) if max(r.labels) == 0 and not r.synthetic]
+    files = frozenset(rows[i].file for i in negative)
+    folds = [parse_fold(json.loads(path.read_text()), files) for path in given.folds]
+    margin = margins(folds)
+    limits = cuts([(rows[i].kind, int8[i]) for i in negative], margin)
+    thresholds = [threshold(c, line) for c, line in zip(limits, lines, strict=True)]
+    notes["margins above val, from sources left out"] = ", ".join(f"{m:.2f}" for m in margin)
+    print("unseen sources, false alarms by kind", by_kind(folds, margin))
+    real = ~np.array([r.synthetic for r in rows])
     for i, name in enumerate(CLASSES):
-        shown = int8[(labels[:, i] == 1) & ~np.array([r.synthetic for r in rows]), i]
+        shown = int8[(labels[:, i] == 1) & real, i]
         print(
-            name,
-            "cut",
-            cuts[i],
-            "threshold",
-            thresholds[i],
-            "recall on real val",
-            float((shown >= cuts[i]).mean()),
-            len(shown),
+            name, "margin", margin[i], "cut", limits[i], "threshold", thresholds[i], "recall on real val", len(shown)
         )
+        print("   ", float((shown >= limits[i]).mean()), "renders too", end=" ")
+        print(float((int8[labels[:, i] == 1, i] >= limits[i]).mean()))
+    octets = anchors(small, images, labels, lines)
+    given.out.with_suffix(".anchors.gz").write_bytes(octets)
+    notes["anchors SHA-256"] = hashlib.sha256(octets).hexdigest()
     write_card(given, small, lines, thresholds, notes)
+
+
+def anchors(model: Path, images: list[np.ndarray], labels: np.ndarray, lines: list[tuple[float, float]]) -> bytes:
+    """Val as the shipped net knows it, for sites that learn: embeddings, calibrated logits, labels; no picture."""
+    from device_drivers.vision.anchors import pack_anchors
+
+    embeddings, logits = embed(model, images)
+    slope, offset = (np.array([line[i] for line in lines], np.float32) for i in (0, 1))
+    return pack_anchors(embeddings, logits * slope + offset, labels.astype(np.int8))
 
 
 def write_card(

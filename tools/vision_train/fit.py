@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tools.vision_train.backbone import CLASSES, MIDDLE, Watcher, pooled, pretrained
+from tools.vision_train.backbone import MIDDLE, Watcher, pooled, pretrained
 from tools.vision_train.pictures import read_manifest
+from tools.vision_train.shapes import CLASSES
 from tools.vision_train.source_folds import fold_of, held_out
 
 SEED = 7
@@ -194,8 +195,8 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> None:
-    given = options().parse_args()
+def main(arguments: list[str] | None = None) -> None:
+    given = options().parse_args(arguments)
     torch.set_num_threads(given.threads)
     features, notes = load(given.cache, "train")
     val, val_notes = load(given.cache, "val")

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 from tools.vision_train import renders
-from tools.vision_train.backbone import CLASSES, SIZE
 from tools.vision_train.hard_negatives import HARD
 from tools.vision_train.light import Rng, emission_share
+from tools.vision_train.shapes import CLASSES, SIZE
 
 # Pictures that renders are set upon. Face close-ups, animals and aeroplanes are no scenes.
 BACKGROUNDS = (
