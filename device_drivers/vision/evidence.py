@@ -44,8 +44,8 @@ class EvidenceRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """One piece of evidence. Times are µs since 1970 UTC.
 
     from_us, to_us: what the clip holds; gaps: what it lacks of the time asked for. boxes: by class. sensors:
-    readings of the moment as "point: value unit". previous: hash of the record before. key, signature: of the
-    gateway.
+    readings of the moment as "point: value unit". head_sha256: of what the site taught the model, "" nothing.
+    previous: hash of the record before. key, signature: of the gateway.
     """
 
     id: str
@@ -66,6 +66,7 @@ class EvidenceRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     sensors: dict[str, str] = {}
     incident: str = ""
     note: str = ""
+    head_sha256: str = ""
     key: str = ""
     signature: str = ""
 

@@ -15,14 +15,12 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from device_drivers.vision.detector import SHIPPED, DetectorPool
 from device_drivers.vision.label_book import LabelBook
-from device_drivers.vision.model_card import TRUSTED_KEYS
 from device_drivers.vision.process import VisionProcess, WatchedCamera
 from device_drivers.vision.record_choice import Chooser, RecordRule
 from device_drivers.vision.record_folder import Candidate, CandidateFolder
 from device_drivers.vision.reports import CameraReport
-from device_drivers.vision.run import read_plan
+from device_drivers.vision.run import detector_pool, read_plan
 from device_drivers.vision.sources import now_us
 from device_model.errors import LocalFault
 
@@ -120,8 +118,7 @@ def record(
 ) -> RecordReport:
     """Run until `for_s` are over, every film has ended, or `stop` is set. Raises ConfigError, LocalFault."""
     plan = msgspec.structs.replace(read_plan(config), evidence=None)
-    card_file = config.parent / plan.model if plan.model else SHIPPED
-    pool = DetectorPool(plan.detectors, card_file, (*TRUSTED_KEYS, *plan.trusted_keys))
+    pool = detector_pool(plan, config.parent)
     kept_in = CandidateFolder(folder, int(quota_mib * 1024 * 1024))
     recorder = CandidateRecorder(kept_in, rule, pool.card.sha256, LabelBook(folder, now_us))
     process = VisionProcess(plan, pool, recorder.report)

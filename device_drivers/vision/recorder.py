@@ -47,8 +47,15 @@ class EvidenceRecorder:
     """Give it every report, and `tick` it some times a second."""
 
     def __init__(
-        self, store: EvidenceStore, plan: EvidencePlan, card: ModelCard, sensors: Callable[[], dict[str, str]] = dict
+        self,
+        store: EvidenceStore,
+        plan: EvidencePlan,
+        card: ModelCard,
+        sensors: Callable[[], dict[str, str]] = dict,
+        *,
+        head_sha256: str = "",
     ) -> None:
+        self._head_sha256 = head_sha256
         self._store, self._plan, self._card, self._sensors = store, plan, card, sensors
         self._open: dict[str, _Open] = {}
         self._decided: set[tuple[str, str, str]] = set()
@@ -89,6 +96,7 @@ class EvidenceRecorder:
             },
             model=f"{self._card.name} {self._card.version}",
             model_sha256=self._card.sha256,
+            head_sha256=self._head_sha256,
             previous="",
             boxes=report.spots,
             sensors=self._sensors(),

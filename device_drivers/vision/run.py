@@ -20,6 +20,7 @@ import structlog
 from device_drivers.mqtt_client import GmqttClientLink
 from device_drivers.vision.detector import SHIPPED, DetectorPool
 from device_drivers.vision.evidence_store import EvidenceStore
+from device_drivers.vision.learn_store import HeadStore
 from device_drivers.vision.model_card import TRUSTED_KEYS
 from device_drivers.vision.object_detector import ObjectPool
 from device_drivers.vision.places import PlaceState
@@ -47,12 +48,12 @@ def read_plan(path: Path) -> VisionPlan:
 def run_vision(path: Path, *, for_s: float = 0.0, as_lines: bool = False) -> int:
     """Run until a signal, until every film has ended, or for so many seconds. Returns the exit code."""
     plan = read_plan(path)
-    card_file = path.parent / plan.model if plan.model else SHIPPED
-    pool = DetectorPool(plan.detectors, card_file, (*TRUSTED_KEYS, *plan.trusted_keys))
+    pool = detector_pool(plan, path.parent)
     recorder: EvidenceRecorder | None = None
     if plan.evidence is not None:
         store = EvidenceStore(path.parent / plan.evidence.folder, int(plan.evidence.quota_mib * 1024 * 1024), now_us)
-        recorder = EvidenceRecorder(store, plan.evidence, pool.card)
+        head = pool.head.digest() if pool.head is not None else ""
+        recorder = EvidenceRecorder(store, plan.evidence, pool.card, head_sha256=head)
 
     def on_report(camera: WatchedCamera, report: CameraReport) -> None:
         if recorder is not None:
@@ -68,6 +69,20 @@ def run_vision(path: Path, *, for_s: float = 0.0, as_lines: bool = False) -> int
         if recorder is not None:
             recorder.close()
     return 0
+
+
+def detector_pool(plan: VisionPlan, beside: Path) -> DetectorPool:
+    """The detectors of a vision file, with the site's head where it has one. A head that is broken, or was fitted on
+    another release, is left out and said: the shipped model watches all the same."""
+    card_file = beside / plan.model if plan.model else SHIPPED
+    trusted = (*TRUSTED_KEYS, *plan.trusted_keys)
+    if plan.heads:
+        try:
+            head = HeadStore(beside / plan.heads, now_us).current()
+            return DetectorPool(plan.detectors, card_file, trusted, head)
+        except (ConfigError, LocalFault) as error:
+            _log.error("the site's head is left out, the shipped model watches alone", what=str(error))
+    return DetectorPool(plan.detectors, card_file, trusted)
 
 
 def object_pool(plan: VisionPlan) -> ObjectPool | None:

@@ -67,7 +67,8 @@ class EvidencePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VisionPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file. detectors: interpreters that share the work; trusted_keys: a site's own model keys."""
+    """The whole file. detectors: interpreters that share the work; trusted_keys: a site's own model keys;
+    heads: folder of what the site taught it (`tocsin vision learn`), beside this file."""
 
     cameras: tuple[CameraPlan, ...]
     broker: BrokerPlan | None = None
@@ -76,6 +77,7 @@ class VisionPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     say_every_s: float = 2.0
     model: str = ""
     trusted_keys: tuple[str, ...] = ()
+    heads: str = ""
 
 
 def parse_vision(text: str, name: str) -> VisionPlan:
