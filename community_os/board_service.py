@@ -32,7 +32,7 @@ from community_os.store import ChangeRow, IncidentStore, StoreCalls
 from community_os.store_changes import row_id
 from device_model.clock import SECOND_US, Clock
 from device_model.errors import LocalFault, PeerError
-from device_model.incident_deeds import Deed, TakeIn
+from device_model.incident_deeds import Deed, StartDrill, TakeIn
 from device_model.inspection import InspectionDeed
 from device_model.ports import MessageLink, Stream
 from device_model.read_models import ActionOutcome, BoardEvent, BoardSnapshot, IncidentAction, IncidentView
@@ -101,10 +101,10 @@ class BoardService:
 
     # --- reading ------------------------------------------------------------------------------------------
 
-    async def snapshot(self, scope: str) -> BoardSnapshot:
-        """All that the board of that scope shows."""
+    async def snapshot(self, scope: str, *, whole: bool = False) -> BoardSnapshot:
+        """All that the board of that scope shows; whole: with timelines, plots and values of every incident."""
         at_us = self._clock.now().wall_us
-        return await self._calls(lambda: self._store.snapshot(scope, at_us))
+        return await self._calls(lambda: self._store.snapshot(scope, at_us, whole=whole))
 
     async def incident(self, incident: str, scope: str) -> IncidentView | None:
         """One incident, also an ended one, or None."""
@@ -151,13 +151,13 @@ class BoardService:
         latest = {change.id: change for change in changes if change.kind == "incident"}
         events = []
         for change in sorted(latest.values(), key=lambda c: c.revision):
-            payload = await self._encoded(change.id)
+            payload = await self._card(change.id)
             if payload is not None:
                 events.append((change.tenancy.path, BoardEvent(change.revision, "incident", payload)))
         return events
 
-    async def _encoded(self, incident: str) -> bytes | None:
-        return await self._calls(lambda: self._store.encoded_incident(incident))
+    async def _card(self, incident: str) -> bytes | None:
+        return await self._calls(lambda: self._store.encoded_card(incident))
 
     async def _listed(self, kind: str, scope: str) -> bytes:
         return await self._calls(lambda: self._store.listed(kind, scope))
@@ -310,7 +310,7 @@ class BoardService:
         if incident:
             view = await self.incident(incident, scope)
             path = view.tenancy.path if view is not None else ""
-        elif not isinstance(deed, TakeIn | InspectionDeed):
+        elif not isinstance(deed, TakeIn | StartDrill | InspectionDeed):
             return ActionOutcome(False, "there is no such incident")
         if not path or not _within(path, scope) or path.count("/") != 3:
             return ActionOutcome(False, "there is no such incident" if incident else "there is no such site")

@@ -37,6 +37,7 @@ class WatchState(msgspec.Struct):
     alive: int = 0
     journal_ok: bool = True
     backlog: int = 0
+    postponed: int = 0
 
 
 class GatewayWatch:
@@ -63,6 +64,7 @@ class GatewayWatch:
         """What it says of itself."""
         self.state.expected, self.state.alive = beat.devices_expected, beat.devices_alive
         self.state.journal_ok, self.state.backlog = beat.journal_ok, beat.backlog
+        self.state.postponed = beat.postponed
 
     def proof(self, raised_us: int, now_us: int) -> ProofView:
         """A proof alarm has come all the way."""
@@ -93,7 +95,7 @@ class GatewayWatch:
         """As the board shows it."""
         s = self.state
         return GatewayView(self._site.tenancy, s.gateway, self._site.name, s.heard_us, s.silent, s.expected,
-                           s.alive, s.journal_ok, s.backlog)
+                           s.alive, s.journal_ok, s.backlog, s.postponed)
 
     def _silent_from(self) -> int:
         return max(self.state.heard_us, self.state.listening_us) + self._limit_us

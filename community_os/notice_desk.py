@@ -19,13 +19,23 @@ import msgspec
 from community_os.centre_words import DutyBody, endpoint_of, state_of
 from community_os.duty_desk import CENTRE_DEVICE
 from community_os.envelopes import DeedEnvelope, ShelfEnvelope, SilenceEnvelope
-from community_os.store_changes import AuditRow, InspectionRow, NoticeRow, OutcomeRow, StoreChange, row_id
+from community_os.store_changes import (
+    AuditRow,
+    InspectionRow,
+    NoticeRow,
+    OutcomeRow,
+    ShelfRow,
+    SilenceRow,
+    StoreChange,
+    row_id,
+)
 from device_model.alarm import LIFE_SAFETY, AlarmState, AlarmTransition
 from device_model.duty import DutyCheck
 from device_model.errors import LawRefusal
 from device_model.handling import Stage
 from device_model.inspection import InspectionDeed, InspectionView
 from device_model.read_models import ActionOutcome, IncidentView
+from device_model.register_views import ShelfView, SilenceView
 from device_model.site import Site
 from rules_engine.alarm_shelf import AlarmShelf, ShelfKind, ShelfState, Shelved
 from rules_engine.duty_file import DutyFile
@@ -140,6 +150,7 @@ class NoticeDesk:
         rows: list[StoreChange] = []
         for entry, standing in self._shelf.expire(now_us):
             rows.append(AuditRow(self._path, entry.until_us, "shelf_over", "", incident_of(entry.alarm), entry.alarm))
+            rows.append(self._shelf_row(entry, shown=False))
             rows += self.alarm(standing, now_us, incident_of, isolated=False) if standing is not None else []
         owed, self._owed = self._owed, ()
         rows += self._said((*owed, *self._router.tick(now_us)), now_us, incident_of) if self._router else []
@@ -181,10 +192,12 @@ class NoticeDesk:
                     raise ValueError(f"{asked.kind!r} is none of {', '.join(ShelfKind)}")
                 entry = Shelved(asked.alarm, ShelfKind(asked.kind), asked.who, asked.why, asked.at_us, asked.until_us)
                 self._shelf.put(entry, standing)
+                rows.append(self._shelf_row(entry))
                 rows += self.alarm(standing, now_us, incident_of, isolated=False) if standing is not None else []
                 what, detail = asked.kind, f"{asked.alarm} until {_time(asked.until_us)}: {asked.why}"
             else:
                 entry, waiting = self._shelf.end(asked.alarm)
+                rows.append(self._shelf_row(entry, shown=False))
                 rows += self.alarm(waiting, now_us, incident_of, isolated=False) if waiting is not None else []
                 what, detail = "shelf_ended", f"{entry.kind.value} {asked.alarm} {asked.why}".strip()
             rows.append(AuditRow(self._path, asked.at_us, what, asked.who, incident_of(asked.alarm), detail[:500]))
@@ -230,15 +243,25 @@ class NoticeDesk:
             raise ValueError("there is no routing file here, so that nothing is sent")
         self._router.silence(silence, now_us)
         what = " ".join(str(matcher) for matcher in silence.matchers)
-        return [AuditRow(self._path, now_us, "silence", silence.who, "",
-                         f"{silence.id} {what} until {_time(silence.ends_us)}: {silence.why}"[:500])]
+        detail = f"{silence.id} {what} until {_time(silence.ends_us)}: {silence.why}"[:500]
+        return [self._silence_row(silence), AuditRow(self._path, now_us, "silence", silence.who, "", detail)]
 
     def end_silence(self, name: str, who: str, now_us: int) -> list[StoreChange]:
         """Somebody ends one early. Raises ValueError where there is none."""
         ended = self._router.end_silence(name, who, now_us) if self._router else None
         if ended is None:
             raise ValueError(f"there is no silence {name!r}")
-        return [AuditRow(self._path, now_us, "silence_ended", who, "", name)]
+        return [self._silence_row(msgspec.structs.replace(ended, ended_by=who)),
+                AuditRow(self._path, now_us, "silence_ended", who, "", name)]
+
+    def _silence_row(self, silence: Silence) -> SilenceRow:
+        return SilenceRow(SilenceView(
+            self._site.tenancy, silence.id, tuple(str(matcher) for matcher in silence.matchers), silence.starts_us,
+            silence.ends_us, silence.who, silence.why, silence.ended_by))
+
+    def _shelf_row(self, entry: Shelved, *, shown: bool = True) -> ShelfRow:
+        return ShelfRow(ShelfView(self._site.tenancy, entry.alarm, entry.kind.value, entry.since_us, entry.until_us,
+                                  entry.who, entry.why), shown)
 
     # --- rows ---------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+from community_os.live_values import ABOUT_THE_DEVICE, LiveValues
 from device_model.inventory import Inventory, Point
 from device_model.quantities import QUANTITIES
 from device_model.read_models import Plot, PlotPoint
@@ -22,9 +23,6 @@ SAMPLES_KEPT = 240
 SAMPLES_SHOWN = 120
 PLOTS_SHOWN = 6
 
-# What says how the device is, not how the place is: no brigade needs a curve of it.
-ABOUT_THE_DEVICE = frozenset({"state_code", "count", "uptime", "age", "battery", "signal", "link_quality"})
-
 Sample = tuple[int, float | None]
 
 
@@ -33,6 +31,7 @@ class PlotBuffers:
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
+        self.live = LiveValues(inventory)
         self._numeric = {
             name for name, point in inventory.points.items()
             if not (QUANTITIES[point.quantity].boolean or QUANTITIES[point.quantity].text)
@@ -40,10 +39,11 @@ class PlotBuffers:
         }
         self._samples: dict[str, list[Sample]] = {}
 
-    def add(self, reading: Reading) -> bool:
-        """Keep one value (a break where it is bad); returns whether it is a numeric point of this site."""
+    def add(self, reading: Reading) -> frozenset[str]:
+        """Keep one value (a break where it is bad); returns the zones whose incidents look different now."""
+        zones = self.live.add(reading)
         if reading.point not in self._numeric:
-            return False
+            return frozenset(zones)
         value: float | None = None
         if reading.quality is not Quality.BAD and isinstance(reading.value, int | float):
             value = float(reading.value)
@@ -58,7 +58,7 @@ class PlotBuffers:
             samples.insert(index, (at_us, value))
             if len(samples) > SAMPLES_KEPT:
                 del samples[0]
-        return True
+        return frozenset((self._inventory.points[reading.point].zone, *zones))
 
     def plots(self, incident: Incident) -> tuple[Plot, ...]:
         """The points that decided first, then those of the same devices, then the rest of the zones."""
@@ -78,11 +78,6 @@ class PlotBuffers:
         samples = self._samples[point.name][-SAMPLES_SHOWN:]
         return Plot(point.name, name, point.quantity, point.unit,
                     tuple(PlotPoint(at_us, value) for at_us, value in samples))
-
-    def zone_of(self, point: str) -> str:
-        """The zone of a point; "" when it is not of this site."""
-        known = self._inventory.points.get(point)
-        return known.zone if known else ""
 
     def kept(self, zones: set[str]) -> dict[str, list[Sample]]:
         """For the checkpoint: the samples of these zones."""

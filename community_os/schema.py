@@ -1,8 +1,10 @@
 """Tables of the community OS. Each carries the tenancy path, so that rights and partitions can be asked anywhere.
 
-    incident      whole view as JSON beside the columns that are searched
+    incident      whole view as JSON, and its card for lists, beside the columns that are searched
     audit         append-only, hash chain per site
     impairment gateway gap proof duty inspection  what stands now (gaps and proofs also as history)
+    silence shelf handover   what people put aside; what one shift leaves to the next
+    photo         pictures from the scene, by their hash
     act_outcome   what became of a click
     notice        what is to be sent to whom, and how that ended
     dead_letter   messages that could not be applied
@@ -44,7 +46,7 @@ incident = _view_table(
     "incident", sa.Column("state", sa.String(16), nullable=False),
     sa.Column("hazard", sa.String(16), nullable=False), sa.Column("severity", sa.String(16), nullable=False),
     sa.Column("opened_us", sa.BigInteger, nullable=False), sa.Column("closed_us", sa.BigInteger, nullable=False),
-    sa.Column("drill", sa.Boolean, nullable=False),
+    sa.Column("drill", sa.Boolean, nullable=False), sa.Column("card", sa.LargeBinary, nullable=True),
 )
 impairment = _view_table("impairment")
 gateway = _view_table("gateway")
@@ -52,6 +54,17 @@ gap = _view_table("gap")
 proof = _view_table("proof")
 duty = _view_table("duty")
 inspection = _view_table("inspection")
+silence = _view_table("silence")
+shelf = _view_table("shelf")
+handover = _view_table("handover")
+photo = _table(
+    "photo", sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("incident", sa.String(64), nullable=False),
+    sa.Column("who", sa.Text, nullable=False), sa.Column("taken_us", sa.BigInteger, nullable=False),
+    sa.Column("stored_us", sa.BigInteger, nullable=False), sa.Column("latitude", sa.Float, nullable=True),
+    sa.Column("longitude", sa.Float, nullable=True), sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False), sa.Index("photo_incident", "incident"),
+)
 act_outcome = _table(
     "act_outcome", sa.Column("request", sa.String(64), primary_key=True),
     sa.Column("incident", sa.String(64), nullable=False), sa.Column("outcome", sa.LargeBinary, nullable=False),

@@ -7,6 +7,7 @@ import msgspec
 from community_os.clock_book import BootClock
 from community_os.duty_desk import DutyTold
 from community_os.gateway_watch import WatchState
+from community_os.live_values import Heard
 from community_os.plot_buffers import Sample
 from community_os.site_effects import PendingCommand
 from community_os.site_lacks import LackState
@@ -30,6 +31,7 @@ class SiteState(msgspec.Struct):
     inspections: dict[str, Inspection] = {}
     desk: msgspec.Raw = msgspec.Raw(b"null")
     notices: msgspec.Raw = msgspec.Raw(b"null")
+    live: dict[str, Heard] = {}
 
 
 _decoder = msgspec.json.Decoder(SiteState)

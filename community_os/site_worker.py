@@ -269,9 +269,8 @@ class SiteWorker:
         """For plots, and for whether the point can be believed now (the latest counts, backlog does not)."""
         changed: list[IncidentChange] = []
         for reading in readings:
-            if self._plots.add(reading):
-                zone = self._plots.zone_of(reading.point)
-                self._redraw.update((i.id, None) for i in self._book.open_incidents() if zone in i.zones)
+            if seen := self._plots.add(reading):
+                self._redraw.update((i.id, None) for i in self._book.open_incidents() if not seen.isdisjoint(i.zones))
             if reading.point not in self._inventory.points:
                 continue
             # A gateway whose clock ran ahead and was corrected is believed again at once.
@@ -446,7 +445,8 @@ class SiteWorker:
             if incident is not None:
                 plots = self._plots.plots(incident)
                 self._incidents(self._book.look_around(name, plots, self._now_us), effects)
-                view = self._book.view(name, plots)
+                live = self._plots.live.live(incident.zones)
+                view = msgspec.structs.replace(self._book.view(name, plots), live=live)
                 effects.changes.append(IncidentRow(self._notices.shown(view)))
         if all_due and draw:
             self._drawn_us = self._now_us
@@ -474,7 +474,7 @@ class SiteWorker:
             pending=self._pending, samples=self._plots.kept(zones), seen_us=self._seen_us, duties=self._duties.told,
             clocks=self._clocks.boots,
             desk=msgspec.Raw(self._book.desk_checkpoint()), notices=msgspec.Raw(self._notices.checkpoint()),
-            inspections=self._inspections.open,
+            inspections=self._inspections.open, live=self._plots.live.kept(zones),
         ))
 
     def resume(self, checkpoint: bytes) -> None:
@@ -496,3 +496,4 @@ class SiteWorker:
         self._clocks = ClockBook(state.clocks)
         self._bad = {point for point in self._seen_us if self._book.trust.has_bad_reading(point)}
         self._plots.resume(state.samples)
+        self._plots.live.resume(state.live)

@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from community_os import schema
+from community_os.incident_card import card_of
 from community_os.store_changes import (
     AuditRow,
     DeadLetter,
@@ -40,6 +41,8 @@ from community_os.store_changes import (
     NoticeRow,
     OutcomeRow,
     ProofRow,
+    ShelfRow,
+    SilenceRow,
     SiteCommit,
     StoreChange,
 )
@@ -55,6 +58,7 @@ from device_model.read_models import (
     IncidentView,
     ProofView,
 )
+from device_model.register_views import ShelfView, SilenceView
 from device_model.site import Tenancy
 from rules_engine.incident_life import ENDED
 
@@ -71,6 +75,7 @@ _LISTS: dict[str, tuple[sa.Table, Any]] = {
     "impairments": (schema.impairment, ImpairmentView), "gateways": (schema.gateway, GatewayView),
     "gaps": (schema.gap, GapView), "proofs": (schema.proof, ProofView),
     "duties": (schema.duty, DutyView), "inspections": (schema.inspection, InspectionView),
+    "silences": (schema.silence, SilenceView), "shelf": (schema.shelf, ShelfView),
 }
 
 
@@ -116,7 +121,7 @@ class IncidentStore:
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self.transaction() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, "heads")
 
     def close(self) -> None:
         """Let the connections go; idempotent."""
@@ -240,12 +245,13 @@ class IncidentStore:
 
     # --- reading ------------------------------------------------------------------------------------------
 
-    def snapshot(self, scope: str, at_us: int) -> BoardSnapshot:
-        """All that a board of that scope shows. The revision is read first: what changes meanwhile comes again."""
+    def snapshot(self, scope: str, at_us: int, *, whole: bool = True) -> BoardSnapshot:
+        """All that a board of that scope shows; whole: incidents whole, not as cards. The revision is read first:
+        what changes meanwhile comes again."""
         with self.transaction(writes=False) as connection:
             return BoardSnapshot(
                 revision=self._revision(connection), at_us=at_us,
-                incidents=tuple(self._views(connection, schema.incident, IncidentView, scope)),
+                incidents=tuple(self._views(connection, schema.incident, IncidentView, scope, cards=not whole)),
                 impairments=tuple(self._views(connection, schema.impairment, ImpairmentView, scope)),
                 gateways=tuple(self._views(connection, schema.gateway, GatewayView, scope)),
                 gaps=tuple(self._views(connection, schema.gap, GapView, scope)),
@@ -263,6 +269,14 @@ class IncidentStore:
         table = schema.incident
         with self.transaction(writes=False) as connection:
             return connection.scalar(sa.select(table.c.view).where(table.c.id == incident, *_within(table, scope)))
+
+    def encoded_card(self, incident: str) -> bytes | None:
+        """What lists show of it, as JSON; None for one that is not known."""
+        table = schema.incident
+        with self.transaction(writes=False) as connection:
+            card: bytes | None = connection.scalar(
+                sa.select(sa.func.coalesce(table.c.card, table.c.view)).where(table.c.id == incident))
+        return card
 
     def revision(self) -> int:
         """The number of the latest change."""
@@ -328,9 +342,11 @@ class IncidentStore:
     def _revision(self, connection: sa.Connection) -> int:
         return connection.scalar(sa.select(sa.func.max(schema.change.c.revision))) or 0
 
-    def _views(self, connection: sa.Connection, table: sa.Table, kind: type[T], scope: str) -> Iterator[T]:
+    def _views(self, connection: sa.Connection, table: sa.Table, kind: type[T], scope: str, *, cards: bool = False
+               ) -> Iterator[T]:
         decoder = msgspec.json.Decoder(kind)
-        query = sa.select(table.c.view).where(table.c.shown.is_(True), *_within(table, scope))
+        view = sa.func.coalesce(table.c.card, table.c.view) if cards else table.c.view
+        query = sa.select(view).where(table.c.shown.is_(True), *_within(table, scope))
         latest = table in (schema.proof, schema.duty)
         query = query.order_by(table.c.at_us.desc()).limit(PROOFS_SHOWN) if latest else (
             query.order_by(table.c.at_us, table.c.id))
@@ -402,7 +418,8 @@ def _kind(change: StoreChange) -> str:
     """What boards call a change of this row."""
     return {IncidentRow: "incident", ImpairmentRow: "impairments", GatewayRow: "gateways", GapRow: "gaps",
             GapGone: "gaps", ProofRow: "proofs", DutyRow: "duties", OutcomeRow: "act",
-            AuditRow: "audit", NoticeRow: "notice", InspectionRow: "inspections"}[type(change)]
+            AuditRow: "audit", NoticeRow: "notice", InspectionRow: "inspections",
+            SilenceRow: "silences", ShelfRow: "shelf"}[type(change)]
 
 
 def _tenancy(change: StoreChange) -> Tenancy:
@@ -419,7 +436,8 @@ def _row(change: StoreChange) -> tuple[sa.Table, _Row] | None:
         return schema.incident, {
             "id": v.id, "shown": v.state not in ENDED, "at_us": v.opened_us, "view": msgspec.json.encode(v),
             "state": v.state.value, "hazard": v.hazard.value, "severity": v.severity.value,
-            "opened_us": v.opened_us, "closed_us": v.closed_us, "drill": v.drill, **place}
+            "opened_us": v.opened_us, "closed_us": v.closed_us, "drill": v.drill,
+            "card": msgspec.json.encode(card_of(v)), **place}
     if isinstance(change, OutcomeRow):
         return schema.act_outcome, {"request": change.request, "incident": change.incident,
                                     "outcome": msgspec.json.encode(change.outcome), **place}
@@ -433,6 +451,10 @@ def _row(change: StoreChange) -> tuple[sa.Table, _Row] | None:
     elif isinstance(change, InspectionRow):
         inspection = change.view.inspection
         at_us, shown, table = inspection.due_us, not inspection.accepted_us, schema.inspection
+    elif isinstance(change, SilenceRow):
+        at_us, shown, table = change.view.since_us, not change.view.ended_by, schema.silence
+    elif isinstance(change, ShelfRow):
+        at_us, shown, table = change.view.since_us, change.shown, schema.shelf
     elif isinstance(change, DutyRow):
         at_us, shown, table = change.view.check.asked_us, change.shown, schema.duty
     elif isinstance(change, ProofRow):

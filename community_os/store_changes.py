@@ -20,6 +20,7 @@ from device_model.read_models import (
     IncidentView,
     ProofView,
 )
+from device_model.register_views import ShelfView, SilenceView
 
 
 class IncidentRow(msgspec.Struct, frozen=True):
@@ -145,6 +146,29 @@ class InspectionRow(msgspec.Struct, frozen=True):
         return row_id(self.view.tenancy.path, "inspection", self.view.inspection.id)
 
 
+class SilenceRow(msgspec.Struct, frozen=True):
+    """A silence as it is now."""
+
+    view: SilenceView
+
+    @property
+    def id(self) -> str:
+        """One row a name: setting it again is a new silence."""
+        return row_id(self.view.tenancy.path, "silence", self.view.name)
+
+
+class ShelfRow(msgspec.Struct, frozen=True):
+    """An alarm on the shelf. shown: whether it still is."""
+
+    view: ShelfView
+    shown: bool = True
+
+    @property
+    def id(self) -> str:
+        """One row an alarm."""
+        return row_id(self.view.tenancy.path, "shelf", self.view.alarm)
+
+
 class NoticeRow(msgspec.Struct, frozen=True):
     """Something to send to one endpoint. Stored once: a replay never takes back what became of it."""
 
@@ -160,7 +184,7 @@ class NoticeRow(msgspec.Struct, frozen=True):
 
 StoreChange = (
     IncidentRow | ImpairmentRow | GatewayRow | GapRow | GapGone | ProofRow | DutyRow | AuditRow | OutcomeRow
-    | NoticeRow | InspectionRow
+    | NoticeRow | InspectionRow | SilenceRow | ShelfRow
 )
 
 

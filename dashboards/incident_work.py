@@ -1,7 +1,7 @@
 """What people do with incidents beyond the steps of their life, over HTTP: deeds and silences.
 
     POST /api/incidents/{id}/deeds      {"deed": {"type": "do_task", …}, "request": …, "why": …}
-    POST /api/sites/{c}/{d}/{s}/{site}/reports    a call, a citizen's report, a 119 record (deed "take_in")
+    POST /api/sites/{c}/{d}/{s}/{site}/reports    call, citizen's report, 119 ("take_in"); "start_drill"
     POST /api/sites/{c}/{d}/{s}/{site}/silences   {"name", "matchers", "minutes"}; no matchers: end it early
     POST /api/sites/{c}/{d}/{s}/{site}/shelf      {"alarm": "rule|subject", "kind", "minutes"}; no kind: take it off
     POST /api/sites/{c}/{d}/{s}/{site}/inspections   {"deed": {"type": "raise_inspection", …}}
@@ -21,7 +21,7 @@ from fastapi.responses import JSONResponse, Response
 
 from dashboards.people import Person
 from device_model.clock import MINUTE_US
-from device_model.incident_deeds import Deed, TakeIn
+from device_model.incident_deeds import Deed, StartDrill, TakeIn
 from device_model.inspection import InspectionDeed
 from device_model.read_models import ActionOutcome
 
@@ -121,7 +121,7 @@ def add_incident_work(app: FastAPI, work: IncidentWork, person_of: Callable[[Req
     @app.post("/api/incidents/{incident}/deeds")
     async def deed(incident: str, request: Request) -> Response:
         person, body = person_of(request), await _decoded(request, deeds)
-        if isinstance(body.deed, TakeIn):
+        if isinstance(body.deed, TakeIn | StartDrill):
             raise _Refused("a report belongs to its site: /api/sites/…/reports", 400)
         return _answer(await work.do(incident[:64], body.deed, who=who(person, body), why=body.why.strip(),
                                      request=body.request, scope=person.scope))
@@ -129,8 +129,8 @@ def add_incident_work(app: FastAPI, work: IncidentWork, person_of: Callable[[Req
     @app.post("/api/sites/{city}/{district}/{street}/{site}/reports")
     async def report(city: str, district: str, street: str, site: str, request: Request) -> Response:
         person, body = person_of(request), await _decoded(request, deeds)
-        if not isinstance(body.deed, TakeIn):
-            raise _Refused("only reports are taken in here", 400)
+        if not isinstance(body.deed, TakeIn | StartDrill):
+            raise _Refused("only reports are taken in here, and drills begun", 400)
         return _answer(await work.do("", body.deed, who=who(person, body), why=body.why.strip(), request=body.request,
                                      scope=person.scope, site=f"{city}/{district}/{street}/{site}"))
 

@@ -186,7 +186,8 @@ def _add_board_api(app: FastAPI, board: Board, door: _Door, clock: Clock, speed:
 
     @app.get("/api/board")
     async def snapshot(request: Request) -> Response:
-        view = await board.snapshot(door.person(request).scope)
+        whole = request.query_params.get("whole") == "1"  # programs that want all of it; pages ask for one
+        view = await board.snapshot(door.person(request).scope, whole=whole)
         return _json(msgspec.json.encode({**server_time(), "board": view}))
 
     @app.get("/api/incidents/{incident}")

@@ -116,6 +116,64 @@ class Feedback(msgspec.Struct, frozen=True):
     text: str
 
 
+class CallOutcome(StrEnum):
+    """How a call to somebody ended."""
+
+    ANSWERED = "answered"
+    NO_ANSWER = "no_answer"
+    WILL_CALL_BACK = "will_call_back"
+    WRONG_NUMBER = "wrong_number"
+
+
+class CallRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A call that somebody made because of it. who: the one who called; person: the one who was called."""
+
+    at_us: int
+    who: str
+    person: str
+    phone: str
+    outcome: CallOutcome
+    text: str = ""
+
+
+class StepCheck(msgspec.Struct, frozen=True):
+    """A step of the response plan is ticked off. step: its words in English, which name it."""
+
+    step: str
+    at_us: int
+    who: str
+
+
+class UnitMove(StrEnum):
+    """What a unit of the micro fire station says of itself. It never answers for the brigade."""
+
+    COMING = "coming"
+    ARRIVED = "arrived"
+    LEFT = "left"
+
+
+class UnitRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One word of a unit. at_us: when it was said on the phone; received_us: when it reached the cloud."""
+
+    unit: str
+    move: UnitMove
+    at_us: int
+    received_us: int
+    who: str
+    position: Position | None = None
+
+
+class SceneReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What somebody on the scene reports. photo: sha256 of the picture (kept elsewhere), "" for none."""
+
+    at_us: int
+    received_us: int
+    who: str
+    text: str
+    photo: str = ""
+    position: Position | None = None
+
+
 class Handling(msgspec.Struct, frozen=True, omit_defaults=True):
     """How one incident is handled. deadline_us: when the next grade takes over, 0 where no clock runs. plan: title of
     the response plan. merged_into: the incident that took its alarms. undelivered: notifications given up."""
@@ -133,3 +191,7 @@ class Handling(msgspec.Struct, frozen=True, omit_defaults=True):
     split_from: str = ""
     told: int = 0
     undelivered: int = 0
+    calls: tuple[CallRecord, ...] = ()
+    checked: tuple[StepCheck, ...] = ()
+    units: tuple[UnitRecord, ...] = ()
+    reports: tuple[SceneReport, ...] = ()

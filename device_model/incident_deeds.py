@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from device_model.alarm import Hazard
-from device_model.handling import Cause, IntakeKind, ProofKind, TaskProof
+from device_model.handling import CallOutcome, Cause, IntakeKind, ProofKind, TaskProof, UnitMove
 from device_model.read_models import Verification
-from device_model.site import Text
+from device_model.site import Position, Text
 
 
 class TakeIn(msgspec.Struct, frozen=True, tag="take_in", omit_defaults=True):
@@ -84,4 +84,48 @@ class GiveFeedback(msgspec.Struct, frozen=True, tag="feedback"):
     text: str
 
 
-Deed = (TakeIn | Merge | Split | VerifyBy | SelfCheck | GiveTask | ReadTask | DoTask | StateCause | GiveFeedback)
+class CallMade(msgspec.Struct, frozen=True, tag="call_made", omit_defaults=True):
+    """Somebody was called because of it."""
+
+    person: str
+    phone: str
+    outcome: CallOutcome
+    text: str = ""
+
+
+class CheckStep(msgspec.Struct, frozen=True, tag="check_step", omit_defaults=True):
+    """A step of the response plan is done, or (done false) is not after all. step: its words in English."""
+
+    step: str
+    done: bool = True
+
+
+class UnitSays(msgspec.Struct, frozen=True, tag="unit_says", omit_defaults=True):
+    """A unit of a micro fire station is coming, has arrived, has left. said_us: on the phone's clock, 0 now."""
+
+    unit: str
+    move: UnitMove
+    said_us: int = 0
+    position: Position | None = None
+
+
+class ReportScene(msgspec.Struct, frozen=True, tag="report_scene", omit_defaults=True):
+    """What is seen there. photo: sha256 of a picture that was handed in before."""
+
+    text: str
+    photo: str = ""
+    said_us: int = 0
+    position: Position | None = None
+
+
+class StartDrill(msgspec.Struct, frozen=True, tag="start_drill"):
+    """An exercise: an incident that is marked everywhere; nobody is dispatched to it, and it hides no real one."""
+
+    hazard: Hazard
+    zone: str
+    text: str
+
+
+Deed = (TakeIn | Merge | Split | VerifyBy | SelfCheck | GiveTask | ReadTask | DoTask | StateCause | GiveFeedback
+        | CallMade | CheckStep | UnitSays | ReportScene | StartDrill)
+FieldDeed = CallMade | CheckStep | UnitSays | ReportScene

@@ -12,6 +12,7 @@ from device_model.alarm import Hazard, Severity
 from device_model.duty import DutyCheck
 from device_model.handling import Handling
 from device_model.impairment import Impairment
+from device_model.reading import Quality, Reason
 from device_model.site import Contact, Position, Tenancy, Text
 
 
@@ -92,6 +93,21 @@ class AlarmView(msgspec.Struct, frozen=True, omit_defaults=True):
     shelf: str = ""  # "shelved", "suppressed", "out_of_service": nobody is called for it
 
 
+class LiveValue(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The latest value of one point near an incident. value None: bad, or never heard (at_us 0); reason says why."""
+
+    point: str
+    device: str
+    name: Text
+    zone: str
+    quantity: str
+    unit: str
+    value: bool | int | float | str | None = None
+    at_us: int = 0
+    quality: Quality = Quality.GOOD
+    reason: Reason = Reason.NONE
+
+
 class LogEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of the incident's timeline. who "" is the system. `at_us` µs since 1970 UTC."""
 
@@ -133,6 +149,7 @@ class IncidentView(msgspec.Struct, frozen=True, omit_defaults=True):
     access_note: Text = Text("", "")
     audience: str = ""  # "permit:<id>": told to its watcher and the control room, not the brigade; "" as law 1 says
     handling: Handling | None = None
+    live: tuple[LiveValue, ...] = ()  # of the floors concerned, and the fire water of the site
 
 
 class GatewayView(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -147,6 +164,7 @@ class GatewayView(msgspec.Struct, frozen=True, omit_defaults=True):
     devices_alive: int = 0
     journal_ok: bool = True
     backlog: int = 0
+    postponed: int = 0  # of the backlog: waits because a metered link has spent its bytes of the day
 
 
 class GapView(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -231,8 +249,9 @@ class ActionOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
 class Board(Protocol):
     """What the brigade's page reads and does. `scope` is a tenancy path prefix ("" for all)."""
 
-    async def snapshot(self, scope: str) -> BoardSnapshot:
-        """All open incidents, impairments, gateways, open gaps and proofs within the scope."""
+    async def snapshot(self, scope: str, *, whole: bool = False) -> BoardSnapshot:
+        """All open incidents, impairments, gateways, open gaps and proofs within the scope. Incidents as cards:
+        without timeline, plots, values and contacts, unless `whole`."""
         ...
 
     async def incident(self, incident: str, scope: str) -> IncidentView | None:

@@ -29,12 +29,14 @@ from device_model.handling import (
 from device_model.incident_deeds import (
     Deed,
     DoTask,
+    FieldDeed,
     GiveFeedback,
     GiveTask,
     Merge,
     ReadTask,
     SelfCheck,
     Split,
+    StartDrill,
     StateCause,
     TakeIn,
     VerifyBy,
@@ -43,6 +45,7 @@ from device_model.inventory import Inventory
 from device_model.read_models import ActionOutcome, IncidentAction, IncidentState, IncidentView, Plot, Verification
 from device_model.site import Text
 from rules_engine.incident import ActResult, IncidentChange
+from rules_engine.incident_field import field_deed
 from rules_engine.incident_life import ENDED, UNANSWERED
 from rules_engine.incident_neighbours import neighbour_says
 from rules_engine.incident_record import Incident, Place
@@ -230,6 +233,8 @@ class IncidentDesk(RegroupingBook):
                 raise ValueError("say who you are")
             if isinstance(deed, TakeIn):
                 changes += self._take_in(deed, who, request, at_us)
+            elif isinstance(deed, StartDrill):
+                changes += self.begin_drill(deed, who, request, at_us)[1]
             elif incident is None:
                 raise ValueError("there is no such incident that can still be changed")
             else:
@@ -296,6 +301,10 @@ class IncidentDesk(RegroupingBook):
             return self._give(incident, given, who)
         if isinstance(deed, ReadTask | DoTask):
             return self._task_deed(incident, handling, deed, who, at_us)
+        if isinstance(deed, FieldDeed):
+            changed, word, detail = field_deed(handling, deed, who, at_us)
+            self._desk.handling[incident.id] = changed
+            return [self._note(incident, word, at_us, who, detail)]
         if isinstance(deed, StateCause):
             self._set(incident.id, cause=deed.cause)
             return [self._note(incident, "cause", at_us, who, f"{deed.cause.value} {deed.text}".strip()[:500])]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from device_model.alarm import LIFE_SAFETY, Severity
-from device_model.incident_deeds import TakeIn
+from device_model.incident_deeds import StartDrill, TakeIn
 from device_model.read_models import IncidentState, Verification
 from rules_engine.incident import IncidentBook, IncidentChange, _holder_key
 from rules_engine.incident_life import ENDED, SPREADING, family_of, graver_hazard, stronger_verification
@@ -95,6 +95,16 @@ class RegroupingBook(IncidentBook):
         self._judge(incident, at_us, changes)
         return incident, changes
 
+    def begin_drill(self, drill: StartDrill, who: str, request: str, at_us: int
+                    ) -> tuple[Incident, list[IncidentChange]]:
+        """An exercise in a zone of the site. Nothing real joins it, nor it anything real. ValueError."""
+        if self._site.zone(drill.zone) is None:
+            raise ValueError(f"there is no zone {drill.zone!r} here")
+        if not drill.text.strip():
+            raise ValueError("say what is exercised")
+        incident = self._opened(f"drill|{request}", drill, drill.zone, at_us, drill=True)
+        return incident, [self._note(incident, "drill", at_us, who, drill.text[:500])]
+
     def verify(self, incident: Incident, by: Verification, at_us: int, who: str, detail: str) -> list[IncidentChange]:
         """Raise the verification; what is weaker than what is known changes nothing."""
         stronger = stronger_verification(incident.verification, by)
@@ -112,10 +122,11 @@ class RegroupingBook(IncidentBook):
             zone in i.zones or (zone and family in SPREADING and i.zones and self._building(i.zones[0]) == building))]
         return max(fitting, key=lambda i: (zone in i.zones, i.raised_us, i.id), default=None)
 
-    def _opened(self, what: str, intake: TakeIn, zone: str, at_us: int) -> Incident:
+    def _opened(self, what: str, intake: TakeIn | StartDrill, zone: str, at_us: int, *, drill: bool = False
+                ) -> Incident:
         severity = Severity.CRITICAL if intake.hazard in LIFE_SAFETY else Severity.ALARM
         incident = Incident(
-            id=self._id(what), family=family_of(intake.hazard), drill=False, state=IncidentState.NEW,
+            id=self._id(what), family=family_of(intake.hazard), drill=drill, state=IncidentState.NEW,
             hazard=intake.hazard, severity=severity, opened_us=at_us, arrived_us=at_us, updated_us=at_us,
             raised_us=at_us, unanswered_us=at_us, zones=[zone], alarms={}, asked=[], told=[], log=[])
         self._state.incidents[incident.id] = incident

@@ -89,7 +89,7 @@ class Cloud:
         deadline = time.monotonic() + WITHIN_S
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, ValueError):
-                if found := what((await asyncio.to_thread(self.get, "/api/board"))["board"]):
+                if found := what((await asyncio.to_thread(self.get, "/api/board?whole=1"))["board"]):
                     return found
             await asyncio.sleep(0.1)
         raise AssertionError(f"not within {WITHIN_S} s; the log ends:\n{self.log.read_text()[-3000:]}")
@@ -184,7 +184,7 @@ async def test_alarms_reach_the_board_over_kills_of_every_process(cloud: Cloud) 
             i for i in board["incidents"] for a in i["log"] if a["what"] == "raised"
         ] if sum(a["what"] == "raised" for i in board["incidents"] for a in i["log"]) == 5 else None)
         assert {i["id"] for i in shown} == {incident["id"]}
-        board = (await asyncio.to_thread(cloud.get, "/api/board"))["board"]
+        board = (await asyncio.to_thread(cloud.get, "/api/board?whole=1"))["board"]
         assert board["gaps"] == [] and len(board["incidents"]) == 1
     finally:
         await link.close()

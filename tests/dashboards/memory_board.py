@@ -76,7 +76,7 @@ class MemoryBoard:
         self._changed = asyncio.Event()
         self._events: list[BoardEvent] = []
 
-    async def snapshot(self, scope: str) -> BoardSnapshot:
+    async def snapshot(self, scope: str, *, whole: bool = False) -> BoardSnapshot:
         if self.cut:
             raise ConnectionError("the store is away")
         impairment = ImpairmentView(SITE, NAME, Text("Garage", "车库"), Text("leak sensor", "水浸探测器"),

@@ -282,7 +282,7 @@ class House:
             connection.close()
 
     def board(self) -> Json:
-        board: Json = self.get("/api/board")["board"]
+        board: Json = self.get("/api/board?whole=1")["board"]
         return board
 
     def incidents_of(self, flat: str) -> list[Json]:
