@@ -77,6 +77,8 @@ class _DeviceState(msgspec.Struct):
     lost: bool = False
     warm_until_us: int = 0
     known: bool = False
+    # Before this moment nothing of the device can have run out: what is heard only moves its limits further away.
+    look_us: int = 0
 
 
 class PayloadMap:
@@ -265,7 +267,9 @@ class PayloadMap:
                 verdict = (value, Quality.UNCERTAIN, Reason.NOT_YET_READ if retained else Reason.WARM_UP)
             if not retained:
                 state.fresh_us[form.name] = now.mono_us
-                state.stale.discard(form.name)
+                if form.name in state.stale:
+                    state.stale.discard(form.name)
+                    state.look_us = 0
                 if verdict[2] is not Reason.GARBLED:
                     fresh.append(form.name)
             said = state.said.get(form.name)
@@ -276,7 +280,8 @@ class PayloadMap:
                 readings.append(_reading(form, verdict, source_us, now))
         if not retained:
             state.heard_us = now.mono_us
-            state.lost = False
+            if state.lost:
+                state.lost, state.look_us = False, 0
         if readings or fresh:
             events.append(DeviceRead(name, tuple(readings), tuple(fresh), now))
 
@@ -286,15 +291,17 @@ class PayloadMap:
         for template in self._templates.values():
             self._hear(template.look(now), now, events)
         for name, state in self._devices.items():
-            if state.lost:
-                continue
             at = now.mono_us
+            if state.lost or at <= state.look_us:
+                continue
             if at - state.heard_us > state.expire_us:
                 self._lose(state, f"not heard for {state.expire_us / 1e6:g} s", now, events)
                 continue
             limits = {f"{name}.{spec.id}": spec for spec in state.entry.profile.points}
-            over = [point for point, seen in state.fresh_us.items()
-                    if point not in state.stale and at - seen > limits[point].stale_after_s * 1e6]
+            ends = {point: seen + round(limits[point].stale_after_s * 1e6)
+                    for point, seen in state.fresh_us.items() if point not in state.stale}
+            over = [point for point, end in ends.items() if at > end]
+            state.look_us = min((state.heard_us + state.expire_us, *(end for end in ends.values() if end >= at)))
             if over and len(over) + len(state.stale) == len(state.fresh_us):
                 self._lose(state, "no point was reported within its limit", now, events)
             elif over:

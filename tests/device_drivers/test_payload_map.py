@@ -177,3 +177,29 @@ def test_no_payload_raises_or_makes_an_impossible_reading(payload: bytes, retain
                 for reading in event.readings:
                     assert (reading.value is None) == (reading.quality is Quality.BAD)
                     assert not (reading.point == "d.smoke" and reading.value is False and b"smoke" not in payload)
+
+
+MIXED = mqtt_profile(
+    spot("fast", "temperature", "Cel", path="t", stale_after_s=7.0), spot("slow", "co", "[ppm]", path="c"),
+    spot("smoke", "smoke_alarm", path="s", stale_after_s=30.0, **ON_OFF),  # type: ignore[arg-type]
+    availability_topic="z/{address}/availability", expire_after_s=45.0,
+)
+SAID = st.sampled_from(['{"t":1}', '{"c":2}', '{"s":true}', '{"t":1,"c":2,"s":true}', "garbage", "{}", "", "online",
+                        "offline"])
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), SAID, st.booleans()), max_size=40))
+def test_looking_only_when_something_may_have_run_out_finds_what_looking_always_finds(
+    story: list[tuple[int, str, bool]],
+) -> None:
+    seldom, always = (PayloadMap((entry("d", MIXED, address="hall"),), START) for _ in range(2))
+    at_s = 0
+    for passes, said, retained in story:
+        for second in range(at_s, at_s + passes):  # ticks of a second between messages
+            at = Now(START.wall_us + second * 1_000_000, START.mono_us + second * 1_000_000, START.boot)
+            always._devices["d"].look_us = 0
+            assert seldom.look_for_silence(at) == always.look_for_silence(at)
+        at_s += passes
+        at = Now(START.wall_us + at_s * 1_000_000, START.mono_us + at_s * 1_000_000, START.boot)
+        topic = "z/hall/availability" if said in ("online", "offline") else "z/hall"
+        assert seldom.take(topic, said.encode(), retained, at) == always.take(topic, said.encode(), retained, at)
