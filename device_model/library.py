@@ -143,11 +143,15 @@ def resolve_paths(site: Site, folder: Path) -> Site:
         series = msgspec.structs.replace(series, path=absolute(series.path), remotes=tuple(
             msgspec.structs.replace(each, secret_file=absolute(each.secret_file), ca_file=absolute(each.ca_file))
             for each in series.remotes))
+    vision = site.gateway.vision
+    if vision is not None:
+        vision = msgspec.structs.replace(vision, config=absolute(vision.config),
+                                         evidence=absolute(vision.evidence) if vision.evidence else "")
     return msgspec.structs.replace(
         site,
         gateway=msgspec.structs.replace(
             site.gateway, journal_path=absolute(site.gateway.journal_path), cloud=cloud, page=page,
-            remote_configuration=remote, series=series),
+            remote_configuration=remote, series=series, vision=vision),
         lines=tuple(map(line, site.lines)), buildings=tuple(map(building, site.buildings)),
         rules=msgspec.structs.replace(site.rules, files=tuple(map(absolute, site.rules.files))),
     )

@@ -324,6 +324,20 @@ class SeriesSettings(msgspec.Struct, frozen=True):
     remotes: tuple[SeriesRemote, ...] = ()
 
 
+class VisionSettings(msgspec.Struct, frozen=True):
+    """The cameras of this gateway (device_drivers/vision).
+
+    config: its vision file. start: whether the gateway runs the vision process itself, as its child; false where a
+    service of its own does. evidence: its evidence folder, whose pictures and clips go up after an alarm; empty: none
+    leave the site. clips: whether clips go up as well as snapshots.
+    """
+
+    config: str
+    start: bool = True
+    evidence: str = ""
+    clips: bool = True
+
+
 class GatewaySettings(msgspec.Struct, frozen=True):
     """The gateway's own part of the site file.
 
@@ -347,6 +361,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     page: PageSettings | None = None
     remote_configuration: RemoteConfiguration | None = None
     series: SeriesSettings | None = None
+    vision: VisionSettings | None = None
 
 
 class RuleChoice(msgspec.Struct, frozen=True):

@@ -113,6 +113,12 @@ class Composition:
                 series = partial(keep_series, site.gateway.series, GatewayAddress(site.tenancy, site.gateway.id),
                                  runtime, self._supervisor.clock_of("time series"))
                 tasks.create_task(self._supervisor.keep("time series", series), name="time series")
+            if site.gateway.vision is not None and site.gateway.vision.start:
+                from edge_agent.vision_child import keep_vision, vision_command  # only where there are cameras
+
+                vision = partial(keep_vision, vision_command(site.gateway.vision.config),
+                                 self._supervisor.clock_of("vision"), self._clock.speed)
+                tasks.create_task(self._supervisor.keep("vision", vision), name="vision")
             if isinstance(uplink, SiteTap) and self._config is not None:
                 tasks.create_task(self._remote(uplink, self._config), name="remote site")
             if site.gateway.metrics_port:

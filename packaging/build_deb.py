@@ -23,7 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SHARE = "opt/tocsin/share"
 PAGE_NEEDS = ("fastapi", "jinja2", "uvicorn")
-FILES = ("install.sh", "tocsin-gateway.service", "tocsin-page.service", "journald-tocsin.conf", "site-example.yaml")
+FILES = ("install.sh", "tocsin-gateway.service", "tocsin-page.service", "tocsin-vision.service",
+         "journald-tocsin.conf", "site-example.yaml")
 
 CONTROL = """\
 Package: tocsin-gateway
@@ -52,7 +53,7 @@ fi
 PRERM = """\
 #!/bin/sh
 set -e
-if [ "$1" = remove ]; then systemctl disable --now tocsin-page tocsin-gateway 2>/dev/null || true; fi
+if [ "$1" = remove ]; then systemctl disable --now tocsin-vision tocsin-page tocsin-gateway 2>/dev/null || true; fi
 """
 # The site file, keys and journal stay, also on purge: they are the site's, and nobody else has them.
 POSTRM = """\
@@ -60,6 +61,7 @@ POSTRM = """\
 set -e
 if [ "$1" = remove ] || [ "$1" = purge ]; then
   rm -f /etc/systemd/system/tocsin-gateway.service /etc/systemd/system/tocsin-page.service
+  rm -f /etc/systemd/system/tocsin-vision.service
   rm -rf /opt/tocsin/bin /opt/tocsin/lib /opt/tocsin/lib64 /opt/tocsin/include /opt/tocsin/pyvenv.cfg
   systemctl daemon-reload 2>/dev/null || true
 fi

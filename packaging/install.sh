@@ -52,6 +52,7 @@ fi
 
 install -m 0644 "$here/tocsin-gateway.service" "$root/etc/systemd/system/"
 install -m 0644 "$here/tocsin-page.service" "$root/etc/systemd/system/"
+install -m 0644 "$here/tocsin-vision.service" "$root/etc/systemd/system/"   # enabled by hand where there are cameras
 install -d "$root/etc/systemd/journald.conf.d"
 install -m 0644 "$here/journald-tocsin.conf" "$root/etc/systemd/journald.conf.d/tocsin.conf"
 [ -e "$root/etc/tocsin/site.yaml" ] ||

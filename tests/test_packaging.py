@@ -15,7 +15,7 @@ from device_model.commands import check_sites
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGING = ROOT / "packaging"
-UNITS = ("tocsin-gateway.service", "tocsin-page.service")
+UNITS = ("tocsin-gateway.service", "tocsin-page.service", "tocsin-vision.service")
 
 
 def unit(name: str) -> dict[str, list[str]]:

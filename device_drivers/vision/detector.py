@@ -6,7 +6,7 @@ One `Detector` is one interpreter with one thread and is not shared between thre
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -134,10 +134,12 @@ class DetectorPool:
         card_file: Path = SHIPPED,
         trusted: tuple[str, ...] = TRUSTED_KEYS,
         head: SiteHead | None = None,
+        make: Callable[[], Detector] | None = None,
     ) -> None:
+        """make: gives one detector, where it is another kind than the processor's own (delegates.py)."""
         self.head = head
         self._free: queue.SimpleQueue[Detector] = queue.SimpleQueue()  # bounded by `count`: only what is lent returns
-        detectors = [Detector(card_file, trusted, head) for _ in range(count)]
+        detectors = [Detector(card_file, trusted, head) if make is None else make() for _ in range(count)]
         self.card = detectors[0].card
         # Reads only what never changes after loading, so that any thread may ask for it.
         self.prepare = detectors[0].prepare

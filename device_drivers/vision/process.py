@@ -40,6 +40,7 @@ from device_drivers.vision.vision_file import CameraPlan, VisionPlan
 from device_model.errors import ConfigError, LocalFault
 
 _log = structlog.get_logger(__name__)
+HANGS_S = 5.0  # one frame with its crops and tiles takes well under one second
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -145,6 +146,7 @@ class VisionProcess:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._living = 0
+        self._beats: dict[str, float] = {}  # detector thread → monotonic s of its last turn
 
     def start(self) -> None:
         """Start all threads."""
@@ -173,6 +175,17 @@ class VisionProcess:
             waiting = self._living
         cameras = [t for t in self._threads if t.name.startswith("camera ")]
         return not waiting and not any(t.is_alive() for t in cameras)
+
+    def hangs(self) -> str:
+        """Which detector thread is dead or has hung over one frame for HANGS_S; empty: none."""
+        now = time.monotonic()
+        for thread in self._threads:
+            beat = self._beats.get(thread.name)
+            if thread.name.startswith("detector ") and (
+                not thread.is_alive() or (beat is not None and now - beat > HANGS_S)
+            ):
+                return thread.name
+        return ""
 
     def counts(self) -> dict[str, ShareCount]:
         """Frames offered, judged, dropped of each camera since the last asking."""
@@ -206,7 +219,9 @@ class VisionProcess:
             self._ready.notify_all()
 
     def _detect(self) -> None:
+        name = threading.current_thread().name
         while not self._stop.is_set():
+            self._beats[name] = time.monotonic()
             with self._ready:
                 taken = self._share.take()
                 if taken is None:

@@ -10,14 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import sdnotify
 import structlog
 
 from device_drivers.mqtt_client import GmqttClientLink
+from device_drivers.vision.camera_health import CameraState
+from device_drivers.vision.delegates import DelegatedDetector, TakeOver, litert_delegate
 from device_drivers.vision.detector import SHIPPED, DetectorPool
 from device_drivers.vision.evidence_store import EvidenceStore
 from device_drivers.vision.learn_store import HeadStore
@@ -35,6 +39,7 @@ from device_model.site import Line, LineKind
 
 _log = structlog.get_logger(__name__)
 TICK_S = 0.5
+UNJUDGED_S = 8.0
 
 
 def read_plan(path: Path) -> VisionPlan:
@@ -82,7 +87,30 @@ def detector_pool(plan: VisionPlan, beside: Path) -> DetectorPool:
             return DetectorPool(plan.detectors, card_file, trusted, head)
         except (ConfigError, LocalFault) as error:
             _log.error("the site's head is left out, the shipped model watches alone", what=str(error))
-    return DetectorPool(plan.detectors, card_file, trusted)
+    if plan.delegate is None:
+        return DetectorPool(plan.detectors, card_file, trusted)
+    wish = plan.delegate
+    # One accelerator for all detectors: who finds it busy uses the processor.
+    take_over = TakeOver(lambda: litert_delegate(
+        wish.library, wish.options, card_file, beside / wish.model if wish.model else None))
+    return DetectorPool(plan.detectors, card_file, trusted,
+                        make=lambda: DelegatedDetector(take_over, card_file, trusted))
+
+
+class Pulse:
+    """The sign of life for whoever started us: a byte on the pipe of TOCSIN_PULSE_FD, systemd's watchdog."""
+
+    def __init__(self) -> None:
+        self._fd = int(os.environ.get("TOCSIN_PULSE_FD", "-1"))
+        self._notifier = sdnotify.SystemdNotifier()
+        self._notifier.notify("READY=1")
+
+    def beat(self) -> None:
+        """Alive. A pipe that nobody empties, or whose other end is gone, is none of our business."""
+        self._notifier.notify("WATCHDOG=1")
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.write(self._fd, b".")
 
 
 def object_pool(plan: VisionPlan) -> ObjectPool | None:
@@ -116,7 +144,7 @@ async def _serve(process: VisionProcess, recorder: EvidenceRecorder | None, for_
     link = GmqttClientLink(_broker_line(process.plan.broker), ()) if process.plan.broker is not None else None
     process.start()
     end = loop.time() + for_s if for_s else float("inf")
-    teller = Teller(process, now_us)
+    teller, pulse = Teller(process, now_us), Pulse()
     try:
         while not stop.is_set() and loop.time() < end and not process.ended():
             with contextlib.suppress(TimeoutError):
@@ -125,6 +153,10 @@ async def _serve(process: VisionProcess, recorder: EvidenceRecorder | None, for_
                 await asyncio.to_thread(recorder.tick, now_us())
             if link is not None:
                 await _tell(link, teller.due())
+            if not (hung := process.hangs()):
+                pulse.beat()
+            else:
+                _log.error("a thread hangs: no sign of life is given", thread=hung)
     finally:
         if link is not None:
             await link.close()
@@ -163,7 +195,7 @@ class Teller:
         out: dict[str, bytes] = {}
         counts = self._process.counts()
         for name, camera in self._process.cameras.items():
-            state = camera.health.at(now)
+            state = seen_state(camera, now)
             scenes = camera.last.scenes if camera.last is not None else ()
             places = camera.places.states if camera.places.asked else ()
             kind = (state, tuple(s.decision.decided for s in scenes), _kind(places))
@@ -176,6 +208,15 @@ class Teller:
                         "frames were dropped", camera=name, dropped=counts[name].dropped, judged=counts[name].judged
                     )
         return out
+
+
+def seen_state(camera: WatchedCamera, now: int) -> CameraState:
+    """The camera's state; SILENT also when pictures come and nobody judges them: old scores are no scores."""
+    state = camera.health.at(now)
+    judged_us = camera.last.judged_us if camera.last is not None else 0
+    if not camera.offline and now - judged_us > max(UNJUDGED_S, 4 * camera.plan.every_s) * 1e6:
+        return CameraState.SILENT
+    return state
 
 
 def _kind(places: tuple[PlaceState, ...]) -> tuple[object, ...]:

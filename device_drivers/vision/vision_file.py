@@ -66,6 +66,15 @@ class EvidencePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ring_mib: float = 16.0
 
 
+class DelegatePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An accelerator: the library of its delegate ("libedgetpu.so.1"), its options, the model compiled for it (a file
+    beside this one; empty: the shipped model). The processor takes over within two seconds when it fails."""
+
+    library: str
+    options: dict[str, str] = {}
+    model: str = ""
+
+
 class VisionPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. detectors: interpreters that share the work; trusted_keys: a site's own model keys;
     heads: folder of what the site taught it (`tocsin vision learn`), beside this file."""
@@ -77,6 +86,7 @@ class VisionPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     say_every_s: float = 2.0
     model: str = ""
     trusted_keys: tuple[str, ...] = ()
+    delegate: DelegatePlan | None = None
     heads: str = ""
 
 
