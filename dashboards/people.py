@@ -32,4 +32,4 @@ class SignIn(Protocol):
 
 
 # The demo on loopback has no accounts; every action still carries the name that the person typed.
-VISITOR = Person("demo", "brigade", "")
+VISITOR = Person("demo", "demo", "")

@@ -26,6 +26,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse,
 from fastapi.staticfiles import StaticFiles
 
 from dashboards.incident_work import IncidentWork, add_incident_work
+from dashboards.kit.navigation import destinations
 from dashboards.kit.phrases import phrases
 from dashboards.kit.texts import LANGUAGES, table, text
 from dashboards.people import VISITOR, Person, SignIn
@@ -119,9 +120,15 @@ class _Door:
         other = next(other for other in LANGUAGES if other != language)
         html = self._pages.get_template(name).render(
             t=lambda key: text(key, language), language=language, other=other,
-            signed_in=self.sign_in is not None, **values,
+            signed_in=self.sign_in is not None, **self._for_whom(request, values),
         )
         return Response(html, status, media_type="text/html", headers={"Cache-Control": "no-store"})
+
+    def _for_whom(self, request: Request, values: dict[str, Any]) -> dict[str, Any]:
+        """The page's values, with where its reader can go from here."""
+        person = values.get("person")
+        return {"here": request.url.path,
+                "navigation": destinations(person) if isinstance(person, Person) else (), **values}
 
 
 def _add_guard(app: FastAPI) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboards.kit.labelling_texts import LABELLING_TEXTS
 from dashboards.kit.local_texts import LOCAL_TEXTS
 from dashboards.kit.tester_texts import TESTER_TEXTS
 from device_model.site import Text
@@ -13,6 +14,8 @@ TEXTS: dict[str, Text] = {
     "app": Text("Tocsin", "警钟"),
     "board.title": Text("Brigade board", "消防接警台"),
     "skip": Text("Skip to incidents", "跳到警情列表"),
+    "nav.label": Text("Pages", "页面"),
+    "nav.board": Text("Board", "接警台"),
     "language": Text("中文", "English"),
     "language.label": Text("切换到中文", "Switch to English"),
     "theme": Text("Light or dark", "明暗切换"),
@@ -239,6 +242,7 @@ TEXTS: dict[str, Text] = {
     "log.new_zone": Text("spread to a new zone", "蔓延到新区域"),
     **TESTER_TEXTS,
     **LOCAL_TEXTS,
+    **LABELLING_TEXTS,
 }
 
 

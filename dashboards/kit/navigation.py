@@ -1,0 +1,26 @@
+"""Where a person can go: one list, which every page draws for those who may. Each entry names a text, not a title."""
+
+from __future__ import annotations
+
+import msgspec
+
+from dashboards.people import Person
+from dashboards.rights import Deed, may
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """One page of the navigation. text: a key of the texts."""
+
+    path: str
+    text: str
+    deed: Deed
+
+
+NAVIGATION: tuple[Destination, ...] = (
+    Destination("/board", "nav.board", Deed.SEE_BOARD),
+)
+
+
+def destinations(person: Person) -> tuple[Destination, ...]:
+    """Those that a person may open, in the order of the list."""
+    return tuple(entry for entry in NAVIGATION if may(person, entry.deed))
