@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from command_line import vision_learning, vision_training
 from command_line.shared import AsJson, progress_line
 
 group = typer.Typer(no_args_is_help=True, help="Cameras: hot work, flame, smoke.")
@@ -95,3 +96,7 @@ def vision_check(config: Annotated[Path, typer.Argument(help="The vision file.",
     from device_drivers.vision.run import print_check
 
     raise typer.Exit(print_check(config))
+
+
+vision_learning.add(group)
+vision_training.add(group)
