@@ -87,6 +87,41 @@ def vision_fetch_detector(
     print(f"{path}: SHA-256 {MODEL_SHA256}")
 
 
+@group.command("sweep")
+def vision_sweep(
+    config: Annotated[Path, typer.Option("--config", help="The vision file, with a sweep in it.", show_default=False)],
+    once: Annotated[bool, typer.Option("--once", help="One sweep, then end; exit 1 where it was late.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Visit every camera of a list within the period, again and again; tell the site's broker what was seen.
+
+    Example: tocsin vision sweep --config vision.yaml --once --json
+    """
+    import msgspec
+
+    from device_drivers.vision.sweep_result import LastSweep
+    from device_drivers.vision.sweep_run import run_sweeps
+    from device_model.errors import ConfigError, LocalFault
+
+    last: list[LastSweep] = []
+
+    def told(done: LastSweep) -> None:
+        last[:] = [done]
+        print(msgspec.json.encode(done).decode() if as_json else done.report.text(), flush=True)
+
+    try:
+        run_sweeps(config, once=once, told=told)
+    except ConfigError as error:
+        for finding in error.findings:
+            print(finding, file=sys.stderr)
+        raise typer.Exit(1) from error
+    except LocalFault as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from error
+    if once and last and not last[0].kept:
+        raise typer.Exit(1)
+
+
 @group.command("check")
 def vision_check(config: Annotated[Path, typer.Argument(help="The vision file.", show_default=False)]) -> None:
     """Say what is wrong in a vision file.

@@ -29,6 +29,7 @@ IO_FILES = {
     "dashboards/server.py", "device_drivers/commands.py", "device_drivers/discover.py", "device_drivers/links.py",
     "device_drivers/listeners.py", "device_drivers/lls_link.py", "device_drivers/mqtt_client.py",
     "device_drivers/poller.py", "device_drivers/sensors.py", "device_drivers/vision/clips.py",
+    "device_drivers/vision/burst.py", "device_drivers/vision/sweep_run.py", "device_drivers/vision/sweep_store.py",
     "device_drivers/vision/commands.py", "device_drivers/vision/delegates.py", "device_drivers/vision/detector.py",
     "device_drivers/vision/evidence_store.py", "device_drivers/vision/object_detector.py",
     "device_drivers/vision/process.py",

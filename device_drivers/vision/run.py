@@ -141,7 +141,7 @@ async def _serve(process: VisionProcess, recorder: EvidenceRecorder | None, for_
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop.set)
-    link = GmqttClientLink(_broker_line(process.plan.broker), ()) if process.plan.broker is not None else None
+    link = GmqttClientLink(broker_line(process.plan.broker), ()) if process.plan.broker is not None else None
     process.start()
     end = loop.time() + for_s if for_s else float("inf")
     teller, pulse = Teller(process, now_us), Pulse()
@@ -171,9 +171,10 @@ async def _tell(link: GmqttClientLink, told: dict[str, bytes]) -> None:
             return
 
 
-def _broker_line(plan: BrokerPlan) -> Line:
+def broker_line(plan: BrokerPlan, name: str = "vision") -> Line:
+    """The site's broker as a line that we speak on."""
     return Line(
-        id="vision",
+        id=name,
         kind=LineKind.MQTT,
         host=plan.host,
         port=plan.port,

@@ -15,9 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from enum import StrEnum
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -28,58 +26,11 @@ from device_drivers.vision.first_stage import FirstStage
 from device_drivers.vision.frames import grey_of
 from device_drivers.vision.model_card import CLASSES
 from device_drivers.vision.sources import Source, open_source
+from device_drivers.vision.sweep_result import Outcome, SweepReport, SweepResult, SweepTarget
 from device_model.errors import ConfigError, LocalFault, PeerError, PeerGarbled
 
+__all__ = ["WORKERS", "Outcome", "SweepReport", "SweepResult", "SweepTarget", "sweep"]
 WORKERS = 48  # sessions at once: with 5 s of patience and one dead camera in ten, 24 cameras a second still pass
-
-
-class Outcome(StrEnum):
-    """What became of a camera in a sweep."""
-
-    SEEN = "seen"
-    SILENT = "silent"
-    GARBLED = "garbled"
-    NOT_REACHED = "not_reached"  # the period was over before its turn
-    REFUSED = "refused"  # its address or this machine is at fault
-
-
-class SweepTarget(msgspec.Struct, frozen=True):
-    """A camera of a sweep. seen_us: when it was last seen, 0 never; the least recent goes first."""
-
-    id: str
-    source: str
-    seen_us: int = 0
-
-
-class SweepResult(msgspec.Struct, frozen=True):
-    """What one look said. state: WELL, DARK or BLINDED by a single picture; took_s: session and verdict."""
-
-    camera: str
-    outcome: Outcome
-    scores: dict[str, float]
-    alarms: tuple[str, ...]
-    state: CameraState
-    took_s: float
-    what: str = ""
-
-
-class SweepReport(msgspec.Struct, frozen=True):
-    """The sweep as a whole; results by camera in the order of their ends."""
-
-    sweep_s: float
-    swept: int
-    outcomes: dict[str, int]
-    results: tuple[SweepResult, ...]
-
-    def text(self) -> str:
-        """For people."""
-        lines = [
-            f"{self.swept} cameras in {self.sweep_s:.1f} s: "
-            + ", ".join(f"{name} {count}" for name, count in sorted(self.outcomes.items()))
-        ]
-        lines += [f"  {r.camera}: {', '.join(r.alarms)}" for r in self.results if r.alarms]
-        lines += [f"  {r.camera}: {r.outcome.value} {r.what}" for r in self.results if r.outcome is not Outcome.SEEN]
-        return "\n".join(lines)
 
 
 def sweep(

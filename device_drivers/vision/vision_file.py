@@ -23,6 +23,7 @@ from device_drivers.vision.frames import parse_source
 from device_drivers.vision.model_card import CLASSES
 from device_drivers.vision.places import PlaceRule
 from device_drivers.vision.scenes import Corner, ZoneView, check_zone
+from device_drivers.vision.sweep_plan import SweepPlan, check_sweep
 from device_drivers.vision.temporal import TemporalRule
 from device_model.errors import ConfigError, Finding
 
@@ -75,11 +76,24 @@ class DelegatePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str = ""
 
 
+class ViewerPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The page of the cameras on the gateway. pin_file: who may sign in (`tocsin vision pin`); may_look: of them, who
+    may see a sweep's pictures; may_draw: who may change zones and masks. Nobody who is not named."""
+
+    host: str = "127.0.0.1"
+    port: int = 8444
+    pin_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    may_look: tuple[str, ...] = ()
+    may_draw: tuple[str, ...] = ()
+
+
 class VisionPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. detectors: interpreters that share the work; trusted_keys: a site's own model keys;
     heads: folder of what the site taught it (`tocsin vision learn`), beside this file."""
 
-    cameras: tuple[CameraPlan, ...]
+    cameras: tuple[CameraPlan, ...] = ()
     broker: BrokerPlan | None = None
     evidence: EvidencePlan | None = None
     detectors: int = 2
@@ -87,6 +101,8 @@ class VisionPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str = ""
     trusted_keys: tuple[str, ...] = ()
     delegate: DelegatePlan | None = None
+    sweep: SweepPlan | None = None
+    page: ViewerPlan = ViewerPlan()
     heads: str = ""
 
 
@@ -118,7 +134,9 @@ def _findings(plan: VisionPlan, name: str) -> list[Finding]:
     def say(what: str, remedy: str) -> None:
         found.append(Finding(name, 0, 0, what, remedy))
 
-    if not 1 <= len(plan.cameras) <= CAMERAS_MAX:
+    if plan.sweep is not None:
+        found += check_sweep(plan.sweep, name)
+    if not (0 if plan.sweep is not None else 1) <= len(plan.cameras) <= CAMERAS_MAX:
         say(f"{len(plan.cameras)} cameras", f"name 1 to {CAMERAS_MAX}")
     if not 1 <= plan.detectors <= 16:
         say(f"{plan.detectors} detectors", "1 to 16; one a core that may be used")
