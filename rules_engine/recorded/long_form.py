@@ -1,6 +1,7 @@
 """A record in long form: anybody's experiments, one row a value.
 
     readings*.csv|parquet   time or t_s, point, value; optional experiment, unit, quality ("good", "bad")
+    (a row's unit goes before its point's: %/m, %/ft, °C, ppm … become ours; true and false are values of switches)
     points.csv              point, quantity; optional unit, zone, zone_kind, height_m, profile, device_class, tags a;b
     events.csv              start (start_s, t_s, onset, time) and end; optional experiment, event, class, zone
 """
@@ -8,7 +9,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from device_model.quantities import QUANTITIES
 from rules_engine.recorded.experiment import ZERO_US, Experiment, LabelledEvent, RecordedPoint, Recording
 from rules_engine.recorded.fire_sets import slug
 from rules_engine.recorded.table import Table
+from rules_engine.recorded.units import as_number, into_canonical, near_quantity, quantity_called, units_of
 
 if TYPE_CHECKING:
     from rules_engine.recorded.folder import Folder
@@ -35,14 +37,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def long_form(folder: Folder, profiles: Mapping[str, DeviceProfile], name: str = "readings") -> Recording:
     """Read a folder. Raises ConfigError with file, line, what and remedy."""
-    points = {point.id: point for point in _points(folder.table("points.csv"), profiles)}
+    listed = folder.table("points.csv")
+    points = {point.id: point for point in _points(listed, profiles)}
+    units = dict(zip(points, listed.texts("unit") if "unit" in listed else [""] * len(points), strict=False))
     events = folder.table("events.csv") if folder.has("events.csv") else None
     files = [file for file in folder.files("*.csv", "*.csv.gz", "*.parquet")
              if file not in ("points.csv", "events.csv")]
     if not files:
         raise ConfigError([Finding(str(folder.path), 0, 0, "no readings here", "add readings.csv or .parquet")])
     hazards, least = _classes(events)
-    return Recording(name, _experiments(folder, files, points, events), hazards, least)
+    return Recording(name, _experiments(folder, files, points, units, events), hazards, least)
 
 
 def _points(table: Table, profiles: Mapping[str, DeviceProfile]) -> Iterator[RecordedPoint]:
@@ -56,14 +60,10 @@ def _points(table: Table, profiles: Mapping[str, DeviceProfile]) -> Iterator[Rec
 
 def _point(file: str, line: int, point: str, quantity: str, row: Mapping[str, str],
            profiles: Mapping[str, DeviceProfile]) -> RecordedPoint:
-    known = QUANTITIES.get(quantity)
-    if known is None:
-        raise ConfigError([Finding(file, line, 0, f"no quantity {quantity!r}",
-                                   f"one of {', '.join(sorted(QUANTITIES))}")])
-    unit = row["unit"] or known.canonical
-    if known.unit(unit) is None:
-        raise ConfigError([Finding(file, line, 0, f"{quantity} may not be in {unit!r}",
-                                   f"write one of {', '.join(u.code for u in known.units)}")])
+    called, quantity = quantity, quantity_called(quantity) or ""
+    if not quantity:
+        raise ConfigError([Finding(file, line, 0, f"no quantity {called!r}", near_quantity(called))])
+    _converter(file, line, quantity, row["unit"])
     device, _, name = point.partition(".")
     profile = profiles.get(row["profile"])
     text = row["device_class"] or (profile.device_class.value if profile else _class_of(quantity))
@@ -71,9 +71,19 @@ def _point(file: str, line: int, point: str, quantity: str, row: Mapping[str, st
         raise ConfigError([Finding(file, line, 0, f"no device class {text!r}", f"one of {', '.join(DeviceClass)}")])
     height = row["height_m"] or row["height"]
     tags = tuple(tag for tag in row["tags"].split(";") if tag)
-    return RecordedPoint(f"{slug(device)}.{name or 'value'}" if name else f"{slug(point)}.value", quantity, unit,
+    return RecordedPoint(f"{slug(device)}.{name or 'value'}" if name else f"{slug(point)}.value", quantity,
+                         QUANTITIES[quantity].canonical,
                          slug(row["zone"]) or "zone", DeviceClass(text), row["zone_kind"] or "room",
                          height_m=float(height) if height else None, tags=tags, profile=row["profile"])
+
+
+def _converter(file: str, line: int, quantity: str, unit: str) -> Callable[[float], float]:
+    """What makes a value in that unit a canonical one. Raises ConfigError."""
+    made = into_canonical(quantity, unit)
+    if made is None:
+        raise ConfigError([Finding(file, line, 0, f"{quantity} may not be in {unit!r}",
+                                   f"write one of {units_of(quantity)}")])
+    return made
 
 
 def _class_of(quantity: str) -> str:
@@ -115,8 +125,32 @@ def _seconds(table: Table, names: Sequence[str], zero_us: int) -> list[float | N
         return [((time - _EPOCH).total_seconds() * 1e6 - zero_us) / 1e6 for time in times]
 
 
-def _experiments(folder: Folder, files: Sequence[str], points: Mapping[str, RecordedPoint], events: Table | None
-                 ) -> Iterator[Experiment]:
+def _values(table: Table, points: Mapping[str, RecordedPoint], units: Mapping[str, str]) -> list[float | None]:
+    """The values in canonical units: by the row's own unit, where it has one, else by the point's."""
+    alias = {name: point for point in points for name in (point, point.removesuffix(".value"))}
+    rows_units = table.texts("unit") if "unit" in table else [""] * table.rows
+    known: dict[tuple[str, str], Callable[[float], float]] = {}
+    out: list[float | None] = []
+    cells = zip(table.texts("point"), rows_units, table.column("value"), strict=True)
+    for line, (name, row_unit, text) in enumerate(cells, start=2):
+        point = alias.get(name) or alias.get(slug(name))
+        if point is None:
+            raise ConfigError([Finding(table.file, line, 0, f"the point {name!r} is not in points.csv",
+                                       "add a line there")])
+        try:
+            value = as_number(text)
+        except ValueError:
+            raise ConfigError([Finding(table.file, line, 0, f"{text!r} is no number (value)",
+                                       "write a number, true or false, or leave it empty")]) from None
+        unit = row_unit or units[point]
+        if (point, unit) not in known:
+            known[point, unit] = _converter(table.file, line, points[point].quantity, unit)
+        out.append(None if value is None else known[point, unit](value))
+    return out
+
+
+def _experiments(folder: Folder, files: Sequence[str], points: Mapping[str, RecordedPoint],
+                 units: Mapping[str, str], events: Table | None) -> Iterator[Experiment]:
     for file in files:
         table = folder.table(file)
         zero_us = ZERO_US
@@ -127,14 +161,11 @@ def _experiments(folder: Folder, files: Sequence[str], points: Mapping[str, Reco
         order = {point: index for index, point in enumerate(points)}
         runs: dict[str, dict[float, list[float | None]]] = {}
         alias = {name: index for point, index in order.items() for name in (point, point.removesuffix(".value"))}
-        values = table.numbers("value")
+        values = _values(table, points, units)
         qualities = table.texts("quality") if "quality" in table else None
         for index, (run, t_s, point) in enumerate(zip(names, times, table.texts("point"), strict=True)):
             at = alias.get(point, alias.get(slug(point)))
-            if at is None:
-                raise ConfigError([Finding(table.file, index + 2, 0, f"the point {point!r} is not in points.csv",
-                                           "add a line there")])
-            if t_s is None:
+            if at is None or t_s is None:
                 continue
             row = runs.setdefault(run, {}).setdefault(t_s, [None] * len(order))
             bad = qualities is not None and qualities[index] not in ("", "good", "uncertain")
