@@ -29,6 +29,7 @@ import uvloop
 
 from community_os.accounts import Accounts
 from community_os.board_service import NUDGE_TOPIC, BoardService
+from community_os.brigade_service import BrigadeService
 from community_os.broker import Broker, read_access
 from community_os.broker_config import BrokerAccess
 from community_os.centre_link import CentreLink
@@ -38,6 +39,7 @@ from community_os.nats_stream import JetStreamStream
 from community_os.notice_desk import DutyFiles
 from community_os.notice_store import NoticeStore
 from community_os.notifier import Notifier, post_http, read_endpoints
+from community_os.place_shelf import PlaceShelf
 from community_os.settings import CloudSettings, SignInRule
 from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, StoreCalls, store_calls
@@ -119,11 +121,13 @@ async def run_web(settings: CloudSettings) -> None:
     store = open_store(settings)
     nudges = await NatsLink.open(access, (NUDGE_TOPIC,), "web")
     stream = await JetStreamStream.open(access, name="web")
-    board = BoardService(store, store_calls(), stream, clock, nudges=nudges, partitions=settings.partitions,
+    calls = store_calls()
+    board = BoardService(store, calls, stream, clock, nudges=nudges, partitions=settings.partitions,
                          speed=clock.speed)
+    brigade = BrigadeService(store, calls, read_place_shelf(settings), clock)
     following = asyncio.create_task(board.run(), name="board")
     try:
-        await _serve(settings, board, sign_in, clock, following)
+        await _serve(settings, board, sign_in, clock, following, brigade)
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
@@ -171,9 +175,9 @@ class _Server(uvicorn.Server):
 
 async def _serve(
     settings: CloudSettings, board: BoardService, sign_in: Accounts | None, clock: SystemClock,
-    following: asyncio.Task[None],
+    following: asyncio.Task[None], brigade: BrigadeService,
 ) -> None:
-    app = create_app(board, clock=clock, sign_in=sign_in, speed=clock.speed, work=board)
+    app = create_app(board, clock=clock, sign_in=sign_in, speed=clock.speed, work=board, brigade=brigade)
     listener = _listener(settings.address, settings.port)
     server = _Server(uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, server_header=False, lifespan="off",
@@ -225,6 +229,17 @@ def read_sites(settings: CloudSettings) -> dict[str, SiteSetup]:
     if findings:
         raise ConfigError(findings)
     return sites
+
+
+def read_place_shelf(settings: CloudSettings) -> PlaceShelf:
+    """The place books of the configured sites. A site file that does not fit stops the worker, never the board."""
+    shelf = PlaceShelf()
+    for file in settings.sites:
+        try:
+            shelf.take(SiteSetup(read_inventory(file), None), file)
+        except (ConfigError, LocalFault) as error:
+            _log.warning("site left out of the places", file=file, reason=str(error))
+    return shelf
 
 
 def read_duty_files(settings: CloudSettings) -> DutyFiles:

@@ -25,6 +25,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
+from dashboards.brigade import PHOTO_BYTES_MAX, Brigade
+from dashboards.brigade_pages import brigade_router
 from dashboards.incident_work import IncidentWork, add_incident_work
 from dashboards.kit.navigation import destinations
 from dashboards.kit.phrases import phrases
@@ -75,7 +77,8 @@ class _TooLarge(Exception):
 
 
 def create_app(
-    board: Board, *, clock: Clock, sign_in: SignIn | None, speed: float = 1.0, work: IncidentWork | None = None
+    board: Board, *, clock: Clock, sign_in: SignIn | None, speed: float = 1.0, work: IncidentWork | None = None,
+    brigade: Brigade | None = None,
 ) -> FastAPI:
     """The application. work: what people do with incidents beyond the steps of their life. `sign_in` None leaves
     all open: callers allow that on loopback only. `speed`: shown seconds per real second, so that ages on the page
@@ -91,6 +94,8 @@ def create_app(
     _add_sign_in(app, door)
     if work is not None:
         add_incident_work(app, work, door.person, signed=sign_in is not None)
+    if brigade is not None:
+        app.include_router(brigade_router(brigade, door.person, door.page, signed=sign_in is not None))
     return app
 
 
@@ -137,7 +142,8 @@ def _add_guard(app: FastAPI) -> None:
     @app.middleware("http")
     async def guard(request: Request, call_next: Any) -> Response:
         length = request.headers.get("content-length") or "0"
-        if not _NUMBER.fullmatch(length) or int(length) > BODY_BYTES_MAX:
+        most = PHOTO_BYTES_MAX if request.url.path.endswith("/photos") else BODY_BYTES_MAX
+        if not _NUMBER.fullmatch(length) or int(length) > most:
             return PlainTextResponse("request too large", 413)
         try:
             response: Response = await call_next(request)

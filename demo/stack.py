@@ -146,6 +146,8 @@ class Stack:
             own = {name.removeprefix(f"{site}-"): port for name, port in ports.items() if name.startswith(site)}
             journal = self.folder / f"{site}.sqlite"
             save(self.folder / f"{site}.yaml", site_with(content, ports=own, journal=journal, cloud=cloud))
+            shutil.copy(HERE / "sites" / f"{site}.places.yaml", self.folder)
+        shutil.copytree(HERE / "sites" / "plans", self.folder / "plans", dirs_exist_ok=True)
         scenario = scenario_with(load(HERE / "scenario.yaml"), ports=ports,
                                  uplink={"riverside-uplink": (uplink, mqtt)})
         save(self.folder / "scenario.yaml", scenario)

@@ -22,6 +22,8 @@ IO_FILES = {
     "cloud_bridge/bound_client.py", "cloud_bridge/http_client.py", "cloud_bridge/influx.py",
     "cloud_bridge/mqtt_link.py", "cloud_bridge/quota.py", "cloud_bridge/series_feed.py", "cloud_bridge/uplink.py",
     "cloud_bridge/ways_link.py", "community_os/accounts.py", "community_os/app.py", "community_os/board_service.py",
+    "community_os/brigade_service.py", "community_os/brigade_store.py", "community_os/place_shelf.py",
+    "dashboards/brigade_pages.py",
     "community_os/broker.py", "community_os/centre_link.py", "community_os/commands.py", "community_os/figures.py",
     "community_os/ingest.py", "community_os/nats_link.py", "community_os/nats_stream.py",
     "community_os/notice_store.py", "community_os/notifier.py", "community_os/site_push.py",
