@@ -42,14 +42,16 @@ def sim_run(
 
 
 @group.command("list")
-def sim_list(as_json: AsJson = False) -> None:
+def sim_list(
+    language: Annotated[str, typer.Option(envvar="LANG", help="zh or en")] = "en", as_json: AsJson = False,
+) -> None:
     """The shipped scenarios and what each shows.
 
-    Example: tocsin sim list
+    Example: tocsin sim list --language zh
     """
     from trial.commands import sim_list as list_scenarios
 
-    list_scenarios(as_json=as_json)
+    list_scenarios("zh" if language.startswith("zh") else "en", as_json=as_json)
 
 
 @group.command("proxy")
@@ -128,7 +130,8 @@ def sim_trace(
 
 @group.command("conform")
 def sim_conform(
-    target: Annotated[str, typer.Argument(help="modbus:// rtu:/// gbt26875:// gbt26875-listen:// hj212:// mqtt://")],
+    target: Annotated[str, typer.Argument(
+        help="modbus://, rtu:///, gbt26875://, gbt26875-listen://, hj212://, mqtt://, or a profile's id")],
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
     listen_s: Annotated[float, typer.Option("--listen", help="seconds that an MQTT device is heard")] = 30.0,
 ) -> None:

@@ -113,16 +113,18 @@ def _world_of(path: Path) -> SimWorld:
     return SimWorld(setup.scenario, setup.profiles, setup.recordings)
 
 
-def sim_list(*, as_json: bool = False) -> None:
-    """The shipped scenarios with their titles."""
+def sim_list(language: str = "en", *, as_json: bool = False) -> None:
+    """The shipped scenarios with their titles, for people in one language."""
     found = {name: titles_of(path) for name, path in shipped_scenarios().items()}
     if as_json:
         rows = [{"scenario": name, "zh": zh, "en": en} for name, (zh, en) in found.items()]
         print(msgspec.json.encode(rows).decode())
         return
-    table = Table("scenario", "中文", "English", box=None)
+    table = Table(box=None, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # Chinese has no spaces to wrap at
     for name, (zh, en) in found.items():
-        table.add_row(name, zh, en)
+        table.add_row(name, zh if language == "zh" else en)
     Console().print(table)
 
 
