@@ -89,7 +89,7 @@ def vision_fetch_detector(
 
 @group.command("sweep")
 def vision_sweep(
-    config: Annotated[Path, typer.Option("--config", help="The vision file, with a sweep in it.", show_default=False)],
+    config: Annotated[Path, typer.Option("--config", help="The vision file, with a sweep.", show_default=False)],
     once: Annotated[bool, typer.Option("--once", help="One sweep, then end; exit 1 where it was late.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -21,6 +21,7 @@ class CommandKind(StrEnum):
     PROOF_ALARM = "proof_alarm"  # raise the synthetic alarm now
     ANSWER_DUTY = "answer_duty"  # a person on duty answers the duty check `target`
     WRITE_OUTPUT = "write_output"  # manual, rate limited, expiring
+    INCIDENT_CLOSED = "incident_closed"  # the incident of alarm `target` is closed: its evidence may age
     PERMIT = "permit"  # one act on a permit for hot work: `permit`; `target` is the permit's id
 
 

@@ -119,9 +119,31 @@ class DutyCheckRecord(msgspec.Struct, frozen=True, tag="duty_check"):
     check: DutyCheck
 
 
+class EvidenceChunkRecord(msgspec.Struct, frozen=True, tag="evidence_chunk", omit_defaults=True):
+    """Part of a file of evidence on its way up; each says of which, so that they may come twice and in any order.
+
+    evidence: its id at the gateway. kind: "snapshot", "record" (the signed line of the chain) or "clip". size,
+    sha256: of the whole file. lost: why the rest of the file will never come; then octets is empty.
+    """
+
+    evidence: str
+    camera: str
+    scene: str
+    zone: str
+    decided_us: int
+    alarm: str
+    kind: str
+    name: str
+    size: int
+    sha256: str
+    offset: int
+    octets: bytes = b""
+    lost: str = ""
+
+
 Body = (
     ReadingsRecord | AlarmRecord | ImpairmentRecord | CommandResultRecord | OutputRecord | HeartbeatRecord
-    | LossRecord | DutyCheckRecord
+    | LossRecord | DutyCheckRecord | EvidenceChunkRecord
 )
 
 

@@ -119,6 +119,12 @@ class Composition:
                 vision = partial(keep_vision, vision_command(site.gateway.vision.config),
                                  self._supervisor.clock_of("vision"), self._clock.speed)
                 tasks.create_task(self._supervisor.keep("vision", vision), name="vision")
+            if site.gateway.vision is not None and site.gateway.vision.evidence:
+                from edge_agent.evidence_part import keep_evidence
+
+                evidence = partial(keep_evidence, Path(site.gateway.vision.evidence), site.gateway.vision.clips,
+                                   runtime, self._supervisor.clock_of("evidence"))
+                tasks.create_task(self._supervisor.keep("evidence", evidence), name="evidence")
             if isinstance(uplink, SiteTap) and self._config is not None:
                 tasks.create_task(self._remote(uplink, self._config), name="remote site")
             if site.gateway.metrics_port:

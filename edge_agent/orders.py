@@ -156,6 +156,8 @@ class OrderDesk:
             case CommandKind.ALARM_ACKNOWLEDGED:
                 self.acknowledged[command.target] = command.who
                 return OrderStep()
+            case CommandKind.INCIDENT_CLOSED:
+                return OrderStep()  # the evidence part hears the result; no alarm, latch or output is touched
             case CommandKind.SILENCE_SOUNDER:
                 return OrderStep(outputs=self._outputs.silence(command.target, command.who, now))
             case CommandKind.RESET_ALARM:

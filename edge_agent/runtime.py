@@ -27,7 +27,14 @@ from device_model.clock import SECOND_US, Clock
 from device_model.command import Command, CommandResult
 from device_model.errors import ConfigError, LocalFault
 from device_model.inventory import Inventory
-from device_model.messages import CommandResultRecord, GatewayAddress, HeartbeatRecord, Lane, Record
+from device_model.messages import (
+    CommandResultRecord,
+    EvidenceChunkRecord,
+    GatewayAddress,
+    HeartbeatRecord,
+    Lane,
+    Record,
+)
 from device_model.ports import JournalState, LineExchange, MessageLink, Store
 from edge_agent.core import AgentCore
 from edge_agent.events import (
@@ -126,6 +133,8 @@ class GatewayRuntime:
         self.failures = self.supervisor.failures
         # Told of every record as it is assigned, for the time series; it neither waits nor raises.
         self.recorded: Callable[[Sequence[tuple[Lane, Record]]], None] | None = None
+        # Further ones that are told the same, as evidence's; none of them waits or raises.
+        self.listeners: list[Callable[[Sequence[tuple[Lane, Record]]], None]] = []
 
     # -- life --------------------------------------------------------------------------------------------------
 
@@ -306,6 +315,8 @@ class GatewayRuntime:
                     self._want_commit(effect)
                     if self.recorded is not None:
                         self.recorded(effect.records)
+                    for listener in self.listeners:
+                        listener(effect.records)
                 case AnswerDuty():
                     self._answer_duty(effect)
                 case Log():
@@ -341,6 +352,18 @@ class GatewayRuntime:
     def inventory(self) -> Inventory:
         """What the site file of now names."""
         return self._inventory
+
+    def offer_evidence(self, chunk: EvidenceChunkRecord) -> int:
+        """Give a part of a file to the evidence lane; its number, 0 while there is no journal to give it to."""
+        if self._outbox is None or not self._outbox.journal_epoch:
+            return 0
+        record = self._outbox.assign(Lane.EVIDENCE, chunk, self._clock.now())
+        self._commit_event.set()
+        return record.sequence
+
+    def evidence_waits(self, sequence: int) -> bool:
+        """Whether that part has neither reached the far end nor been declared lost."""
+        return self._outbox is not None and self._outbox.waits(Lane.EVIDENCE, (sequence, sequence))
 
     @property
     def journal_epoch(self) -> str:

@@ -49,7 +49,7 @@ IO_FILES = {
     "edge_agent/permit_commands.py", "edge_agent/remote_site.py", "edge_agent/runtime.py",
     "edge_agent/self_watch.py", "edge_agent/series.py", "edge_agent/series_commands.py",
     "edge_agent/series_part.py", "edge_agent/site_tap.py", "edge_agent/starts_file.py", "edge_agent/supervision.py",
-    "edge_agent/vision_child.py",
+    "edge_agent/evidence_part.py", "edge_agent/vision_child.py",
     "edge_agent/waiting.py", "firmware_sim/camera_child.py", "firmware_sim/camera_server.py",
     "firmware_sim/commands.py", "firmware_sim/conform_run.py", "firmware_sim/line_commands.py",
     "firmware_sim/line_tls.py",

@@ -36,6 +36,7 @@ from device_drivers.vision.evidence import (
 from device_model.errors import ConfigError, Finding, LocalFault, PeerGarbled
 
 CHAIN, PUBLIC, PRIVATE, HOLDS = "chain.jsonl", "evidence.pub", "evidence.key", "holds.json"
+OPEN_INCIDENTS = "open-incidents.json"  # the gateway's own: evidence id to alarm (edge_agent/evidence_part.py)
 CHAIN_BYTES_MAX = 512 * 1024 * 1024
 PRUNED = "quota"  # name of the record that says which files went
 
@@ -63,10 +64,13 @@ class EvidenceStore:
 
     def held(self) -> frozenset[str]:
         """Ids under a legal hold, or whose incident is open."""
-        try:
-            return frozenset(msgspec.json.decode((self.folder / HOLDS).read_bytes(), type=dict[str, str]))
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            return frozenset()
+        held: set[str] = set()
+        for name in (HOLDS, OPEN_INCIDENTS):
+            try:
+                held.update(msgspec.json.decode((self.folder / name).read_bytes(), type=dict[str, str]))
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+                continue
+        return frozenset(held)
 
     def hold(self, identity: str, why: str) -> None:
         """Keep a record's files whatever the quota says: an open incident, or a named person's legal hold."""
