@@ -44,10 +44,10 @@ class Busy(PeerRefused):
 class InfluxSeries:
     """One remote store. Owned by one feed or one command; not for concurrent use."""
 
-    def __init__(self, remote: SeriesRemote, *, secret: str = "", site: str = "") -> None:
+    def __init__(self, remote: SeriesRemote, *, secret: str = "", site: str = "", tenancy: bool = False) -> None:
         """secret: token (2, 3), or "user:password" (1.x, VictoriaMetrics); empty for none. site: tenancy path that
-        questions are limited to; empty for all."""
-        self._remote, self._site = remote, site
+        questions are limited to; empty for all. tenancy: the parts of the path are tags of their own as well."""
+        self._remote, self._site, self._tenancy = remote, site, tenancy
         self._http = HttpClient(remote.url, headers=_authorization(remote.kind, secret), ca_file=remote.ca_file)
 
     @property
@@ -75,7 +75,7 @@ class InfluxSeries:
         refused: list[Refused] = []
         for sample in samples:
             try:
-                lines.append((sample, encode_sample(sample)))
+                lines.append((sample, encode_sample(sample, tenancy=self._tenancy)))
             except ValueError as error:
                 refused.append(Refused(sample, str(error)))
         for start in range(0, len(lines), BATCH_MAX):
@@ -116,7 +116,8 @@ class InfluxSeries:
             found = await self._export(query)
         else:
             found = await self._influxql(query)
-        wanted = [one for one in found if _fits(one, query) and (not self._site or one.site == self._site)]
+        site = query.site or self._site
+        wanted = [one for one in found if _fits(one, query) and (not site or one.site == site)]
         return tuple(sorted(wanted, key=lambda one: (one.time_us, one.point))[:query.limit])
 
     async def _influxql(self, query: SeriesQuery) -> list[Sample]:
@@ -143,7 +144,8 @@ class InfluxSeries:
         return _json(answer)
 
     async def _export(self, query: SeriesQuery) -> list[Sample]:
-        site = f'site="{self._site}"' if self._site else 'site!=""'
+        of_site = query.site or self._site
+        site = f'site="{of_site}"' if of_site else 'site!=""'
         target = "/api/v1/export?" + urlencode({
             "match[]": "{" + site + "}", "start": query.from_us / 1e6, "end": (query.to_us - 1000) / 1e6})
         answer = await self._http.request("GET", target)
@@ -216,7 +218,8 @@ def _either(query: SeriesQuery) -> str:
         parts.append(f'("device" = {quoted(device)}{of_point})')
     text = f" AND ({' OR '.join(parts)})" if parts else ""
     zones = " OR ".join(f'"zone" = {quoted(zone)}' for zone in query.zones)
-    return f"{text} AND ({zones})" if zones else text
+    text += f" AND ({zones})" if zones else ""
+    return f'{text} AND "site" = {quoted(query.site)}' if query.site else text
 
 
 def _fits(sample: Sample, query: SeriesQuery) -> bool:

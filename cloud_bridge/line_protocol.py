@@ -23,12 +23,17 @@ _TEXT = str.maketrans({"\\": "\\\\", '"': '\\"'})
 TEXT_MAX = 64_000
 
 
-def encode_sample(sample: Sample) -> str:
-    """One line, without its end. ValueError for a number that the protocol cannot say (infinity, NaN), an empty tag,
-    a control character in a tag, or a text beyond TEXT_MAX."""
+def encode_sample(sample: Sample, *, tenancy: bool = False) -> str:
+    """One line, without its end. tenancy: city, district and street of the site's path are tags as well, so that a
+    server of many sites can be asked for a district. ValueError for a number that the protocol cannot say (infinity,
+    NaN), an empty tag, a control character in a tag, or a text beyond TEXT_MAX."""
     tags = {
         "device": sample.device, "gateway": sample.gateway, "point": sample.point.partition(".")[2],
         "site": sample.site, "unit": sample.unit, "zone": sample.zone}
+    if tenancy:
+        # One path has one of each: no further series come of it.
+        parts = dict(zip(("city", "district", "street"), sample.site.split("/")[:-1], strict=False))
+        tags = dict(sorted({**tags, **parts}.items()))
     line = sample.quantity.translate(_MEASUREMENT)
     for name, value in tags.items():
         if not value or value != value.strip() or any(ord(letter) < 32 for letter in value):

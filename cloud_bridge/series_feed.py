@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from cloud_bridge.influx import BATCH_MAX, Busy
@@ -33,9 +33,10 @@ Say = Callable[..., None]
 
 
 class LocalSeries(Protocol):
-    """What the feed needs of the local series (edge_agent/series.py)."""
+    """What the feed needs of the local series (sqlite_series.py)."""
 
-    async def write(self, samples: Sequence[Sample]) -> tuple[Refused, ...]: ...
+    async def write(self, samples: Sequence[Sample], marks: Mapping[str, int] | None = None
+                    ) -> tuple[Refused, ...]: ...
     async def after(self, remote: str, limit: int, beyond: int = 0) -> tuple[tuple[int, Sample], ...]: ...
     async def had(self, remote: str, arrival: int, refused: Sequence[Refused], at_us: int) -> None: ...
     async def trim(self, now_us: int, remotes: Sequence[str] = ()) -> int: ...
@@ -106,6 +107,12 @@ class SeriesFeed:
             if not self.dropped:
                 self._say("error", "time series do not keep up, samples dropped", waiting=len(self._waiting))
             self.dropped += len(samples) - max(0, room)
+
+    async def keep(self, samples: Sequence[Sample], marks: Mapping[str, int] | None = None) -> None:
+        """Keep these now, for a caller that can wait for the disk. Raises as the local series' `write`."""
+        await self._local.write(samples, marks)
+        for event in self._more.values():
+            event.set()
 
     async def run(self) -> None:
         """Keep and send until cancelled; what waits then is kept first."""

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+from typing import Protocol
 
 import msgspec
 
@@ -72,16 +74,23 @@ class Rollup(msgspec.Struct, frozen=True):
     mean: float | None
     last: float | None
 
+    @property
+    def quality_share(self) -> float:
+        """How many of its samples had a value, 0 to 1; 0 where none came."""
+        return self.good / (self.good + self.bad) if self.good + self.bad else 0.0
+
 
 class SeriesQuery(msgspec.Struct, frozen=True):
     """What to read: points whose name is or begins with one of `points` ("climate-3" stands for all of that device;
-    none: all), in zones (none: all), from ≤ time < to, oldest first, at most `limit`."""
+    none: all), in zones (none: all), from ≤ time < to, oldest first, at most `limit`. site: tenancy path of the only
+    site that is asked for; "" for all that a store has."""
 
     from_us: int
     to_us: int
     points: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
     limit: int = 1_000_000
+    site: str = ""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -100,3 +109,22 @@ class Refused(msgspec.Struct, frozen=True):
 
     sample: Sample
     why: str
+
+
+class SeriesRead(Protocol):
+    """What pages ask of the community OS's series (community_os/series_read.py). Whoever calls has asked for the
+    right to see that site before."""
+
+    async def rollups(
+        self, path: str, points: Sequence[str], from_us: int, to_us: int, level: Level = Level.HOUR,
+    ) -> dict[str, tuple[Rollup, ...]]:
+        """Sums of a site's points ("climate-3.temperature"; "climate-3" stands for all of the device) by point,
+        oldest first: stretches that begin in from ≤ time < to. A stretch without samples is not there, never a zero.
+        Empty where no series is kept. Raises LocalFault."""
+        ...
+
+    async def samples(
+        self, path: str, points: Sequence[str], from_us: int, to_us: int, limit: int = 5000,
+    ) -> tuple[Sample, ...]:
+        """Single readings, oldest first, as long as they are kept (days). Raises LocalFault."""
+        ...
