@@ -53,14 +53,22 @@ class Detector:
         self._output = next(o for o in outputs if len(o["shape"]) == 3)
         self._embedding = next((o for o in outputs if len(o["shape"]) == 2), None)
         self._table = self._quantising()
+        # The usual table takes 128 away, which is one flipped bit: no look-up a pixel.
+        levels = np.arange(-128, 128, dtype=np.int16)
+        self._shifted = self._table is not None and bool(np.array_equal(self._table, levels))
         self._slope, self._offset = (np.asarray(v, np.float32) for v in (self.card.slope, self.card.offset))
 
     def prepare(self, image: Image.Image) -> NDArray[Any]:
         """The picture as the model's input: stretched to its square, quantised as the file says."""
-        size = self.card.size
-        picture = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-        values = np.asarray(picture)[None]
-        return values.astype(np.float32) if self._table is None else self._table[values]
+        side = (self.card.size, self.card.size)
+        picture = image if image.mode == "RGB" else image.convert("RGB")
+        # A large frame is first reduced by whole pixels: a third of the time, the same to the eye.
+        values = np.asarray(picture.resize(side, Image.Resampling.BILINEAR, reducing_gap=2.0))[None]
+        if self._table is None:
+            return values.astype(np.float32)
+        if self._shifted:
+            return np.asarray((values ^ np.uint8(0x80)).view(np.int8))
+        return np.asarray(self._table[values])
 
     def _quantising(self) -> NDArray[Any] | None:
         """What each byte of a picture becomes in the model's own numbers; None where it takes floats."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from device_drivers.vision.model_card import CLASSES
 from device_drivers.vision.pooling import Spot
-from device_drivers.vision.temporal import FLICKERING, STRICT, Decision, TemporalJudge, TemporalRule
+from device_drivers.vision.temporal import FLICKERING, STRICT, Decision, LightMemory, TemporalJudge, TemporalRule
 from device_model.errors import ConfigError, Finding
 
 Corner = tuple[float, float]
@@ -128,8 +128,11 @@ class CameraScenes:
             raise ConfigError(findings)
         self.zones = zones or (ZoneView("whole"),)
         self._shipped = thresholds
+        self._light = LightMemory()
         self._judges = {
-            (zone.id, name): TemporalJudge(rule, self.threshold(zone, name), name in FLICKERING, name in STRICT)
+            (zone.id, name): TemporalJudge(
+                rule, self.threshold(zone, name), name in FLICKERING, name in STRICT, self._light
+            )
             for zone in self.zones
             for name in zone.watch
         }
@@ -153,6 +156,7 @@ class CameraScenes:
         frame's score only when it is the whole picture, so that a fire next door is next door's.
         """
         states = []
+        self._light.add(light, now_us, elsewhere=elsewhere)
         for zone in self.zones:
             for name in zone.watch:
                 score = scores[name]

@@ -45,30 +45,58 @@ class Decision(msgspec.Struct, frozen=True):
     since_us: int = 0
 
 
-class TemporalJudge:
-    """One class in one zone of one camera."""
+class LightMemory:
+    """The light of one camera's spot over time, and how it flickers: one spectrum a frame, however many zones and
+    classes ask for it."""
 
-    def __init__(self, rule: TemporalRule, threshold: float, flickers: bool, strict: bool = False) -> None:
+    def __init__(self) -> None:
+        self._light: deque[tuple[int, float]] = deque(maxlen=HISTORY)
+        self.flicker = -1.0
+
+    def add(self, light: float, now_us: int, *, elsewhere: bool = False) -> None:
+        """One frame. elsewhere: the spot is another one, so that its light does not compare with the last."""
+        if elsewhere:
+            self._light.clear()
+        self._light.append((now_us, light))
+        self.flicker = flicker_share(self._light)
+
+    def rate(self) -> float:
+        """Frames a second, 0 with too few."""
+        span = (self._light[-1][0] - self._light[0][0]) / 1e6
+        return (len(self._light) - 1) / span if span > 0 else 0.0
+
+
+class TemporalJudge:
+    """One class in one zone of one camera. shared: the camera's light, where the caller adds each frame to it."""
+
+    def __init__(
+        self,
+        rule: TemporalRule,
+        threshold: float,
+        flickers: bool,
+        strict: bool = False,
+        shared: LightMemory | None = None,
+    ) -> None:
         self._rule, self._threshold, self._flickers, self._strict = rule, threshold, flickers, strict
         self._scores: deque[float] = deque(maxlen=rule.n)
-        self._light: deque[tuple[int, float]] = deque(maxlen=HISTORY)
+        self._own = shared is None
+        self._light = LightMemory() if shared is None else shared
         self._decided_us: int | None = None
         self._steady_us: int | None = None
 
     def frame(self, score: float, light: float, now_us: int, *, elsewhere: bool = False) -> Decision:
         """score: of this frame. light: brightness of the spot judged, any linear unit; its change is what counts;
         elsewhere: the spot is another one, so that its light does not compare with the last."""
-        if elsewhere:
-            self._light.clear()
+        if self._own:
+            self._light.add(light, now_us, elsewhere=elsewhere)
         self._scores.append(score)
-        self._light.append((now_us, light))
-        flicker = flicker_share(self._light)
+        flicker = self._light.flicker
         steady = self._flickers and 0 <= flicker < 0.15
         self._steady_us = (now_us if self._steady_us is None else self._steady_us) if steady else None
         patience_us = 0 if self._strict else self._rule.learn_s * 1_000_000
         learnt = self._steady_us is not None and now_us - self._steady_us >= patience_us
         asked = max(self._threshold, self._rule.steady_threshold) if learnt else self._threshold
-        if self._strict and flicker < 0 and self._rate() >= FLICKER_RATE:
+        if self._strict and flicker < 0 and self._light.rate() >= FLICKER_RATE:
             asked = 1.1  # a few frames more and the flicker is known; nothing is decided before
         strong = sorted(self._scores, reverse=True)[: self._rule.k]
         confidence = sum(strong) / self._rule.k
@@ -78,10 +106,6 @@ class TemporalJudge:
             self._decided_us = None
         decided = self._decided_us is not None
         return Decision(decided, round(confidence, 4), round(flicker, 3), steady, self._decided_us or 0)
-
-    def _rate(self) -> float:
-        span = (self._light[-1][0] - self._light[0][0]) / 1e6
-        return (len(self._light) - 1) / span if span > 0 else 0.0
 
 
 def flicker_share(light: deque[tuple[int, float]]) -> float:
@@ -97,7 +121,8 @@ def flicker_share(light: deque[tuple[int, float]]) -> float:
         return -1.0
     values = np.array([v for _, v in light], float)
     even = np.interp(np.linspace(times[0], times[-1], len(light)), times, values)
-    even = even - np.polyval(np.polyfit(np.arange(len(even)), even, 1), np.arange(len(even)))
+    steps = np.arange(len(even)) - (len(even) - 1) / 2  # the line that fits best is taken away: a dawn is no flicker
+    even = even - even.mean() - steps * float(steps @ even / (steps @ steps))
     power = np.abs(np.fft.rfft(even * np.hanning(len(even)))) ** 2
     frequency = np.fft.rfftfreq(len(even), span / (len(even) - 1))
     fast = float(power[frequency >= 1.0].sum())
