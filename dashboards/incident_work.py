@@ -20,6 +20,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from dashboards.people import Person
+from dashboards.rights import deed_of, may
 from device_model.clock import MINUTE_US
 from device_model.incident_deeds import Deed, StartDrill, TakeIn
 from device_model.inspection import InspectionDeed
@@ -123,6 +124,7 @@ def add_incident_work(app: FastAPI, work: IncidentWork, person_of: Callable[[Req
         person, body = person_of(request), await _decoded(request, deeds)
         if isinstance(body.deed, TakeIn | StartDrill):
             raise _Refused("a report belongs to its site: /api/sites/…/reports", 400)
+        _allowed(person, body.deed)
         return _answer(await work.do(incident[:64], body.deed, who=who(person, body), why=body.why.strip(),
                                      request=body.request, scope=person.scope))
 
@@ -131,6 +133,7 @@ def add_incident_work(app: FastAPI, work: IncidentWork, person_of: Callable[[Req
         person, body = person_of(request), await _decoded(request, deeds)
         if not isinstance(body.deed, TakeIn | StartDrill):
             raise _Refused("only reports are taken in here, and drills begun", 400)
+        _allowed(person, body.deed)
         return _answer(await work.do("", body.deed, who=who(person, body), why=body.why.strip(), request=body.request,
                                      scope=person.scope, site=f"{city}/{district}/{street}/{site}"))
 
@@ -142,7 +145,6 @@ def add_incident_work(app: FastAPI, work: IncidentWork, person_of: Callable[[Req
         return _answer(await work.silence(
             f"{city}/{district}/{street}/{site}", body.name, body.matchers, body.minutes * MINUTE_US,
             who=who(person, body), why=body.why.strip(), request=body.request, scope=person.scope))
-
 
     @app.post("/api/sites/{city}/{district}/{street}/{site}/inspections")
     async def inspection(city: str, district: str, street: str, site: str, request: Request) -> Response:
@@ -158,6 +160,11 @@ def add_incident_work(app: FastAPI, work: IncidentWork, person_of: Callable[[Req
         return _answer(await work.shelve(
             f"{city}/{district}/{street}/{site}", body.alarm, body.kind, body.minutes * MINUTE_US,
             who=who(person, body), why=body.why.strip(), request=body.request, scope=person.scope))
+
+
+def _allowed(person: Person, deed: Deed) -> None:
+    if not may(person, deed_of(deed)):
+        raise _Refused("not for this role", 403)
 
 
 async def _decoded(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:

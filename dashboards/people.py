@@ -8,11 +8,30 @@ import msgspec
 
 
 class Person(msgspec.Struct, frozen=True):
-    """A signed-in person. scope: tenancy path prefix that they may see ("" for all)."""
+    """A signed-in person. scope: tenancy path prefix that they may see ("" for all). must_change: signed in with a
+    one-time secret, which has to be replaced before anything else."""
 
     name: str
     role: str
     scope: str = ""
+    must_change: bool = False
+
+
+class Trail(Protocol):
+    """The audit of people: who did what, to what, why and from where. The program brings the book."""
+
+    def note(self, who: str, what: str, *, subject: str = "", path: str = "", why: str = "", where: str = "",
+             outcome: str = "") -> None:
+        """Append one record. Must not raise: a page that cannot be noted is the book's own finding."""
+        ...
+
+
+class NoTrail:
+    """For programs without an audit: the demo, tests of pages."""
+
+    def note(self, who: str, what: str, *, subject: str = "", path: str = "", why: str = "", where: str = "",
+             outcome: str = "") -> None:
+        """Nothing."""
 
 
 class SignIn(Protocol):

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import msgspec
+
 from dashboards.people import VISITOR, Person
+from device_model.read_models import IncidentAction
 
 
 class Deed(StrEnum):
@@ -108,3 +111,22 @@ def end_of(person: Person) -> End:
     """The end at which somebody stands; who has no known role stands with the citizens."""
     role = ROLES.get(person.role)
     return End.CITIZEN if role is None else role[0]
+
+
+# What a click on an incident needs.
+DEED_OF_ACTION: dict[IncidentAction, Deed] = {
+    IncidentAction.ACKNOWLEDGE: Deed.ACKNOWLEDGE, IncidentAction.CONFIRM: Deed.VERIFY,
+    IncidentAction.DISPATCH: Deed.DISPATCH, IncidentAction.ON_SCENE: Deed.ACKNOWLEDGE,
+    IncidentAction.RESOLVE: Deed.CLOSE, IncidentAction.FALSE_ALARM: Deed.CLOSE, IncidentAction.CLOSE: Deed.CLOSE,
+    IncidentAction.REOPEN: Deed.ACKNOWLEDGE, IncidentAction.NOTE: Deed.ACKNOWLEDGE,
+}
+# What a deed of `device_model.incident_deeds` needs, by its tag; any other: what an acknowledgement needs.
+DEED_OF_TAG: dict[str, Deed] = {
+    "merge": Deed.MERGE, "split": Deed.MERGE, "verify": Deed.VERIFY, "give_task": Deed.VERIFY,
+    "take_in": Deed.VERIFY, "start_drill": Deed.DRILL,
+}
+
+
+def deed_of(deed: msgspec.Struct) -> Deed:
+    """What somebody must be allowed to do for a deed of an incident."""
+    return DEED_OF_TAG.get(str(deed.__struct_config__.tag), Deed.ACKNOWLEDGE)

@@ -6,8 +6,8 @@
             ──POST /api/incidents/{id}/actions► Board.act, durable before the answer
             ──POST /api/duties/{id}/answer► Board.answer_duty: a signed-in person is on duty
 
-Every route passes `_person`; nothing is open without sign-in unless the program passes no SignIn (the demo on
-loopback). A page holds no data, so a cached page can never show an old alarm.
+Every route passes gate.py, every answer guard.py; nothing is open without sign-in unless the program passes no SignIn
+(the demo on loopback). A page holds no data, so a cached page can never show an old alarm.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ from urllib.parse import parse_qsl
 
 import jinja2
 import msgspec
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
 from dashboards.brigade import PHOTO_BYTES_MAX, Brigade
 from dashboards.brigade_pages import brigade_router
+from dashboards.gate import MustChange, NotSignedIn, Refused, gate_of
+from dashboards.guard import Guard
 from dashboards.incident_work import IncidentWork, add_incident_work
 from dashboards.kit.navigation import destinations
 from dashboards.kit.phrases import phrases
 from dashboards.kit.texts import LANGUAGES, table, text
-from dashboards.people import VISITOR, Person, SignIn
+from dashboards.people import VISITOR, NoTrail, Person, SignIn, Trail
+from dashboards.rights import DEED_OF_ACTION, may
 from device_model.clock import Clock
 from device_model.read_models import Board, IncidentAction
 
@@ -43,14 +46,6 @@ BODY_BYTES_MAX = 16 * 1024  # the largest request is one action with a reason
 REASON_CHARACTERS_MAX = 500
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 _NUMBER = re.compile(r"[0-9]{1,18}")  # str.isdigit knows further digits, which int() does not
-
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
-    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
 
 
 class ActionBody(msgspec.Struct, frozen=True):
@@ -68,25 +63,24 @@ class AnswerBody(msgspec.Struct, frozen=True):
     request: str
 
 
-class _NotSignedIn(Exception):
-    """Nobody is signed in."""
-
-
 class _TooLarge(Exception):
     """The body is larger than it said, or said nothing of its size."""
 
 
 def create_app(
     board: Board, *, clock: Clock, sign_in: SignIn | None, speed: float = 1.0, work: IncidentWork | None = None,
-    brigade: Brigade | None = None,
+    brigade: Brigade | None = None, trail: Trail | None = None,
 ) -> FastAPI:
     """The application. work: what people do with incidents beyond the steps of their life. `sign_in` None leaves
     all open: callers allow that on loopback only. `speed`: shown seconds per real second, so that ages on the page
     run right in an accelerated demo."""
-    app = FastAPI(title="Tocsin", docs_url=None, redoc_url=None, openapi_url=None)
+    door, trail = _Door(sign_in), trail or NoTrail()
+    app = FastAPI(title="Tocsin", docs_url=None, redoc_url=None, openapi_url=None,
+                  dependencies=[Depends(gate_of(door.person, trail))])
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    door = _Door(sign_in)
-    _add_guard(app)
+    app.add_middleware(Guard, person_of=door.person, trail=trail,
+                       most=lambda path: PHOTO_BYTES_MAX if path.endswith("/photos") else BODY_BYTES_MAX)
+    _add_refusals(app, door)
     _add_pages(app, door)
     _add_board_api(app, board, door, clock, speed)
     _add_actions(app, board, door)
@@ -107,17 +101,17 @@ class _Door:
         self._pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
     def person(self, request: Request) -> Person:
-        """The person behind a request; _NotSignedIn leads to the sign-in page."""
+        """The person behind a request; NotSignedIn leads to the sign-in page."""
         if self.sign_in is None:
             return VISITOR
         person = self.sign_in.person(request.cookies.get(COOKIE, ""))
         if person is None:
-            raise _NotSignedIn
+            raise NotSignedIn
         return person
 
-    def knows(self, request: Request) -> bool:
-        """Whether the session behind a request that was let in still holds."""
-        return self.sign_in is None or self.sign_in.person(request.cookies.get(COOKIE, "")) is not None
+    def known(self, request: Request) -> Person | None:
+        """The person behind a request, None where nobody is signed in."""
+        return VISITOR if self.sign_in is None else self.sign_in.person(request.cookies.get(COOKIE, ""))
 
     def page(self, name: str, request: Request, status: int = 200, **values: Any) -> Response:
         """A page without data, never cached."""
@@ -136,35 +130,41 @@ class _Door:
                 "navigation": destinations(person) if isinstance(person, Person) else (), **values}
 
 
-def _add_guard(app: FastAPI) -> None:
-    """Bounds, sign-in redirect and security headers on every answer."""
+def _add_refusals(app: FastAPI, door: _Door) -> None:
+    """What somebody sees who was stopped at the gate: a page for people, a word for programs."""
 
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Any) -> Response:
-        length = request.headers.get("content-length") or "0"
-        most = PHOTO_BYTES_MAX if request.url.path.endswith("/photos") else BODY_BYTES_MAX
-        if not _NUMBER.fullmatch(length) or int(length) > most:
-            return PlainTextResponse("request too large", 413)
-        try:
-            response: Response = await call_next(request)
-        except _TooLarge:
-            return PlainTextResponse("request too large", 413)
-        except _NotSignedIn:
-            if request.url.path.startswith("/api/"):
-                response = JSONResponse({"refusal": "sign in first"}, 401)
-            else:
-                response = RedirectResponse("/sign-in", 303)
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
+    def program(request: Request) -> bool:
+        return request.url.path.startswith("/api/") or request.method not in ("GET", "HEAD")
+
+    @app.exception_handler(_TooLarge)
+    async def too_large(_: Request, __: _TooLarge) -> Response:
+        return PlainTextResponse("request too large", 413)
+
+    @app.exception_handler(NotSignedIn)
+    async def not_signed_in(request: Request, _: NotSignedIn) -> Response:
+        if program(request):
+            return JSONResponse({"refusal": "sign in first"}, 401)
+        return RedirectResponse("/sign-in", 303)
+
+    @app.exception_handler(MustChange)
+    async def must_change(request: Request, _: MustChange) -> Response:
+        if program(request):
+            return JSONResponse({"refusal": "replace the one-time secret first: /account"}, 403)
+        return RedirectResponse("/account", 303)
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> Response:
+        if program(request):
+            return JSONResponse({"refusal": error.reason}, error.status)
+        return door.page("refused.html", request, status=error.status, person=door.known(request))
 
 
 def _add_pages(app: FastAPI, door: _Door) -> None:
     """The pages themselves, and the texts that their scripts need."""
 
     @app.get("/")
-    async def root() -> Response:
-        return RedirectResponse("/board", 303)
+    async def root(request: Request) -> Response:
+        return RedirectResponse(home_of(door.known(request)), 303)
 
     @app.get("/health")
     async def health() -> Response:
@@ -222,10 +222,8 @@ def _add_board_api(app: FastAPI, board: Board, door: _Door, clock: Clock, speed:
             try:
                 yield b"retry: 1000\n\n"
                 async for event in changes:
-                    beat = event.kind == "heartbeat"
-                    if beat and not door.knows(request):
-                        return  # signed out, expired or removed meanwhile: an open page is no way around it
-                    payload = msgspec.json.encode(server_time()) if beat else event.payload
+                    # Who signed out or lost the right meanwhile reads no further: guard.py ends the stream.
+                    payload = msgspec.json.encode(server_time()) if event.kind == "heartbeat" else event.payload
                     yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.revision, event.kind.encode(), payload)
             finally:
                 streams.leave()
@@ -247,6 +245,9 @@ def _add_actions(app: FastAPI, board: Board, door: _Door) -> None:
             body = msgspec.json.decode(await _body(request), type=ActionBody)
         except ValueError as error:
             return JSONResponse({"refusal": f"not an action: {error}"}, 400)
+        if not may(person, DEED_OF_ACTION[body.action]):
+            return JSONResponse({"refusal": "not for this role"}, 403)
+        request.state.why = f"{body.action}: {body.why.strip()}"
         who = person.name if door.sign_in is not None else body.who.strip()
         if not who or len(who) > 80:
             return JSONResponse({"refusal": "say who you are (at most 80 characters)"}, 400)
@@ -307,6 +308,13 @@ def _add_sign_in(app: FastAPI, door: _Door) -> None:
         response = RedirectResponse("/sign-in", 303)
         response.delete_cookie(COOKIE)
         return response
+
+
+def home_of(person: Person | None) -> str:
+    """Where somebody begins: the first page of their navigation."""
+    if person is None:
+        return "/sign-in"
+    return next((entry.path for entry in destinations(person)), "/account")
 
 
 class _StreamCount:

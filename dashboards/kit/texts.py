@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dashboards.kit.brigade_texts import BRIGADE_TEXTS
 from dashboards.kit.labelling_texts import LABELLING_TEXTS
 from dashboards.kit.local_texts import LOCAL_TEXTS
+from dashboards.kit.people_texts import PEOPLE_TEXTS
 from dashboards.kit.tester_texts import TESTER_TEXTS
 from device_model.site import Text
 
@@ -241,7 +243,9 @@ TEXTS: dict[str, Text] = {
     "log.refused": Text("refused", "被拒绝"),
     "log.new_zone": Text("spread to a new zone", "蔓延到新区域"),
     **TESTER_TEXTS,
+    **BRIGADE_TEXTS,
     **LOCAL_TEXTS,
+    **PEOPLE_TEXTS,
     **LABELLING_TEXTS,
 }
 

@@ -18,7 +18,7 @@ class Guard:
         return None
 
     def person(self, cookie: str) -> Person | None:
-        return Person("li", "brigade", "hangzhou/yuhang") if cookie == "c" else None
+        return Person("li", "desk", "hangzhou/yuhang") if cookie == "c" else None
 
     def leave(self, cookie: str) -> None:
         return None

@@ -1,0 +1,169 @@
+"""The gate: every route of the pages declares here what it lets people do, and nothing passes without.
+
+    request ──► route found ──► gate ──┬ no line below           refused: a forgotten route is closed, not open
+                                       ├ sent by a foreign page  refused (writes only)
+                                       ├ a path that climbs      refused
+                                       ├ nobody signed in        to the sign-in page
+                                       └ may(person, deed, path of the site in the address) ──► route
+
+A test walks all routes of the real application and fails where one has no line, or a line has no route. Which rows
+of its scope a person sees, and what a body asks for, the route itself holds against `may`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Any
+
+from fastapi import Request
+
+from dashboards.people import Person, Trail
+from dashboards.rights import Deed, may
+
+
+class Open(StrEnum):
+    """What is there for everybody, with the reason."""
+
+    SIGN_IN = "the way in"
+    LOOKS = "texts, styles and scripts without data"
+    ALIVE = "whether the server lives"
+    PUBLIC = "the public view"
+
+
+Rule = Deed | Open
+
+ROUTES: dict[str, Rule] = {
+    # frame
+    "GET /": Open.SIGN_IN,
+    "GET /health": Open.ALIVE,
+    "GET /language/{language}": Open.LOOKS,
+    "GET /texts/{language}.json": Open.LOOKS,
+    "GET /phrases/{language}.json": Open.LOOKS,
+    "GET /sign-in": Open.SIGN_IN,
+    "POST /sign-in": Open.SIGN_IN,
+    "POST /sign-out": Open.SIGN_IN,
+    # board: which click needs which deed stands in rights.py
+    "GET /board": Deed.SEE_BOARD,
+    "GET /api/board": Deed.SEE_BOARD,
+    "GET /api/board/events": Deed.SEE_BOARD,
+    "GET /api/incidents/{incident}": Deed.SEE_BOARD,
+    "POST /api/incidents/{incident}/actions": Deed.SEE_BOARD,
+    "POST /api/incidents/{incident}/deeds": Deed.SEE_BOARD,
+    "POST /api/duties/{check}/answer": Deed.ANSWER_DUTY,
+    "POST /api/sites/{city}/{district}/{street}/{site}/reports": Deed.SEE_BOARD,
+    "POST /api/sites/{city}/{district}/{street}/{site}/silences": Deed.SILENCE,
+    "POST /api/sites/{city}/{district}/{street}/{site}/inspections": Deed.INSPECT,
+    "POST /api/sites/{city}/{district}/{street}/{site}/shelf": Deed.SHELVE,
+    # brigade
+    "GET /desk": Deed.VERIFY,
+    "GET /register": Deed.SEE_BOARD,
+    "GET /station": Deed.ACKNOWLEDGE,
+    "GET /handover": Deed.SEE_BOARD,
+    "GET /incidents/{incident}": Deed.SEE_BOARD,
+    "GET /station-worker.js": Open.LOOKS,
+    "GET /api/places/{city}/{district}/{street}/{site}": Deed.SEE_BOARD,
+    "GET /plans/{city}/{district}/{street}/{site}/{plan}": Deed.SEE_BOARD,
+    "GET /api/incidents/{incident}/side": Deed.SEE_BOARD,
+    "GET /api/incidents/{incident}/evidence": Deed.SEE_EVIDENCE,
+    "GET /evidence/{incident}/{evidence}/{name}": Deed.SEE_EVIDENCE,
+    "POST /api/incidents/{incident}/photos": Deed.ACKNOWLEDGE,
+    "GET /photos/{sha256}": Deed.SEE_EVIDENCE,
+    "GET /api/incidents/{incident}/evidence": Deed.SEE_EVIDENCE,
+    "GET /evidence/{incident}/{evidence}/{name}": Deed.SEE_EVIDENCE,
+    "GET /api/register": Deed.SEE_BOARD,
+    "GET /api/notices/failed": Deed.SEE_BOARD,
+    "POST /api/notices/{notice}/again": Deed.VERIFY,
+    "GET /api/handovers": Deed.SEE_BOARD,
+    "POST /api/handovers": Deed.ACKNOWLEDGE,
+    "POST /api/handovers/{handover}/take": Deed.ACKNOWLEDGE,
+}
+# What leaves the product as a file: noted in the audit also when it is only read.
+NOTED_READS = frozenset({"GET /photos/{sha256}", "GET /evidence/{incident}/{evidence}/{name}"})
+# Files that hold no data: the only thing that is mounted beside the routes.
+OPEN_MOUNTS = frozenset({"/static"})
+
+_PLACE = ("city", "district", "street", "site")
+_CLIMBS = re.compile(r"\.\.|[\\/\x00-\x1f\x7f]")
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+PersonOf = Callable[[Request], Person]
+
+
+class Refused(Exception):
+    """Stopped at the gate. reason: for the one who asked, without saying what is there."""
+
+    def __init__(self, reason: str, status: int = 403) -> None:
+        super().__init__(reason)
+        self.reason, self.status = reason, status
+
+
+class MustChange(Exception):
+    """The one-time secret has to be replaced before anything else."""
+
+
+class NotSignedIn(Exception):
+    """Nobody is signed in."""
+
+
+def gate_of(person_of: PersonOf, trail: Trail) -> Callable[[Request], Any]:
+    """The dependency that stands before every route of the application."""
+
+    async def gate(request: Request) -> None:
+        key = key_of(request)
+        rule = ROUTES.get(key)
+        if request.method not in _SAFE and from_elsewhere(request):
+            trail.note("", "refused", subject=key, why="sent by a foreign page", where=address_of(request))
+            raise Refused("this request did not come from our pages")
+        if isinstance(rule, Open):
+            return
+        person = person_of(request)  # NotSignedIn leads to the sign-in page
+        if any(_CLIMBS.search(value) for value in map(str, request.path_params.values())):
+            trail.note(person.name, "refused", subject=key, why="a path that climbs", where=address_of(request))
+            raise Refused("no such thing", 404)
+        path = "/".join(str(request.path_params.get(label, "")) for label in _PLACE).strip("/")
+        if rule is None or not may(person, rule, path):
+            why = "the route declares no right" if rule is None else f"{person.role} may not {rule}"
+            trail.note(person.name, "refused", subject=key, path=path, why=why, where=address_of(request))
+            raise Refused("this route declares no right: dashboards/gate.py" if rule is None else "not for this role")
+        if person.must_change and rule is not Deed.OWN_ACCOUNT:
+            raise MustChange
+        request.state.came_in = person
+        if request.method not in _SAFE or key in NOTED_READS:
+            request.state.noted = (person, key, path)
+
+    return gate
+
+
+def key_of(request: Request) -> str:
+    """What the route of a request is called in ROUTES. HEAD asks for what GET does."""
+    route = request.scope.get("route")
+    return f"{'GET' if request.method == 'HEAD' else request.method} {getattr(route, 'path', request.url.path)}"
+
+
+def from_elsewhere(request: Request) -> bool:
+    """Whether a browser says that another site's page sent this. Without such a word it was no page at all, and the
+    session cookie (SameSite=Strict) would not have come along."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is not None and origin.partition("://")[2].lower() != request.headers.get("host", "").lower()
+
+
+def address_of(request: Request) -> str:
+    """From where somebody asks."""
+    return request.client.host if request.client is not None else ""
+
+
+def routes_of(routes: Any, prefix: str = "") -> Iterator[tuple[str, bool]]:
+    """(name as in ROUTES, is it a mount) of everything that an application serves, included routers too."""
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            yield from routes_of(inner.routes, prefix + getattr(route.include_context, "prefix", ""))
+        elif (methods := getattr(route, "methods", None)) is not None:
+            yield from ((f"{method} {prefix}{route.path}", False) for method in sorted(methods) if method != "HEAD")
+        else:
+            yield prefix + getattr(route, "path", repr(route)), True
