@@ -33,6 +33,9 @@ from community_os.brigade_service import BrigadeService
 from community_os.broker import Broker, read_access
 from community_os.broker_config import BrokerAccess
 from community_os.centre_link import CentreLink
+from community_os.evidence_desk import IncidentEvidence
+from community_os.evidence_files import EvidenceFiles
+from community_os.evidence_keeper import EvidenceKeeper
 from community_os.ingest import Ingest
 from community_os.nats_link import NatsLink
 from community_os.nats_stream import JetStreamStream
@@ -100,12 +103,17 @@ async def run_worker(settings: CloudSettings) -> None:
     access = await _access(settings)
     link, stream = await NatsLink.open(access, (), "worker"), await JetStreamStream.open(access, name="worker")
     store = open_store(settings)
-    worker = Worker(stream, store, calls=store_calls(), link=link, sites=sites, clock=clock,
-                    partitions=settings.partitions, speed=clock.speed)
+    calls = store_calls()
+    keeper = EvidenceKeeper(evidence_files(settings, clock), store, calls, link, clock)
+    worker = Worker(stream, store, calls=calls, link=link, sites=sites, clock=clock,
+                    partitions=settings.partitions, speed=clock.speed, evidence=keeper.take)
+    keeping = asyncio.create_task(keeper.run(), name="evidence")
     _log.info("worker ready", sites=len(sites))
     try:
         await worker.run()
     finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
         await _close(link, stream)
         store.close()
 
@@ -124,10 +132,11 @@ async def run_web(settings: CloudSettings) -> None:
     calls = store_calls()
     board = BoardService(store, calls, stream, clock, nudges=nudges, partitions=settings.partitions,
                          speed=clock.speed)
-    brigade = BrigadeService(store, calls, read_place_shelf(settings), clock)
+    evidence = IncidentEvidence(evidence_files(settings, clock), store, calls, clock)
+    brigade = BrigadeService(store, calls, read_place_shelf(settings), clock, evidence=evidence.facts)
     following = asyncio.create_task(board.run(), name="board")
     try:
-        await _serve(settings, board, sign_in, clock, following, brigade)
+        await _serve(settings, board, sign_in, clock, following, brigade, evidence)
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
@@ -175,9 +184,10 @@ class _Server(uvicorn.Server):
 
 async def _serve(
     settings: CloudSettings, board: BoardService, sign_in: Accounts | None, clock: SystemClock,
-    following: asyncio.Task[None], brigade: BrigadeService,
+    following: asyncio.Task[None], brigade: BrigadeService, evidence: IncidentEvidence,
 ) -> None:
-    app = create_app(board, clock=clock, sign_in=sign_in, speed=clock.speed, work=board, brigade=brigade)
+    app = create_app(board, clock=clock, sign_in=sign_in, speed=clock.speed, work=board, brigade=brigade,
+                     evidence=evidence)
     listener = _listener(settings.address, settings.port)
     server = _Server(uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, server_header=False, lifespan="off",
@@ -265,6 +275,12 @@ def read_duty_files(settings: CloudSettings) -> DutyFiles:
     if findings:
         raise ConfigError(findings)
     return files
+
+
+def evidence_files(settings: CloudSettings, clock: SystemClock) -> EvidenceFiles:
+    """What gateways sent of their evidence, in the state folder. Raises LocalFault."""
+    return EvidenceFiles(Path(settings.state) / "evidence", settings.evidence_quota_mib * 2**20,
+                         lambda: clock.now().wall_us)
 
 
 def open_store(settings: CloudSettings) -> IncidentStore:

@@ -67,6 +67,7 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[EndpointSettings, ...] = ()
     centres: tuple[CentreSettings, ...] = ()
     partitions: int = PARTITIONS
+    evidence_quota_mib: int = 4096
     sign_in: SignInRule = SignInRule.REQUIRED
     broker: BrokerSettings = BrokerSettings()
 

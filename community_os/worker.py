@@ -22,7 +22,7 @@ import msgspec
 import structlog
 
 from community_os.board_service import NUDGE_TOPIC, Nudge
-from community_os.envelopes import PARTITIONS, Envelope, decode_envelope, partition_of
+from community_os.envelopes import PARTITIONS, Envelope, UpEnvelope, decode_envelope, partition_of
 from community_os.site_effects import Effects, SendCommand
 from community_os.site_setup import SiteSetup
 from community_os.site_worker import SiteWorker
@@ -31,12 +31,13 @@ from community_os.store_changes import DeadLetter, ImpairmentRow, SiteCommit
 from device_model.clock import SECOND_US, Clock
 from device_model.errors import LocalFault, PeerError, PeerRefused, RowRefused
 from device_model.impairment import Impairment, ImpairmentChange, ImpairmentKind
-from device_model.messages import WIRE_VERSION, Down, encode
+from device_model.messages import WIRE_VERSION, Batch, Down, Lane, encode
 from device_model.ports import MessageLink, StaleRevision, Stream, StreamMessage
 from device_model.read_models import ImpairmentView
 from device_model.site import Tenancy, Text
 
 T = TypeVar("T")
+TakeEvidence = Callable[[str, Batch], Awaitable[Batch]]
 GROUP_MAX = 200  # messages of one transaction: about 50 ms of work
 QUEUE_MAX = 2 * GROUP_MAX  # read ahead by one group; the stream holds the rest
 CHECKPOINT_MESSAGES = 200  # a site is checkpointed after so many messages …
@@ -97,11 +98,12 @@ class Worker:
     def __init__(
         self, stream: Stream, store: IncidentStore, *, calls: StoreCalls, link: MessageLink,
         sites: Mapping[str, SiteSetup], clock: Clock, partitions: int = PARTITIONS,
-        mine: Iterable[int] | None = None, speed: float = 1.0,
+        mine: Iterable[int] | None = None, speed: float = 1.0, evidence: TakeEvidence | None = None,
     ) -> None:
-        """sites: by tenancy path. mine: which partitions; all by default. speed: shown seconds per real one."""
+        """evidence: takes the files out of batches. sites: by tenancy path. mine: which partitions; all by default. speed: shown seconds per real one."""
         self._parts = [
-            PartitionWorker(stream, store, calls=calls, link=link, clock=clock, partition=number, speed=speed, sites={
+            PartitionWorker(stream, store, calls=calls, link=link, clock=clock, partition=number, speed=speed,
+                            evidence=evidence, sites={
                 path: setup for path, setup in sites.items() if partition_of(Tenancy.of(path), partitions) == number
             })
             for number in (range(partitions) if mine is None else mine)
@@ -127,8 +129,9 @@ class PartitionWorker:
     def __init__(
         self, stream: Stream, store: IncidentStore, *, calls: StoreCalls, link: MessageLink,
         sites: Mapping[str, SiteSetup], clock: Clock, partition: int, speed: float = 1.0,
+        evidence: TakeEvidence | None = None,
     ) -> None:
-        self.partition = partition
+        self.partition, self._evidence = partition, evidence
         self._stream, self._store, self._calls, self._link = stream, store, calls, link
         self._setups, self._clock, self._speed = sites, clock, speed
         self._sites: dict[str, _Site] = {}
@@ -241,6 +244,9 @@ class PartitionWorker:
             return
         if message.sequence <= site.sequence or site.isolated:
             return
+        if self._evidence is not None and isinstance(envelope, UpEnvelope) and envelope.batch.lane is Lane.EVIDENCE:
+            envelope = msgspec.structs.replace(
+                envelope, batch=await self._evidence(envelope.path, envelope.batch))
         try:
             effects = site.worker.step(envelope)
         except Exception as error:  # noqa: BLE001  # one message must never stop a partition: it is buried and said

@@ -27,6 +27,7 @@ from fastapi.staticfiles import StaticFiles
 
 from dashboards.brigade import PHOTO_BYTES_MAX, Brigade
 from dashboards.brigade_pages import brigade_router
+from dashboards.evidence_pages import EvidenceDesk, evidence_router
 from dashboards.gate import MustChange, NotSignedIn, Refused, gate_of
 from dashboards.guard import Guard
 from dashboards.incident_work import IncidentWork, add_incident_work
@@ -69,7 +70,7 @@ class _TooLarge(Exception):
 
 def create_app(
     board: Board, *, clock: Clock, sign_in: SignIn | None, speed: float = 1.0, work: IncidentWork | None = None,
-    brigade: Brigade | None = None, trail: Trail | None = None,
+    brigade: Brigade | None = None, trail: Trail | None = None, evidence: EvidenceDesk | None = None,
 ) -> FastAPI:
     """The application. work: what people do with incidents beyond the steps of their life. `sign_in` None leaves
     all open: callers allow that on loopback only. `speed`: shown seconds per real second, so that ages on the page
@@ -90,6 +91,8 @@ def create_app(
         add_incident_work(app, work, door.person, signed=sign_in is not None)
     if brigade is not None:
         app.include_router(brigade_router(brigade, door.person, door.page, signed=sign_in is not None))
+    if evidence is not None:
+        app.include_router(evidence_router(evidence, door.person))
     return app
 
 
