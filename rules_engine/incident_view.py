@@ -23,11 +23,23 @@ def verification_by_alarms(incident: Incident, inventory: Inventory) -> Verifica
             if (not entry.test or entry.hazard is Hazard.CALL_POINT) and not entry.audience]
     if any(entry.hazard is Hazard.CALL_POINT for entry in real):
         return Verification.CALL_POINT
-    detectors = {entry.detector for entry in real}
+    detectors = _witnesses(real, inventory)
     criteria = {criterion for entry in real for criterion in _criteria(entry, inventory)}
     if len(detectors) > 1 or len(criteria) > 1:
         return Verification.SECOND_DETECTOR
     return Verification.NONE
+
+
+def _witnesses(real: list[AlarmEntry], inventory: Inventory) -> set[str]:
+    """Who saw it: each device with an alarm of its own; and an alarm of a zone as one more, unless all of its points
+    are of devices that are counted already."""
+    seen = {entry.device for entry in real if entry.device}
+    for entry in real:
+        if not entry.device:
+            owners = {point.device.id for name in entry.points if (point := inventory.points.get(name)) is not None}
+            if not owners or owners - seen:
+                seen.add(entry.detector)
+    return seen
 
 
 def _criteria(entry: AlarmEntry, inventory: Inventory) -> set[str]:
@@ -81,12 +93,20 @@ def _alarms(
         views.append(AlarmView(
             alarm=entry.alarm, rule=entry.key.rule, subject=entry.key.subject,
             title=titles.get(entry.key.rule, Text(entry.key.rule, entry.key.rule)), device=entry.device,
-            place=device.place if device else Text(entry.key.subject, entry.key.subject), zone=entry.zone,
+            place=device.place if device else _place(entry.key.subject, inventory), zone=entry.zone,
             state=entry.state.value, severity=entry.severity, hazard=entry.hazard, at_us=entry.raised_us,
             detail=entry.detail, latched=entry.latched, test=entry.test or incident.drill,
             journaled=entry.journaled, trustworthy=not any(trust.reason_of(point) for point in entry.points),
         ))
     return tuple(views)
+
+
+def _place(subject: str, inventory: Inventory) -> Text:
+    """Where an alarm that is no single device's stands: its zone by name, or the site."""
+    zone = inventory.site.zone(subject.removeprefix("zone:"))
+    if zone is not None:
+        return zone.name
+    return inventory.site.name if subject == "site" else Text(subject, subject)
 
 
 def _log(incident: Incident) -> tuple[LogEntry, ...]:

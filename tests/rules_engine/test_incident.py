@@ -118,12 +118,22 @@ def test_late_findings_of_the_cloud_are_never_live_but_late_facts_of_the_edge_ar
     assert feed(target, step(late=True, decided="cloud")) == []
 
 
+def of_zone(*points: str, at_s: float) -> AlarmTransition:
+    """An alarm of a rule over a zone, which rests on those points."""
+    return msgspec.structs.replace(step(at_s=at_s), key=AlarmKey("fire.zone", "zone:b1-0"), alarm=f"zone {at_s}",
+                                   device="", points=points)
+
+
 @pytest.mark.parametrize(("steps", "verification"), [
     ([step()], V.NONE),
     ([step(), step(at_s=5, at_point="flag")], V.NONE),  # two points of one criterion of one detector
     ([step(), step(at_s=5, at_point="heat")], V.SECOND_DETECTOR),  # smoke and heat of one detector
     ([step(), step(at_s=5, device="multi2-b1-0")], V.SECOND_DETECTOR),
     ([step(), step("b1-1", at_s=5)], V.SECOND_DETECTOR),
+    # A rule over the zone that rests on the same detector is no second one; one that rests on another is.
+    ([step(), of_zone("multi-b1-0.smoke", at_s=5)], V.NONE),
+    ([step(), of_zone("multi2-b1-0.smoke", at_s=5)], V.SECOND_DETECTOR),
+    ([of_zone("multi-b1-0.smoke", "multi2-b1-0.smoke", at_s=5)], V.NONE),
     ([step(), step(hazard=Hazard.CALL_POINT, at_s=5)], V.CALL_POINT),
     ([step(hazard=Hazard.CALL_POINT), step(at_s=5, device="multi2-b1-0")], V.CALL_POINT),
     ([step(hazard=Hazard.GAS), step(hazard=Hazard.GAS_HIGH, at_s=5)], V.NONE),  # two levels of one detector
@@ -394,3 +404,10 @@ def test_zones_that_the_site_file_does_not_know_are_the_site() -> None:
     for n in range(30):
         feed(target, step(f"gone-{n}", Hazard.WATER, at_s=n))
     assert len(target.open_incidents()) == 1 and target.open_incidents()[0].zones == [""]
+
+
+def test_an_alarm_of_a_zone_stands_at_the_zone_by_its_name() -> None:
+    target = book()
+    feed(target, of_zone("multi-b1-0.smoke", at_s=0))
+    shown = target.view(target.open_incidents()[0].id).alarms[0]
+    assert (shown.place.en, shown.subject, shown.device) == ("b1 0", "zone:b1-0", "")
