@@ -15,7 +15,7 @@ group = typer.Typer(no_args_is_help=True, help="The community OS.")
 @group.command("run")
 def cloud_run(
     config: Annotated[Path | None, typer.Option("--config", help="cloud.yaml; none: safe defaults.")] = None,
-    role: Annotated[str, typer.Option(help="all | broker | ingest | worker | web | notify")] = "all",
+    role: Annotated[str, typer.Option(help="all | broker | ingest | worker | web | notify | series")] = "all",
 ) -> None:
     """Run the community OS: broker, ingest, worker and pages.
 
@@ -56,6 +56,19 @@ def cloud_notices(
     from community_os.commands import notices_of
 
     print_report(lambda: notices_of(config, status, again), as_json)
+
+
+@group.command("series")
+def cloud_series(
+    config: Annotated[Path | None, typer.Option("--config", help="cloud.yaml")] = None, as_json: AsJson = False,
+) -> None:
+    """How far the time series of all sites are kept, what waits for each server, and what a server refused.
+
+    Example: tocsin cloud series --config cloud.yaml
+    """
+    from community_os.commands import series_of
+
+    print_report(lambda: series_of(config), as_json)
 
 
 @group.command("key")

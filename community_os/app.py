@@ -5,7 +5,8 @@
         ├── ingest   links → ledger → stream            others go on, the supervisor starts it again
         ├── worker   stream → incidents → store
         ├── web      store → pages
-        └── notify   store → webhooks
+        ├── notify   store → webhooks, channels of people
+        └── series   stream → time series, InfluxDB, VictoriaMetrics
 
 Roles find the broker through the state folder; until it is there they wait.
 """
@@ -16,6 +17,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -27,6 +29,9 @@ import structlog
 import uvicorn
 import uvloop
 
+from cloud_bridge.influx import InfluxSeries
+from cloud_bridge.series_feed import RemoteSeries
+from cloud_bridge.sqlite_series import SqliteSeries
 from community_os.accounts import Accounts
 from community_os.board_service import NUDGE_TOPIC, BoardService
 from community_os.brigade_service import BrigadeService
@@ -43,6 +48,7 @@ from community_os.notice_desk import DutyFiles
 from community_os.notice_store import NoticeStore
 from community_os.notifier import Notifier, post_http, read_endpoints
 from community_os.place_shelf import PlaceShelf
+from community_os.series_keeper import SeriesKeeper, read_secret
 from community_os.settings import CloudSettings, SignInRule
 from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, StoreCalls, store_calls
@@ -56,7 +62,7 @@ from provisioning.authority import Authority
 from rules_engine.packs import rules_of_site
 from rules_engine.routing_commands import read_duty, read_response, read_routing
 
-ROLES = ("broker", "ingest", "worker", "web", "notify")
+ROLES = ("broker", "ingest", "worker", "web", "notify", "series")
 # Real time: processes are no part of a scaled world.
 RESTART_WAIT_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 WELL_AFTER_S = 20.0
@@ -165,6 +171,29 @@ async def run_notify(settings: CloudSettings) -> None:
         store.close()
 
 
+async def run_series(settings: CloudSettings) -> None:
+    """From the stream into the time series."""
+    clock = clock_from_environment()
+    sites = read_sites(settings)
+    remotes: dict[str, RemoteSeries] = {}
+    for remote in settings.series.remotes:
+        try:
+            remotes[remote.id] = InfluxSeries(remote, secret=read_secret(remote), tenancy=True)
+        except LocalFault as fault:
+            _log.error("no time series to this server", remote=remote.id, reason=str(fault))
+    stream = await JetStreamStream.open(await _access(settings), name="series")
+    keeper = SeriesKeeper(
+        stream, SqliteSeries(settings.own_series), remotes, clock,
+        inventories={path: setup.inventory for path, setup in sites.items()}, group_s=settings.series.group_s,
+        jitter=random.random,  # spreads retries
+        say=lambda level, what, **more: getattr(_log, level)(what, **more))
+    _log.info("time series ready", servers=len(remotes))
+    try:
+        await keeper.run()
+    finally:
+        await _close(stream)
+
+
 def centre_links(
     settings: CloudSettings, store: IncidentStore, calls: StoreCalls, stream: JetStreamStream, clock: SystemClock
 ) -> list[CentreLink]:
@@ -215,7 +244,7 @@ def _listener(address: str, port: int) -> socket.socket:
 
 RUN: dict[str, Callable[[CloudSettings], Coroutine[Any, Any, None]]] = {
     "broker": run_broker, "ingest": run_ingest, "worker": run_worker, "web": run_web,
-    "notify": run_notify,
+    "notify": run_notify, "series": run_series,
 }
 
 
@@ -312,8 +341,9 @@ async def _close(*connections: NatsLink | JetStreamStream) -> None:
 
 def run_role(settings: CloudSettings, role: str, arguments: list[str]) -> None:
     """Run one role, or all, until SIGTERM or SIGINT. arguments: how to start a role in a process of its own."""
-    roles = [name for name in ROLES[1:] if name != "notify" or settings.endpoints or settings.routing
-             or settings.centres]
+    needed = {"notify": bool(settings.endpoints or settings.routing or settings.centres),
+              "series": settings.series.keep}
+    roles = [name for name in ROLES[1:] if needed.get(name, True)]
     job = supervise(arguments, roles) if role == "all" else RUN[role](settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_until_signal(job, leave_after_s=None if role == "all" else STOP_WITHIN_S))

@@ -83,6 +83,48 @@ def notices_of(config: Path | None, status: str, again: str) -> NoticeReport:
         for n in found))
 
 
+class SeriesReport(msgspec.Struct, frozen=True):
+    """How far the time series have come. kept: sequence of the stream that is stored; servers: one line each;
+    refused: what they will never take, newest first."""
+
+    kept: int
+    servers: tuple[dict[str, Any], ...]
+    refused: tuple[dict[str, Any], ...]
+
+    def text(self) -> str:
+        """For people."""
+        lines = [f"kept up to message {self.kept} of the stream"]
+        lines += [f"{s["remote"]}: {s["waiting"]} wait, {s["lost"]} lost by age or quota, {s["refused"]} refused"
+                  for s in self.servers]
+        lines += [f"refused by {r['remote']}: {r['point']} of {r['site']}: {r['why']}" for r in self.refused]
+        return "\n".join(lines)
+
+
+def series_of(config: Path | None, limit: int = 20) -> SeriesReport:
+    """State of the time series and their servers. LocalFault where none are kept yet."""
+    import asyncio
+
+    from cloud_bridge.sqlite_series import SqliteSeries
+    from community_os.series_keeper import MARK
+
+    settings = read_settings(config)
+    if not Path(settings.own_series.path).exists():
+        raise LocalFault(f"{settings.own_series.path}: no series are kept yet; start them with `tocsin cloud run`")
+
+    async def look() -> SeriesReport:
+        file = SqliteSeries(settings.own_series)
+        try:
+            return SeriesReport(
+                await file.mark(MARK),
+                tuple([msgspec.to_builtins(await file.place(one.id)) for one in settings.series.remotes]),
+                tuple({"remote": remote, "at_us": at_us, "site": one.sample.site, "point": one.sample.point,
+                       "why": one.why} for remote, at_us, one in await file.refused("", limit)))
+        finally:
+            await file.close()
+
+    return asyncio.run(look())
+
+
 def figures_of(config: Path | None, what: str, scope: str, days: float, operators: int = 1) -> Any:
     """A report: "impairments", "quality" or "load", of the last so many days. LocalFault where it cannot be had."""
     import time

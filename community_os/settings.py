@@ -7,6 +7,7 @@
     sites: [ riverside.yaml ]   the same site files as the gateways run
     routing: routing.yaml       who is told; duty: duty.yaml; response: response.yaml (docs/routing.md)
     endpoints: [ {name: dispatch, url: https://…, key_file: dispatch.key} ]
+    series: {remotes: [ {id: influx, kind: influxdb1, url: https://…, database: tocsin, secret_file: keys/influx} ]}
     centres: [ {name: city, host: …, port: …, sites: {city/district/street/site: 889}} ]    GB/T 26875.3
     broker: {mqtt_host: …, mqtt_port: 8883, names: [ … ]}
 """
@@ -24,6 +25,7 @@ from community_os.broker_config import BrokerSettings
 from community_os.centre_words import CentreSettings
 from community_os.envelopes import PARTITIONS
 from device_model.errors import ConfigError, Finding
+from device_model.site import SeriesKind, SeriesSettings
 from device_model.yaml_source import Source, convert, parse_yaml
 
 PARTITIONS_MAX = 256
@@ -47,13 +49,27 @@ class EndpointSettings(msgspec.Struct, frozen=True):
     key_file: str = ""
 
 
+class CloudSeries(SeriesSettings, frozen=True):
+    """The community OS's own time series, and the servers that get them as well (docs/series.md). keep: false: none
+    are kept here, and pages have no plots of days. path: file, in the state folder. raw_days covers the longest
+    outage of a gateway that is still told apart reading by reading."""
+
+    path: str = "series.sqlite"
+    raw_days: float = 7.0
+    minute_days: float = 14.0
+    quarter_days: float = 120.0
+    quota_mib: int = 4096
+    group_s: float = 1.0
+    keep: bool = True
+
+
 class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A whole cloud.yaml, checked.
 
     state: folder; database: SQLAlchemy url, "" for SQLite in the state folder; partitions: over how many
     workers sites may be spread (fixed once messages are stored). routing, duty, response: who is told, who is on
     duty, what is done (docs/routing.md); endpoints: where notices go;
-    centres: the brigade's monitoring centres (GB/T 26875.3).
+    centres: the brigade's monitoring centres (GB/T 26875.3); series: time series of all sites.
     """
 
     state: str = "var/cloud"
@@ -66,6 +82,7 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     response: str = ""
     endpoints: tuple[EndpointSettings, ...] = ()
     centres: tuple[CentreSettings, ...] = ()
+    series: CloudSeries = CloudSeries()
     partitions: int = PARTITIONS
     evidence_quota_mib: int = 4096
     sign_in: SignInRule = SignInRule.REQUIRED
@@ -75,6 +92,11 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     def database_url(self) -> str:
         """Where incidents are stored."""
         return self.database or f"sqlite:///{self.state}/incidents.sqlite"
+
+    @property
+    def own_series(self) -> CloudSeries:
+        """The time series with the whole path of their file."""
+        return msgspec.structs.replace(self.series, path=str(PurePath(self.state) / self.series.path))
 
     @property
     def authority_folder(self) -> str:
@@ -103,8 +125,15 @@ def parse_cloud(text: str, file: str) -> CloudSettings:
         **{name: str(folder / file) for name in ("routing", "duty", "response") if (file := getattr(settings, name))},
         endpoints=tuple(msgspec.structs.replace(one, key_file=str(folder / one.key_file)) if one.key_file else one
                         for one in settings.endpoints),
-        database=_rooted(settings.database, folder),
+        database=_rooted(settings.database, folder), series=_rooted_series(settings.series, folder),
     )
+
+
+def _rooted_series(series: CloudSeries, folder: PurePath) -> CloudSeries:
+    """Secrets and CA files stand beside cloud.yaml."""
+    return msgspec.structs.replace(series, remotes=tuple(msgspec.structs.replace(
+        one, secret_file=str(folder / one.secret_file) if one.secret_file else "",
+        ca_file=str(folder / one.ca_file) if one.ca_file else "") for one in series.remotes))
 
 
 def _rooted(url: str, folder: PurePath) -> str:
@@ -155,9 +184,31 @@ def _check(settings: CloudSettings, source: Source) -> list[Finding]:
             if told.setdefault(path, centre.name) != centre.name:
                 found.append(source.finding(("centres", i, "sites"), f"{path} reports to {told[path]} already",
                                             "one centre a site"))
+    found += _check_series(settings.series, source)
     for i, site in enumerate(settings.sites):
         if site in settings.sites[:i]:
             found.append(source.finding(("sites", i), f"{site} stands twice", "keep one"))
+    return found
+
+
+def _check_series(series: CloudSeries, source: Source) -> list[Finding]:
+    found = []
+    for key in ("raw_days", "minute_days", "quarter_days", "hour_days", "quota_mib", "group_s"):
+        if not getattr(series, key) > 0:
+            found.append(source.finding(("series", key), f"{key} must be positive", "leave it out for the default"))
+    names: set[str] = set()
+    for i, remote in enumerate(series.remotes):
+        at = ("series", "remotes", i)
+        written = _ADDRESS.fullmatch(remote.url)
+        if written is None or not (written[1] == "https" or is_loopback(written[2].strip("[]"))):
+            found.append(source.finding((*at, "url"), f"{remote.url!r} is no https address",
+                                        "write https://host:port; plain http is for 127.0.0.1 alone"))
+        if not re.fullmatch(r"[a-z0-9-]{1,40}", remote.id) or remote.id in names:
+            found.append(source.finding((*at, "id"), f"id {remote.id!r} is no token, or stands twice",
+                                        "such as `influx`"))
+        names.add(remote.id)
+        if remote.kind is SeriesKind.INFLUX_2 and not remote.org:
+            found.append(source.finding((*at, "org"), "influxdb2 needs its organisation", "add `org: name`"))
     return found
 
 

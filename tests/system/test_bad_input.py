@@ -68,7 +68,7 @@ def test_a_file_that_is_not_there(tmp_path: Path, command: list[str]) -> None:
 def test_an_unknown_role() -> None:
     done = tocsin("cloud", "run", "--role", "cook")
     assert done.returncode == 1
-    assert done.stderr == "tocsin: there is no role 'cook': one of all, broker, ingest, worker, web, notify\n"
+    assert done.stderr == "tocsin: there is no role 'cook': one of all, broker, ingest, worker, web, notify, series\n"
 
 
 def test_busy_ports(tmp_path: Path) -> None:
