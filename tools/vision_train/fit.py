@@ -153,6 +153,17 @@ def report(net: Watcher, features: np.ndarray, notes: list[dict[str, object]], t
     return got
 
 
+def softened(labels: np.ndarray, features: np.ndarray, use: np.ndarray, teachers: list[Path]) -> np.ndarray:
+    """Half label, half what several runs say together: a student of their agreement costs one net to run."""
+    total = np.zeros(labels.shape)
+    for path in teachers:
+        net = pretrained()
+        net.load_state_dict(torch.load(path, map_location="cpu"))
+        total[use] += scores(net, features[use])
+    agreed = 1 / (1 + np.exp(-total / len(teachers)))
+    return np.where(labels >= 0, 0.5 * labels + 0.5 * agreed, -1.0)
+
+
 def leave_out(net: Watcher, given: argparse.Namespace) -> None:
     """Logits of the left-out real negatives, and of val, beside the weights: cuts.py reads them."""
     plain, notes = load(given.cache, "plain")
@@ -191,6 +202,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--source-fold", type=int, default=-1, help="sources of negatives to leave out and judge")
     parser.add_argument("--data", type=Path, help="folder of the manifest; asked by --source-fold")
     parser.add_argument("--harder", type=Path, help="JSON of files that fooled other folds: they count threefold")
+    parser.add_argument("--teachers", type=Path, nargs="*", default=[], help="weights whose mean is half the target")
     parser.add_argument("--init", type=Path, help="weights to go on from, at a third of the rate")
     return parser
 
@@ -224,6 +236,8 @@ def main(arguments: list[str] | None = None) -> None:
         thin[first:] = True
     use = ~held & thin
     torch.manual_seed(given.seed)
+    if given.teachers:
+        labels = softened(labels, features, use, given.teachers)
     net = pretrained()
     if given.init:
         net.load_state_dict(torch.load(given.init))
