@@ -30,6 +30,10 @@ WATER = frozenset({"pressure", "level", "flow"})
 # What says how the device is, not how the place is.
 ABOUT_THE_DEVICE = frozenset({"state_code", "count", "uptime", "age", "battery", "signal", "link_quality"})
 TEXT_MAX = 40
+# The list of quantities begins with alarms, goes on with what is measured, and ends with the device itself.
+# Temperature stands behind gases: most gas detectors measure theirs beside what they are there for.
+_RANK = {**{name: float(rank) for rank, name in enumerate(QUANTITIES)},
+         "temperature": list(QUANTITIES).index("oxygen") + 0.5}
 
 
 class Heard(msgspec.Struct, frozen=True, array_like=True):
@@ -91,8 +95,7 @@ class LiveValues:
 
     def _of(self, device: str) -> list[Point]:
         """What says most of the place: alarms and measurements before what is about the device itself."""
-        points = [point for point in self._inventory.of_device(device) if point.quantity not in ABOUT_THE_DEVICE]
-        return sorted(points, key=lambda point: point.name not in self._heard)[:POINTS_OF_DEVICE]
+        return sorted(self._inventory.of_device(device), key=lambda point: _RANK[point.quantity])[:POINTS_OF_DEVICE]
 
     def _view(self, point: Point) -> LiveValue:
         heard, spec = self._heard.get(point.name), self._names[point.name]

@@ -71,12 +71,14 @@ class PlacedDevice(msgspec.Struct, frozen=True):
 
 
 class MapArea(msgspec.Struct, frozen=True):
-    """Something seen from above. building: the id of the site file, where it is one."""
+    """Something seen from above. building: the id of the site file, where it is one. label: where its name is
+    written; None in its middle."""
 
     kind: AreaKind
     outline: Outline
     name: Text = Text("", "")
     building: str = ""
+    label: Point2 | None = None
 
 
 class EstateMap(msgspec.Struct, frozen=True):

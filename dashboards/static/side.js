@@ -87,6 +87,7 @@ function gateway(g, { say, name, t }) {
   row.append(heard);
   row.append(make("span", "", say("gateway.devices", { alive: g.devices_alive ?? 0, expected: g.devices_expected ?? 0 })));
   if (g.backlog) row.append(make("span", "", say("gateway.backlog", { count: g.backlog })));
+  if (g.postponed) row.append(make("span", "bad", say("gateway.postponed", { count: g.postponed })));
   if (g.journal_ok === false) row.append(make("span", "bad", say("gateway.journal")));
   return row;
 }

@@ -156,7 +156,8 @@ def test_every_error_of_a_places_file_is_named_with_its_line() -> None:
     inventory = read_inventory(SITES / "riverside.yaml")
     text = read_text(places_file(SITES / "riverside.yaml"))
     bad = (text.replace("floor: f3", "floor: f9").replace("device: co-301", "device: nobody")
-           .replace("point: tank-b1.level", "point: temp-301-bed.temperature").replace("x: 70, y: 262", "x: 7000, y: 1")
+           .replace("point: tank-b1.level", "point: temp-301-bed.temperature")
+           .replace("x: 70, y: 262", "x: 7000, y: 1")
            .replace("riverside-b2-f4.svg", "../../keys/plan.svg").replace("zone: b3-105", "zone: b3-106"))
     with pytest.raises(ConfigError) as refused:
         parse_places(bad, "riverside.places.yaml", inventory)
