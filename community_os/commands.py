@@ -94,7 +94,7 @@ class SeriesReport(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """For people."""
         lines = [f"kept up to message {self.kept} of the stream"]
-        lines += [f"{s["remote"]}: {s["waiting"]} wait, {s["lost"]} lost by age or quota, {s["refused"]} refused"
+        lines += [f"{s['remote']}: {s['waiting']} wait, {s['lost']} lost by age or quota, {s['refused']} refused"
                   for s in self.servers]
         lines += [f"refused by {r['remote']}: {r['point']} of {r['site']}: {r['why']}" for r in self.refused]
         return "\n".join(lines)
