@@ -122,6 +122,46 @@ def vision_sweep(
         raise typer.Exit(1)
 
 
+@group.command("page")
+def vision_page(
+    config: Annotated[Path, typer.Option("--config", help="The vision file.", show_default=False)],
+    port: Annotated[int | None, typer.Option(help="another port than the file's, 0 for any free one")] = None,
+) -> None:
+    """Serve the cameras' page of this gateway: zones and masks drawn on a picture, the last sweep.
+
+    Example: tocsin vision page --config vision.yaml
+    """
+    from device_model.errors import ConfigError, LocalFault
+    from edge_agent.vision_page import serve_vision_page
+
+    try:
+        serve_vision_page(config, port=port)
+    except (ConfigError, LocalFault) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from error
+
+
+@group.command("pin")
+def vision_pin(
+    config: Annotated[Path, typer.Option("--config", help="The vision file.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="whose: every look and change is recorded with it")],
+    remove: Annotated[bool, typer.Option("--remove", help="take the PIN away")] = False,
+) -> None:
+    """Set the PIN with which a person signs in on the cameras' page; what they may do stands in the vision file.
+
+    Example: tocsin vision pin --config vision.yaml "Li Wei"
+    """
+    from device_model.errors import ConfigError, LocalFault
+    from edge_agent.vision_page import set_vision_pin
+
+    pin = "" if remove else typer.prompt("PIN", hide_input=True, confirmation_prompt=True)
+    try:
+        print(f"ok: {set_vision_pin(config, name, pin)}")
+    except (ConfigError, LocalFault) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from error
+
+
 @group.command("check")
 def vision_check(config: Annotated[Path, typer.Argument(help="The vision file.", show_default=False)]) -> None:
     """Say what is wrong in a vision file.

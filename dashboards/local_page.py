@@ -12,8 +12,6 @@ Anybody who reaches the page may look; nobody acts without a PIN. It is a proces
 
 from __future__ import annotations
 
-import asyncio
-import hmac
 import re
 from pathlib import Path
 from typing import Any
@@ -27,28 +25,13 @@ from fastapi.staticfiles import StaticFiles
 from dashboards.kit.phrases import phrases
 from dashboards.kit.texts import LANGUAGES, table, text
 from dashboards.local_view import LocalGateway
-from dashboards.pins import Locked, PinDoor, Session
-from device_model.errors import LocalFault
+from dashboards.pin_sessions import HEADERS, add_pin_sign_in, bounded_body, language_of, session_of
+from dashboards.pins import PinDoor
 
 HERE = Path(__file__).parent
-COOKIE = "tocsin_local"
-BODY_BYTES_MAX = 4096
 ACTIONS = ("acknowledge", "silence", "reset")
 REASON_MOST = 300
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
-    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
-    "Cache-Control": "no-store",
-}
-
-
-class SignInBody(msgspec.Struct, frozen=True):
-    """Who, and the PIN."""
-
-    name: str
-    pin: str
 
 
 class ActBody(msgspec.Struct, frozen=True):
@@ -66,7 +49,7 @@ def create_local_app(gateway: LocalGateway, door: PinDoor) -> FastAPI:
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     _add_guard(app)
     _add_pages(app, gateway)
-    _add_reads(app, gateway, door)
+    _add_reads(app, gateway)
     _add_people(app, gateway, door)
     return app
 
@@ -75,7 +58,7 @@ def _add_guard(app: FastAPI) -> None:
     @app.middleware("http")
     async def guard(request: Request, call_next: Any) -> Response:
         response: Response = await call_next(request)
-        for name, value in _HEADERS.items():
+        for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
 
@@ -84,7 +67,7 @@ def _add_pages(app: FastAPI, gateway: LocalGateway) -> None:
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
     def page(name: str, request: Request, **values: Any) -> Response:
-        language = _language(request)
+        language = language_of(request)
         other = next(other for other in LANGUAGES if other != language)
         return Response(pages.get_template(name).render(
             t=lambda key: text(key, language), language=language, other=other, **values), media_type="text/html")
@@ -95,7 +78,7 @@ def _add_pages(app: FastAPI, gateway: LocalGateway) -> None:
 
     @app.get("/matrix")
     async def matrix(request: Request) -> Response:
-        return page("local_matrix.html", request, sheet=gateway.matrix(_language(request)))
+        return page("local_matrix.html", request, sheet=gateway.matrix(language_of(request)))
 
     @app.get("/health")
     async def health() -> Response:
@@ -117,7 +100,7 @@ def _add_pages(app: FastAPI, gateway: LocalGateway) -> None:
         return JSONResponse(phrases() if language == "zh" else {})
 
 
-def _add_reads(app: FastAPI, gateway: LocalGateway, door: PinDoor) -> None:
+def _add_reads(app: FastAPI, gateway: LocalGateway) -> None:
     @app.get("/api/view")
     async def view() -> Response:
         return _json(msgspec.json.encode(await gateway.view()))
@@ -126,87 +109,23 @@ def _add_reads(app: FastAPI, gateway: LocalGateway, door: PinDoor) -> None:
     async def plot(point: str) -> Response:
         return _json(msgspec.json.encode(await gateway.plot(point[:200])))
 
-    @app.get("/api/session")
-    async def session(request: Request) -> Response:
-        known = door.session(request.cookies.get(COOKIE, ""))
-        try:
-            anybody = await asyncio.to_thread(lambda: door.anybody)
-        except LocalFault:
-            anybody = False
-        return JSONResponse({"who": known.who if known else "", "csrf": known.csrf if known else "",
-                             "anybody": anybody})
-
 
 def _add_people(app: FastAPI, gateway: LocalGateway, door: PinDoor) -> None:
-    @app.post("/api/sign-in")
-    async def sign_in(request: Request) -> Response:
-        if request.headers.get("x-tocsin") != "local":
-            return JSONResponse({"refusal": "this request did not come from the page"}, 403)
-        try:
-            body = msgspec.json.decode(await _body(request), type=SignInBody)
-            # scrypt is slow on purpose: not in the event loop.
-            entered = await asyncio.to_thread(door.enter, body.name, body.pin)
-        except ValueError:
-            return JSONResponse({"refusal": "not a name and a PIN"}, 400)
-        except Locked as locked:
-            return JSONResponse({"refusal": "locked", "minutes": max(1, round(locked.seconds / 60))}, 429)
-        except LocalFault as fault:
-            return JSONResponse({"refusal": str(fault)}, 503)
-        if entered is None:
-            return JSONResponse({"refusal": "wrong"}, 403)
-        cookie, session = entered
-        response = JSONResponse({"who": session.who, "csrf": session.csrf})
-        response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", secure=request.url.scheme == "https")
-        return response
-
-    @app.post("/api/sign-out")
-    async def sign_out(request: Request) -> Response:
-        if _session(request, door) is not None:
-            door.leave(request.cookies.get(COOKIE, ""))
-        response = JSONResponse({})
-        response.delete_cookie(COOKIE)
-        return response
+    add_pin_sign_in(app, door)
 
     @app.post("/api/act")
     async def act(request: Request) -> Response:
-        session = _session(request, door)
+        session = session_of(request, door)
         if session is None:
             return JSONResponse({"refusal": "session"}, 403)
         try:
-            body = msgspec.json.decode(await _body(request), type=ActBody)
+            body = msgspec.json.decode(await bounded_body(request), type=ActBody)
         except ValueError as error:
             return JSONResponse({"refusal": f"not an action: {error}"}, 400)
         if body.action not in ACTIONS or not _REQUEST_ID.fullmatch(body.request) or len(body.why) > REASON_MOST:
             return JSONResponse({"refusal": "action, request id or reason is not acceptable"}, 400)
         done, what = await gateway.act(body.action, body.target[:120], session.who, body.why.strip(), body.request)
         return JSONResponse({"done": what} if done else {"refusal": what}, 200 if done else 409)
-
-
-def _session(request: Request, door: PinDoor) -> Session | None:
-    """The session behind a request that truly comes from our page: cookie, token and a header that a foreign page
-    cannot set without a preflight, which we never grant."""
-    session = door.session(request.cookies.get(COOKIE, ""))
-    if session is None or request.headers.get("x-tocsin") != "local":
-        return None
-    token = request.headers.get("x-tocsin-csrf", "")
-    return session if hmac.compare_digest(session.csrf.encode(), token.encode("utf-8", "replace")) else None
-
-
-async def _body(request: Request) -> bytes:
-    """ValueError: larger than any request of ours."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise ValueError("too large")
-    return bytes(body)
-
-
-def _language(request: Request) -> str:
-    chosen = request.cookies.get("tocsin_language", "")
-    if chosen in LANGUAGES:
-        return chosen
-    return "en" if request.headers.get("accept-language", "").lower().startswith("en") else "zh"
 
 
 def _json(body: bytes) -> Response:

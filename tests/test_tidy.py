@@ -30,6 +30,7 @@ IO_FILES = {
     "community_os/notice_store.py", "community_os/notifier.py", "community_os/site_push.py",
     "community_os/store.py", "community_os/worker.py", "dashboards/local_page.py", "dashboards/pins.py",
     "dashboards/evidence_pages.py",
+    "dashboards/pin_sessions.py", "dashboards/vision_page.py", "edge_agent/vision_page.py",
     "community_os/evidence_desk.py", "community_os/evidence_files.py", "community_os/evidence_keeper.py",
     "dashboards/server.py", "device_drivers/commands.py", "device_drivers/discover.py", "device_drivers/links.py",
     "device_drivers/listeners.py", "device_drivers/lls_link.py", "device_drivers/mqtt_client.py",

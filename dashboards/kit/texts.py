@@ -7,6 +7,7 @@ from dashboards.kit.labelling_texts import LABELLING_TEXTS
 from dashboards.kit.local_texts import LOCAL_TEXTS
 from dashboards.kit.people_texts import PEOPLE_TEXTS
 from dashboards.kit.tester_texts import TESTER_TEXTS
+from dashboards.kit.vision_texts import VISION_TEXTS
 from device_model.site import Text
 
 LANGUAGES = ("zh", "en")
@@ -247,6 +248,7 @@ TEXTS: dict[str, Text] = {
     **LOCAL_TEXTS,
     **PEOPLE_TEXTS,
     **LABELLING_TEXTS,
+    **VISION_TEXTS,
 }
 
 
