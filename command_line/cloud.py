@@ -42,8 +42,13 @@ def cloud_enrol(
     enrol_gateway(config, path, gateway, out)
 
 
-@group.command("notices")
+notices = typer.Typer(help="What was sent to people and systems.", invoke_without_command=True)
+group.add_typer(notices, name="notices")
+
+
+@notices.callback()
 def cloud_notices(
+    context: typer.Context,
     status: Annotated[str, typer.Option(help="waiting | sent | dead")] = "dead",
     again: Annotated[str, typer.Option(help="try this dead notice again")] = "",
     config: Annotated[Path | None, typer.Option("--config", help="cloud.yaml")] = None,
@@ -53,9 +58,26 @@ def cloud_notices(
 
     Example: tocsin cloud notices --status dead --config cloud.yaml
     """
+    if context.invoked_subcommand is not None:
+        return
     from community_os.commands import notices_of
 
     print_report(lambda: notices_of(config, status, again), as_json)
+
+
+@notices.command("test")
+def cloud_notices_test(
+    channel: Annotated[str, typer.Argument(help="name of an endpoint of cloud.yaml")],
+    config: Annotated[Path | None, typer.Option("--config", help="cloud.yaml")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a test message to one endpoint now, and say whether its service took it.
+
+    Example: tocsin cloud notices test duty-phones --config cloud.yaml
+    """
+    from community_os.channel_commands import try_channel
+
+    print_report(lambda: try_channel(config, channel), as_json)
 
 
 @group.command("series")

@@ -152,7 +152,7 @@ async def run_web(settings: CloudSettings) -> None:
 
 async def run_notify(settings: CloudSettings) -> None:
     """From the incident store to the endpoints."""
-    endpoints = read_endpoints(settings.endpoints, "cloud.yaml")
+    endpoints = read_endpoints(settings.endpoints, "cloud.yaml", settings.pages)
     clock = clock_from_environment()
     access = await _access(settings)
     stream = await JetStreamStream.open(access, name="notify")

@@ -59,6 +59,8 @@ ENDS = frozenset({"resolved", "false", "closed", "merged_into"})
 WATCHED = TOLD_TO_ALL | BEGINS | ANSWERS | ENDS | {"stage"}
 PARTY_OF = {Stage.SELF_CHECK: Party.OWNER, Stage.STREET: Party.STREET, Stage.DEPARTMENT: Party.DEPARTMENT}
 # The policy of the duty file by which nobody's answer is followed up, by grade.
+# Places named in one message: nobody reads more.
+PLACES_MAX = 40
 POLICY_OF = {Stage.ALL: "life_safety", Stage.SELF_CHECK: "self_check", Stage.STREET: "street",
              Stage.DEPARTMENT: "department"}
 
@@ -271,10 +273,21 @@ class NoticeDesk:
         rows: list[StoreChange] = []
         for one in said:
             first = one.alarms[0].labels.get("alarm", "") if one.alarms else ""
-            data = {**msgspec.to_builtins(one), "state": one.state, "incident": incident_of(first)}
+            data = {**msgspec.to_builtins(one), "state": one.state, "incident": incident_of(first),
+                    **self._where(one)}
             rows += self._rows(one.id, "notification", str(data["incident"]), one.at_us, data,
                                self._endpoints_of(one.receiver, now_us), urgent=one.life_safety)
         return rows
+
+    def _where(self, one: Notification) -> dict[str, Any]:
+        """Places by name, for those who do not know ids by heart."""
+        places = {}
+        for alarm in one.alarms[:PLACES_MAX]:
+            zone = self._site.zone(alarm.labels.get("zone", ""))
+            if zone is not None:
+                places[zone.id] = msgspec.to_builtins(zone.name)
+        return {"site_name": msgspec.to_builtins(self._site.name),
+                "address": msgspec.to_builtins(self._site.address), "places": places}
 
     def _incident_rows(self, change: IncidentChange, view: IncidentView) -> list[StoreChange]:
         if self._plan is None or not (change.notify or change.what in TOLD_TO_ALL):

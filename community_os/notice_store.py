@@ -16,6 +16,8 @@ from community_os import schema
 from community_os.centre_words import ENDPOINT
 from community_os.store import IncidentStore
 
+# So many may wait for one endpoint: a day of a flood. Beyond it the oldest that law 1 does not name are given up.
+WAITING_MAX = 5_000
 # Sent ones are kept so many, for looking back; dead ones as many again.
 KEPT = 20_000
 
@@ -74,6 +76,46 @@ class NoticeStore:
             connection.execute(sa.update(table).where(table.c.id == notice.id).values(
                 attempts=notice.attempts, reason=notice.reason[:500], status=notice.status.value, next_us=next_us,
                 settled_us=now_us if notice.status is not NoticeStatus.WAITING else 0))
+
+    def waiting(self, endpoint: str, now_us: int, limit: int, *, urgent: bool) -> list[Notice]:
+        """What is due for one endpoint, oldest first."""
+        table = schema.notice
+        query = sa.select(table).where(
+            table.c.status == NoticeStatus.WAITING.value, table.c.endpoint == endpoint, table.c.next_us <= now_us,
+            table.c.urgent.is_(urgent)).order_by(table.c.at_us, table.c.id).limit(limit)
+        with self._store.transaction(writes=False) as connection:
+            return [_notice(row) for row in connection.execute(query)]
+
+    def settle_all(self, notices: Sequence[Notice], now_us: int, *, status: NoticeStatus, reason: str = "",
+                   next_us: int = 0, tried: bool = True) -> None:
+        """How one message for all of these ended. tried False: nothing was sent, they wait until next_us."""
+        table = schema.notice
+        with self._store.transaction() as connection:
+            connection.execute(sa.update(table).where(table.c.id.in_([notice.id for notice in notices])).values(
+                attempts=table.c.attempts + int(tried), reason=reason[:500], status=status.value, next_us=next_us,
+                settled_us=now_us if status is not NoticeStatus.WAITING else 0))
+
+    def shed(self, endpoint: str, now_us: int) -> int:
+        """Give up the oldest beyond what may wait for one endpoint; how many."""
+        table = schema.notice
+        with self._store.transaction() as connection:
+            of_endpoint = sa.and_(table.c.status == NoticeStatus.WAITING.value, table.c.endpoint == endpoint,
+                                  table.c.urgent.is_(False))
+            over = (connection.scalar(sa.select(sa.func.count()).where(of_endpoint)) or 0) - WAITING_MAX
+            if over <= 0:
+                return 0
+            oldest = sa.select(table.c.id).where(of_endpoint).order_by(table.c.at_us, table.c.id).limit(over)
+            connection.execute(sa.update(table).where(table.c.id.in_(list(connection.scalars(oldest)))).values(
+                status=NoticeStatus.DEAD.value, reason=f"more than {WAITING_MAX} waited for this endpoint",
+                settled_us=now_us))
+        return over
+
+    def of_incident(self, incident: str, limit: int = 200) -> list[tuple[Notice, int]]:
+        """Who was told of one incident, newest first, each with when that ended (0: it waits)."""
+        table = schema.notice
+        query = sa.select(table).where(table.c.incident == incident).order_by(table.c.at_us.desc()).limit(limit)
+        with self._store.transaction(writes=False) as connection:
+            return [(_notice(row), int(row._mapping["settled_us"])) for row in connection.execute(query)]
 
     def unreported(self, limit: int) -> list[Notice]:
         """Those that ended and whose incident was not told yet."""

@@ -1,11 +1,13 @@
 """Notifier (I/O): sends what stands in the table `notice`, and tells each incident what became of it.
 
-    store ──due──► POST, signed (webhook) ──2xx──► sent ─┐
-      ▲               └── else: again, with growing pauses ─► after a day: dead, with its reason
-      └──────────────────────────────────────────────────┴──► DeliveredEnvelope ──► stream ──► worker ──► incident
+    store ──due──► POST, signed (webhook) ─┬──taken──► sent ─┐
+      ▲       └──► words (channel.py) ─────┤                 │
+      │               └── else: again, with growing pauses ─► after a day: dead, with its reason
+      └──────────────────────────────────────────────────────┴──► DeliveredEnvelope ──► stream ──► worker ──► incident
 
 A notice is stored before it is sent and has one id at every try: at least once here, once at a receiver that looks at
-`webhook-id`. One endpoint that hangs never holds up another.
+`webhook-id`. One endpoint that hangs never holds up another. Channels of people have flood control (notice_flood.py):
+beyond so many messages a minute what waits goes as one; what law 1 names never waits for that.
 """
 
 from __future__ import annotations
@@ -13,18 +15,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import random
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 import structlog
 
+from community_os.channel import Channel, read_url
 from community_os.envelopes import PARTITIONS, DeliveredEnvelope, encode_envelope, subject_of
+from community_os.notice_flood import Flood
 from community_os.notice_signing import GIVE_UP_US, Key, headers_of, parse_key, pause_us
 from community_os.notice_store import Notice, NoticeStatus, NoticeStore
-from community_os.settings import EndpointSettings
+from community_os.notice_words import digest_event
+from community_os.settings import EndpointKind, EndpointSettings
 from community_os.store import StoreCalls
 from device_model.clock import Clock
 from device_model.errors import ConfigError, Finding, LocalFault, PeerError
@@ -44,19 +50,32 @@ Post = Callable[["Endpoint", bytes, dict[str, str]], Awaitable[str]]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """Where notices go. key: None sends unsigned (loopback only)."""
+    """Where notices go. key: None sends unsigned (loopback only). channel: of people, then url is empty and more than
+    per_minute messages go as one."""
 
     name: str
     url: str
     key: Key | None
+    channel: Channel | None = None
+    per_minute: int = 0
 
 
-def read_endpoints(settings: tuple[EndpointSettings, ...], file: str) -> dict[str, Endpoint]:
-    """The endpoints with their keys. Raises ConfigError with every finding."""
+def read_endpoints(settings: tuple[EndpointSettings, ...], file: str, pages: str = "") -> dict[str, Endpoint]:
+    """The endpoints with their keys and addresses. pages: for links in messages. Raises ConfigError with every
+    finding."""
     endpoints: dict[str, Endpoint] = {}
     findings: list[Finding] = []
     for one in settings:
         key = None
+        if one.kind is EndpointKind.APPRISE:
+            try:
+                channel = Channel(one.name, read_url(one.name, one.url_file, one.url_env), language=one.language,
+                                  audience=one.audience, pages=pages)
+            except LocalFault as fault:
+                findings.append(Finding(file, 0, 0, str(fault), "then try it: `tocsin cloud notices test CHANNEL`"))
+                continue
+            endpoints[one.name] = Endpoint(one.name, "", None, channel, one.per_minute)
+            continue
         if one.key_file:
             try:
                 key = parse_key(Path(one.key_file).read_text(encoding="utf-8"))
@@ -75,11 +94,14 @@ class Notifier:
     def __init__(
         self, notices: NoticeStore, calls: StoreCalls, stream: Stream, clock: Clock, *,
         endpoints: Mapping[str, Endpoint], post: Post, partitions: int = PARTITIONS, speed: float = 1.0,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
-        """speed: shown seconds per real second of `clock`."""
+        """speed: shown seconds per real second of `clock`. jitter: in [0, 1), so that not all tries come at once."""
         self._notices, self._calls, self._stream, self._clock = notices, calls, stream, clock
         self._endpoints, self._post, self._partitions, self._speed = endpoints, post, partitions, speed
+        self._jitter = jitter
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._floods: dict[str, Flood] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -105,7 +127,12 @@ class Notifier:
         for notice in due:
             by_endpoint.setdefault(notice.endpoint, []).append(notice)
         for name, notices in by_endpoint.items():
-            self._busy[name] = asyncio.create_task(self._send_all(notices[:IN_A_ROW]), name=f"endpoint {name}")
+            endpoint = self._endpoints.get(name)
+            if endpoint is not None and endpoint.channel is not None:
+                job = self._tell_people(endpoint, endpoint.channel)
+            else:
+                job = self._send_all(notices[:IN_A_ROW])
+            self._busy[name] = asyncio.create_task(job, name=f"endpoint {name}")
 
     async def settled(self) -> None:
         """Wait for what is being sent now (tests)."""
@@ -137,10 +164,64 @@ class Notifier:
             tried = msgspec.structs.replace(tried, status=NoticeStatus.DEAD)
             _log.error("a notice was given up", endpoint=notice.endpoint, notice=notice.id, reason=reason)
         else:
-            next_us = after_us + pause_us(tried.attempts, urgent=notice.urgent)
+            next_us = after_us + self._pause_us(tried.attempts, urgent=notice.urgent)
             _log.warning("not sent; trying again", endpoint=notice.endpoint, attempts=tried.attempts, reason=reason)
         await self._calls(lambda: self._notices.settle(tried, after_us, next_us=next_us))
         return not reason
+
+    # --- channels of people ---------------------------------------------------------------------------------
+
+    async def _tell_people(self, endpoint: Endpoint, channel: Channel) -> None:
+        """What is due for one channel: what law 1 names at once, the rest as the flood control lets it."""
+        flood = self._floods.setdefault(endpoint.name, Flood(endpoint.per_minute))
+        now_us = self._clock.now().wall_us
+        try:
+            urgent = await self._calls(lambda: self._notices.waiting(endpoint.name, now_us, DUE_MAX, urgent=True))
+            for group in flood.urgent(urgent):
+                if not await self._tell(channel, group):
+                    return
+            given_up = await self._calls(lambda: self._notices.shed(endpoint.name, now_us))
+            if given_up:
+                _log.error("more waits for a channel than may", endpoint=endpoint.name, given_up=given_up)
+            others = await self._calls(lambda: self._notices.waiting(endpoint.name, now_us, DUE_MAX, urgent=False))
+            turn = flood.others(others, now_us)
+            for group in turn.groups:
+                if not await self._tell(channel, group):
+                    return
+            if turn.later:
+                await self._calls(lambda: self._notices.settle_all(
+                    turn.later, now_us, status=NoticeStatus.WAITING, next_us=turn.next_us, tried=False))
+        except LocalFault as error:
+            _log.warning("outcome not stored", endpoint=endpoint.name, reason=str(error))
+
+    async def _tell(self, channel: Channel, notices: Sequence[Notice]) -> bool:
+        """One message for all of these; whether it was taken."""
+        if len(notices) == 1:
+            reason = await channel.send(notices[0].body)
+        else:
+            events = [msgspec.json.decode(notice.body) for notice in notices]
+            reason = await channel.say(channel.words(digest_event(events, len(events), notices[0].at_us)))
+        after_us = self._clock.now().wall_us
+        if not reason:
+            await self._calls(lambda: self._notices.settle_all(notices, after_us, status=NoticeStatus.SENT))
+            return True
+        attempts = max(notice.attempts for notice in notices) + 1
+        dead = [n for n in notices if after_us - n.at_us >= GIVE_UP_US and n.attempts]
+        again = [n for n in notices if n not in dead]
+        next_us = after_us + self._pause_us(attempts, urgent=notices[0].urgent)
+        if dead:
+            _log.error("notices were given up", endpoint=channel.name, count=len(dead), reason=reason)
+            await self._calls(lambda: self._notices.settle_all(
+                dead, after_us, status=NoticeStatus.DEAD, reason=reason))
+        if again:
+            _log.warning("not sent; trying again", endpoint=channel.name, attempts=attempts, reason=reason)
+            await self._calls(lambda: self._notices.settle_all(
+                again, after_us, status=NoticeStatus.WAITING, reason=reason, next_us=next_us))
+        return False
+
+    def _pause_us(self, attempts: int, *, urgent: bool) -> int:
+        """Never longer than the pause itself: what law 1 names is not late by chance."""
+        return round(pause_us(attempts, urgent=urgent) * (1.0 - 0.3 * self._jitter()))
 
     async def report(self) -> None:
         """Tell the incidents what became of their notices."""

@@ -6,7 +6,8 @@
     sign_in: required           or open_on_loopback: no accounts, and then loopback only (demo)
     sites: [ riverside.yaml ]   the same site files as the gateways run
     routing: routing.yaml       who is told; duty: duty.yaml; response: response.yaml (docs/routing.md)
-    endpoints: [ {name: dispatch, url: https://…, key_file: dispatch.key} ]
+    endpoints: [ {name: dispatch, url: https://…, key_file: dispatch.key},
+                 {name: duty-phones, kind: apprise, url_file: keys/dingtalk, language: zh} ]     docs/channels.md
     series: {remotes: [ {id: influx, kind: influxdb1, url: https://…, database: tocsin, secret_file: keys/influx} ]}
     centres: [ {name: city, host: …, port: …, sites: {city/district/street/site: 889}} ]    GB/T 26875.3
     broker: {mqtt_host: …, mqtt_port: 8883, names: [ … ]}
@@ -18,12 +19,14 @@ import ipaddress
 import re
 from enum import StrEnum
 from pathlib import PurePath
+from typing import Literal
 
 import msgspec
 
 from community_os.broker_config import BrokerSettings
 from community_os.centre_words import CentreSettings
 from community_os.envelopes import PARTITIONS
+from community_os.notice_words import Audience
 from device_model.errors import ConfigError, Finding
 from device_model.site import SeriesKind, SeriesSettings
 from device_model.yaml_source import Source, convert, parse_yaml
@@ -40,13 +43,31 @@ class SignInRule(StrEnum):
     OPEN_ON_LOOPBACK = "open_on_loopback"
 
 
+class EndpointKind(StrEnum):
+    """How notices go there."""
+
+    WEBHOOK = "webhook"  # signed CloudEvents, for programs
+    APPRISE = "apprise"  # words, for people: DingTalk, WeCom, Feishu, mail, SMS gateways …
+
+
 class EndpointSettings(msgspec.Struct, frozen=True):
-    """Where notices are sent: an https address; plain http on loopback only. key_file: what signs (`whsec_…` HMAC,
-    `whsk_…` Ed25519; made by `tocsin cloud key FILE`)."""
+    """Where notices are sent.
+
+    webhook: url is an https address, plain http on loopback only; key_file: what signs (`whsec_…` HMAC, `whsk_…`
+    Ed25519; made by `tocsin cloud key FILE`). apprise: url_file (one line) or url_env names where its address stands,
+    for it holds secrets; language: zh, en or both; audience: for whom the words are; per_minute: more messages than
+    these are sent as one, except those that law 1 names.
+    """
 
     name: str
-    url: str
+    url: str = ""
     key_file: str = ""
+    kind: EndpointKind = EndpointKind.WEBHOOK
+    url_file: str = ""
+    url_env: str = ""
+    language: Literal["zh", "en", "both"] = "zh"
+    audience: Audience = Audience.PROPERTY
+    per_minute: int = 20
 
 
 class CloudSeries(SeriesSettings, frozen=True):
@@ -66,15 +87,17 @@ class CloudSeries(SeriesSettings, frozen=True):
 class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A whole cloud.yaml, checked.
 
-    state: folder; database: SQLAlchemy url, "" for SQLite in the state folder; partitions: over how many
-    workers sites may be spread (fixed once messages are stored). routing, duty, response: who is told, who is on
-    duty, what is done (docs/routing.md); endpoints: where notices go;
+    state: folder; pages: address by which people reach the pages, for links in messages; database: SQLAlchemy url,
+    "" for SQLite in the state folder; partitions: over how many workers sites may be spread (fixed once messages are
+    stored). routing, duty, response: who is told, who is on duty, what is done (docs/routing.md); endpoints: where
+    notices go;
     centres: the brigade's monitoring centres (GB/T 26875.3); series: time series of all sites.
     """
 
     state: str = "var/cloud"
     address: str = "127.0.0.1"
     port: int = 8080
+    pages: str = ""
     database: str = ""
     sites: tuple[str, ...] = ()
     routing: str = ""
@@ -123,8 +146,9 @@ def parse_cloud(text: str, file: str) -> CloudSettings:
     return msgspec.structs.replace(
         settings, state=str(folder / settings.state), sites=tuple(str(folder / site) for site in settings.sites),
         **{name: str(folder / file) for name in ("routing", "duty", "response") if (file := getattr(settings, name))},
-        endpoints=tuple(msgspec.structs.replace(one, key_file=str(folder / one.key_file)) if one.key_file else one
-                        for one in settings.endpoints),
+        endpoints=tuple(msgspec.structs.replace(
+            one, key_file=str(folder / one.key_file) if one.key_file else "",
+            url_file=str(folder / one.url_file) if one.url_file else "") for one in settings.endpoints),
         database=_rooted(settings.database, folder), series=_rooted_series(settings.series, folder),
     )
 
@@ -160,19 +184,10 @@ def _check(settings: CloudSettings, source: Source) -> list[Finding]:
             "set `sign_in: required`, or `address: 127.0.0.1`"))
     if not settings.state:
         found.append(source.finding(("state",), "state is empty", "name a folder"))
-    names: set[str] = set()
-    for i, one in enumerate(settings.endpoints):
-        written = _ADDRESS.fullmatch(one.url)
-        host = written[2].strip("[]") if written else ""
-        if written is None or not (written[1] == "https" or is_loopback(host)):
-            found.append(source.finding(("endpoints", i, "url"), f"{one.url!r} is no https address",
-                                        "write https://…; plain http is for 127.0.0.1 alone"))
-        if not one.key_file and not is_loopback(host):
-            found.append(source.finding(("endpoints", i), f"{one.name} has no key_file: nobody could tell it is us",
-                                        "make one with `tocsin cloud key FILE`"))
-        if one.name in names:
-            found.append(source.finding(("endpoints", i, "name"), f"{one.name} stands twice", "rename one"))
-        names.add(one.name)
+    found += _check_endpoints(settings.endpoints, source)
+    written = _ADDRESS.fullmatch(settings.pages)
+    if settings.pages and written is None:
+        found.append(source.finding(("pages",), f"{settings.pages!r} is no address", "write https://host"))
     told: dict[str, str] = {}
     for i, centre in enumerate(settings.centres):
         if not 0 < centre.port <= PORT_MAX:
@@ -188,6 +203,34 @@ def _check(settings: CloudSettings, source: Source) -> list[Finding]:
     for i, site in enumerate(settings.sites):
         if site in settings.sites[:i]:
             found.append(source.finding(("sites", i), f"{site} stands twice", "keep one"))
+    return found
+
+
+def _check_endpoints(endpoints: tuple[EndpointSettings, ...], source: Source) -> list[Finding]:
+    found = []
+    names: set[str] = set()
+    for i, one in enumerate(endpoints):
+        if one.name in names:
+            found.append(source.finding(("endpoints", i, "name"), f"{one.name} stands twice", "rename one"))
+        names.add(one.name)
+        if one.kind is EndpointKind.APPRISE:
+            if one.url or one.key_file:
+                found.append(source.finding(("endpoints", i), f"{one.name}: an address of apprise holds secrets",
+                                            "write it into a file and name it as url_file, or url_env"))
+            elif bool(one.url_file) == bool(one.url_env):
+                found.append(source.finding(("endpoints", i), f"{one.name}: nobody knows where its address stands",
+                                            "name url_file or url_env, one of them"))
+            if one.per_minute < 1:
+                found.append(source.finding(("endpoints", i, "per_minute"), "must be 1 or more", "such as 20"))
+            continue
+        written = _ADDRESS.fullmatch(one.url)
+        host = written[2].strip("[]") if written else ""
+        if written is None or not (written[1] == "https" or is_loopback(host)):
+            found.append(source.finding(("endpoints", i, "url"), f"{one.url!r} is no https address",
+                                        "write https://…; plain http is for 127.0.0.1 alone"))
+        if not one.key_file and not is_loopback(host):
+            found.append(source.finding(("endpoints", i), f"{one.name} has no key_file: nobody could tell it is us",
+                                        "make one with `tocsin cloud key FILE`"))
     return found
 
 

@@ -21,7 +21,8 @@ PACKAGES = (
 IO_FILES = {
     "cloud_bridge/bound_client.py", "cloud_bridge/http_client.py", "cloud_bridge/influx.py",
     "cloud_bridge/mqtt_link.py", "cloud_bridge/quota.py", "cloud_bridge/series_feed.py", "cloud_bridge/uplink.py",
-    "cloud_bridge/sqlite_series.py", "community_os/series_keeper.py", "community_os/series_read.py",
+    "cloud_bridge/sqlite_series.py", "community_os/series_keeper.py", "community_os/channel.py",
+    "community_os/channel_commands.py", "community_os/series_read.py",
     "cloud_bridge/ways_link.py", "community_os/accounts.py", "community_os/app.py", "community_os/board_service.py",
     "community_os/brigade_service.py", "community_os/brigade_store.py", "community_os/place_shelf.py",
     "dashboards/brigade_pages.py",
