@@ -1,8 +1,9 @@
 // The brigade's board: a queue by severity and age, one incident beside it, what does not protect. Made for 5,000 open
 // incidents: cards only, drawn at most four times a second, so many at once and no more.
-import { $, LIFE_SAFETY, OPEN, RANK, ageOf, announce, ask, begin, button, follow, language, make, name, newId, pathOf, place, post, say, siteDeed, store, stored, tag, texts } from "./live.js";
-import { awakeRefusal, awakeState, awakeWanted, keepAwake } from "./awake.js";
-import { alarmSound, soundOn, switchSound } from "./sound.js";
+import { $, LIFE_SAFETY, OPEN, RANK, ageOf, announce, ask, begin, button, drillBanner, follow, language, make, name, newId, pathOf, place, post, say, siteDeed, store, stored, tag, texts, urgent } from "./live.js";
+import { attendTick, setUpAttention } from "./attention.js";
+import { keepAwake } from "./awake.js";
+import { alarmSound } from "./sound.js";
 import { IncidentPanel, places } from "./incident.js";
 import { dutiesOpen, impairedCount, rowsOf } from "./side.js";
 
@@ -32,7 +33,6 @@ function incident(view) {
 
 // --- the queue ------------------------------------------------------------------------------------------------
 
-const urgent = (i) => LIFE_SAFETY.has(i.hazard) && !i.acknowledged_by && !i.drill && OPEN(i);
 const weight = (i) => (i.drill ? 0 : 1000) + (i.in_dispatch_queue ? 100 : 0) + RANK[i.severity] * 10 + (urgent(i) ? 5 : 0);
 const passes = (i) => urgent(i) || ((!filter.severity || RANK[i.severity] >= RANK[filter.severity]) && (!filter.hazard || i.hazard === filter.hazard)
   && (!filter.find || `${place(i)} ${i.id}`.toLowerCase().includes(filter.find)));
@@ -52,9 +52,7 @@ function drawIncidents() {
   if (focused) list.querySelector(`[data-incident="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   const hidden = open.length - shown.length;
   $("filter-said").textContent = hidden ? `${say("filter.hidden", { n: hidden })} ${say("filter.kept")}` : "";
-  const drills = open.filter((i) => i.drill);
-  $("drill").hidden = !drills.length;
-  if (drills.length) $("drill").textContent = say("drill.banner", { place: drills.slice(0, 3).map(place).join("; ") });
+  drillBanner(open);
   alarmSound(open.some(urgent));
 }
 
@@ -120,18 +118,7 @@ async function startDrill() {
   $("filter-said").textContent = text; announce(text);
 }
 
-function tick() {
-  const sound = $("sound"), awake = $("awake"), on = soundOn();
-  sound.setAttribute("aria-pressed", String(on)); sound.textContent = say(on ? "sound.on" : "sound.off");
-  const is = awakeState(), words = is === "on" ? say("awake.on") : is === "refused" ? say("awake.refused", { why: awakeRefusal() })
-    : is === "unsupported" ? say("awake.refused", { why: say("awake.unsupported") }) : say("awake.off");
-  if (awake.textContent !== words) { awake.textContent = words; awake.setAttribute("aria-pressed", String(is === "on")); }
-}
-
 function setUpTools() {
-  // Sound and a lit screen belong together: whoever wants to hear wants to see.
-  $("sound").onclick = async () => { await switchSound(); if (soundOn() && !awakeWanted()) await keepAwake(true); };
-  $("awake").onclick = () => keepAwake(awakeState() !== "on");
   $("drill-start").onclick = startDrill;
   for (const key of ["severity", "hazard", "find"]) {
     const input = $(`filter-${key}`); input.value = filter[key] = stored(`tocsin.filter.${key}`) ?? "";
@@ -143,4 +130,5 @@ function setUpTools() {
 
 await begin();
 setUpTools();
-await follow({ board: take, incident, list: listed, tick });
+setUpAttention();
+await follow({ board: take, incident, list: listed, tick: attendTick });

@@ -208,3 +208,11 @@ export function ask(title, fields) {
   }, { once: true }));
 }
 export const options = (prefix, values) => values.map((value) => [value, say(`${prefix}.${value}`)]);
+
+// Drills are said on every page; nothing real is ever behind one.
+export function drillBanner(incidents) {
+  const drills = incidents.filter((i) => i.drill && OPEN(i));
+  $("drill").hidden = !drills.length;
+  if (drills.length) $("drill").textContent = say("drill.banner", { place: drills.slice(0, 3).map(place).join("; ") });
+}
+export const urgent = (i) => LIFE_SAFETY.has(i.hazard) && !i.acknowledged_by && !i.drill && OPEN(i);
