@@ -22,6 +22,7 @@ from community_os.envelopes import (
     ActEnvelope,
     AnswerDutyEnvelope,
     DeedEnvelope,
+    PermitEnvelope,
     PersonEnvelope,
     ShelfEnvelope,
     SilenceEnvelope,
@@ -34,6 +35,7 @@ from device_model.clock import SECOND_US, Clock
 from device_model.errors import LocalFault, PeerError
 from device_model.incident_deeds import Deed, StartDrill, TakeIn
 from device_model.inspection import InspectionDeed
+from device_model.permit import PermitStep
 from device_model.ports import MessageLink, Stream
 from device_model.read_models import ActionOutcome, BoardEvent, BoardSnapshot, IncidentAction, IncidentView
 from device_model.site import Tenancy
@@ -348,6 +350,19 @@ class BoardService:
             return known
         now_us = self._clock.now().wall_us
         envelope = ShelfEnvelope(site, alarm, kind, who, why, click, now_us, now_us + for_us)
+        return await self._carry(Tenancy.of(site), envelope, click)
+
+    async def permit(
+        self, site: str, step: PermitStep, *, who: str, why: str, request: str, scope: str
+    ) -> ActionOutcome:
+        """Carry an act on a permit to the site's worker, which tells the gateway; done: it is on its way."""
+        if not _within(site, scope) or site.count("/") != 3:
+            return ActionOutcome(False, "there is no such site")
+        click = row_id(site, "permit", step.permit, step.act.value, who, request)
+        known = await self._outcome(click)
+        if known is not None:
+            return known
+        envelope = PermitEnvelope(site, step, who, why, click, self._clock.now().wall_us)
         return await self._carry(Tenancy.of(site), envelope, click)
 
     async def _carry(self, tenancy: Tenancy, envelope: PersonEnvelope, click: str) -> ActionOutcome:

@@ -15,6 +15,7 @@ import msgspec
 from device_model.incident_deeds import Deed
 from device_model.inspection import InspectionDeed
 from device_model.messages import Batch
+from device_model.permit import PermitStep
 from device_model.read_models import IncidentAction
 from device_model.site import Tenancy
 
@@ -91,6 +92,17 @@ class ShelfEnvelope(msgspec.Struct, frozen=True, tag="shelf", omit_defaults=True
     until_us: int = 0
 
 
+class PermitEnvelope(msgspec.Struct, frozen=True, tag="permit", omit_defaults=True):
+    """A person asks for an act on a permit for hot work; its gateway judges it."""
+
+    path: str
+    step: PermitStep
+    who: str
+    why: str
+    request: str
+    at_us: int
+
+
 class DeliveredEnvelope(msgspec.Struct, frozen=True, tag="delivered", omit_defaults=True):
     """What became of a notice: sent, or given up with a reason."""
 
@@ -114,7 +126,8 @@ class CentreAskedEnvelope(msgspec.Struct, frozen=True, tag="centre", omit_defaul
     detail: str = ""
 
 
-PersonEnvelope = ActEnvelope | AnswerDutyEnvelope | DeedEnvelope | SilenceEnvelope | ShelfEnvelope
+PersonEnvelope = (
+    ActEnvelope | AnswerDutyEnvelope | DeedEnvelope | SilenceEnvelope | ShelfEnvelope | PermitEnvelope)
 Envelope = UpEnvelope | PersonEnvelope | DeliveredEnvelope | CentreAskedEnvelope
 _decoder: msgspec.json.Decoder[Envelope] = msgspec.json.Decoder(Envelope)
 

@@ -4,6 +4,8 @@
     audit         append-only, hash chain per site
     impairment gateway gap proof duty inspection  what stands now (gaps and proofs also as history)
     silence shelf handover   what people put aside; what one shift leaves to the next
+    permit place_now   permits for hot work as gateways tell them; what each site measures now
+    officer_setting    parameters of rules, what is published, issued notices: one row a change
     photo         pictures from the scene, by their hash
     act_outcome   what became of a click
     notice        what is to be sent to whom, and how that ended
@@ -57,6 +59,15 @@ inspection = _view_table("inspection")
 silence = _view_table("silence")
 shelf = _view_table("shelf")
 handover = _view_table("handover")
+permit = _view_table("permit")
+place_now = _view_table("place_now")
+officer_setting = _table(
+    "officer_setting", sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False), sa.Column("name", sa.String(170), nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False), sa.Column("who", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False), sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("officer_setting_kind", "kind", "name"),
+)
 photo = _table(
     "photo", sa.Column("sha256", sa.String(64), primary_key=True),
     sa.Column("incident", sa.String(64), nullable=False),

@@ -8,6 +8,7 @@ from community_os.clock_book import BootClock
 from community_os.duty_desk import DutyTold
 from community_os.gateway_watch import WatchState
 from community_os.live_values import Heard
+from community_os.permit_registry import PermitTold
 from community_os.plot_buffers import Sample
 from community_os.site_effects import PendingCommand
 from community_os.site_lacks import LackState
@@ -29,6 +30,7 @@ class SiteState(msgspec.Struct):
     clocks: dict[str, BootClock] = {}
     duties: dict[str, DutyTold] = {}
     inspections: dict[str, Inspection] = {}
+    permits: dict[str, PermitTold] = {}
     desk: msgspec.Raw = msgspec.Raw(b"null")
     notices: msgspec.Raw = msgspec.Raw(b"null")
     live: dict[str, Heard] = {}

@@ -5,6 +5,7 @@
                                           │                              └─► NoticeDesk ─► notices to send
                                           ├─ impairments, proof, heartbeat ─► registers
     ActEnvelope, DeedEnvelope ──────────► IncidentDesk ─► outcome, command to the gateway (repeated)
+    PermitEnvelope, PermitRecord ───────► PermitRegistry ─► the same, for hot work
     tick ───────────────────────────────► timers of all of these
 
 Time is the ingest's time of arrival, never stepping back, so that replaying the stream gives the same state.
@@ -19,6 +20,7 @@ from typing import Protocol
 
 import msgspec
 
+from community_os.acknowledgements import Acknowledgements
 from community_os.bounds import bounded
 from community_os.clock_book import ClockBook
 from community_os.duty_desk import DutyDesk
@@ -29,6 +31,7 @@ from community_os.envelopes import (
     DeedEnvelope,
     DeliveredEnvelope,
     Envelope,
+    PermitEnvelope,
     ShelfEnvelope,
     SilenceEnvelope,
     UpEnvelope,
@@ -37,8 +40,10 @@ from community_os.gap_rows import GapRows
 from community_os.gateway_watch import GatewayWatch, place_of
 from community_os.ledger import Ledger
 from community_os.notice_desk import DutyFiles, NoticeDesk
+from community_os.now_book import NowBook
+from community_os.permit_registry import PermitRegistry
 from community_os.plot_buffers import PlotBuffers
-from community_os.site_effects import Effects, Notify, PendingCommand, SendCommand
+from community_os.site_effects import Effects, Notify, SendCommand
 from community_os.site_lacks import SiteLacks
 from community_os.site_state import SiteState, decode_state
 from community_os.store_changes import (
@@ -49,11 +54,10 @@ from community_os.store_changes import (
     OutcomeRow,
     ProofRow,
     StoreChange,
-    row_id,
 )
 from device_model.alarm import LIFE_SAFETY, AlarmState, AlarmTransition, Hazard
-from device_model.clock import HOUR_US, SECOND_US, Now
-from device_model.command import Command, CommandKind, CommandOutcome, CommandResult
+from device_model.clock import SECOND_US, Now
+from device_model.command import CommandKind, CommandOutcome, CommandResult
 from device_model.impairment import ImpairmentChange, ImpairmentKind
 from device_model.inspection import InspectionDeed
 from device_model.inventory import Inventory
@@ -66,6 +70,7 @@ from device_model.messages import (
     ImpairmentRecord,
     LossRecord,
     OutputRecord,
+    PermitRecord,
     ReadingsRecord,
     Record,
 )
@@ -79,9 +84,6 @@ from rules_engine.inspections import InspectionBook
 
 __all__ = ["CloudEngine", "Effects", "Notify", "SendCommand", "SiteState", "SiteWorker"]
 
-# An acknowledgement is told to the gateway every 5 s until it answers, and given up after a day.
-TELL_EVERY_US = 5 * SECOND_US
-TELL_FOR_US = 24 * HOUR_US
 # A plot is redrawn once a second; every alarm and action redraws it at once.
 PLOT_EVERY_US = SECOND_US
 # Alarms of an incident beyond which a further one of a lesser class is drawn with the next second's.
@@ -131,7 +133,8 @@ class SiteWorker:
         self._lacks = SiteLacks(inventory, titles)
         self._plots = PlotBuffers(inventory)
         self._duties = DutyDesk(inventory)
-        self._pending: dict[str, PendingCommand] = {}
+        self._permits, self._now_book = PermitRegistry(inventory), NowBook(inventory)
+        self._acknowledgements = Acknowledgements(self._path)
         self._seen_us: dict[str, int] = {}
         self._clocks = ClockBook()
         self._bad: set[str] = set()
@@ -156,7 +159,7 @@ class SiteWorker:
         elif isinstance(envelope, CentreAskedEnvelope):
             self._now_us = max(self._now_us, envelope.at_us)
             effects.changes += self._duties.asked_by_centre(envelope)
-        elif isinstance(envelope, DeedEnvelope | SilenceEnvelope | ShelfEnvelope | DeliveredEnvelope):
+        elif not isinstance(envelope, UpEnvelope):
             self._now_us = max(self._now_us, envelope.at_us)
             self._duty(envelope, effects)
         else:
@@ -189,9 +192,10 @@ class SiteWorker:
     def due_us(self) -> int:
         """When `tick` will next have something to do (µs since 1970)."""
         dues = [watch.due_us() for watch in self._watches.values()]
-        dues += [pending.next_us for pending in self._pending.values()]
+        dues += [pending.next_us for pending in self._acknowledgements.pending.values()]
         dues += [due for due in (self._book.due_us(), self._lacks.due_us(), self._duties.due_us(),
-                                 self._notices.due_us(), self._inspections.due_us()) if due is not None]
+                                 self._notices.due_us(), self._inspections.due_us(), self._permits.due_us(),
+                                 self._now_book.due_us()) if due is not None]
         if self._engine and (due := self._engine.due_us()) is not None:
             dues.append(due)
         if self._redraw:
@@ -253,6 +257,8 @@ class SiteWorker:
             self._incidents(self._book.remark(body.cause, "output", body.at_us, state), effects)
         elif isinstance(body, DutyCheckRecord):
             effects.changes += self._duties.record(body.check)
+        elif isinstance(body, PermitRecord):
+            effects.changes += self._permits.record(body, self._now_us)
         elif isinstance(body, HeartbeatRecord):
             self._heartbeat(body, gateway, effects)
         elif isinstance(body, LossRecord):
@@ -269,6 +275,7 @@ class SiteWorker:
         """For plots, and for whether the point can be believed now (the latest counts, backlog does not)."""
         changed: list[IncidentChange] = []
         for reading in readings:
+            self._now_book.add(reading)
             if seen := self._plots.add(reading):
                 self._redraw.update((i.id, None) for i in self._book.open_incidents() if not seen.isdisjoint(i.zones))
             if reading.point not in self._inventory.points:
@@ -347,8 +354,8 @@ class SiteWorker:
         effects.changes.append(OutcomeRow(self._path, act.request, act.incident, result.outcome))
 
     def _duty(
-        self, envelope: DeedEnvelope | SilenceEnvelope | ShelfEnvelope | DeliveredEnvelope, effects: Effects
-    ) -> None:
+        self, envelope: DeedEnvelope | SilenceEnvelope | ShelfEnvelope | PermitEnvelope | DeliveredEnvelope,
+        effects: Effects) -> None:
         """Deeds, silences, the shelf, and what became of notices."""
         if isinstance(envelope, DeedEnvelope):
             deed = envelope.deed
@@ -359,6 +366,8 @@ class SiteWorker:
                                    request=envelope.request, at_us=envelope.at_us)
             self._incidents(result.changes, effects)
             effects.changes.append(OutcomeRow(self._path, envelope.request, envelope.incident, result.outcome))
+        elif isinstance(envelope, PermitEnvelope):
+            effects.changes += self._permits.ask(envelope)
         elif isinstance(envelope, SilenceEnvelope):
             effects.changes += self._notices.ask(envelope, self._now_us)
         elif isinstance(envelope, ShelfEnvelope):
@@ -385,6 +394,8 @@ class SiteWorker:
         effects.changes.append(AuditRow(self._path, result.at_us, "command_result", result.who, "", detail))
         if result.kind is CommandKind.ANSWER_DUTY:
             effects.changes += self._duties.answered(result)
+        elif result.kind is CommandKind.PERMIT:
+            effects.changes += self._permits.answered(result)
         if result.kind is not CommandKind.ALARM_ACKNOWLEDGED:
             return
         done = result.outcome in (CommandOutcome.APPLIED, CommandOutcome.ALREADY_APPLIED)
@@ -392,27 +403,14 @@ class SiteWorker:
         self._incidents(self._book.gateway_told(result.target, result.at_us, refused=refused), effects)
 
     def _tell_gateway(self, effects: Effects) -> None:
-        """Commands for acknowledgements that are not answered: new ones now, others when they are due."""
-        wanted: dict[str, PendingCommand] = {}
-        for incident_id, alarm, who in self._book.to_tell():
-            incident = self._book.incident(incident_id)
-            since_us = incident.acknowledged_us if incident else 0
-            name = row_id(self._path, "acknowledged", incident_id, alarm, str(since_us))
-            wanted[name] = self._pending.get(name) or PendingCommand(
-                Command(name, CommandKind.ALARM_ACKNOWLEDGED, alarm, who, "", self._now_us,
-                        self._now_us + TELL_FOR_US),
-                incident_id, self._now_us)
-        self._pending = wanted
+        """Commands that are not answered: new ones now, others when they are due."""
+        changed, commands = self._acknowledgements.due(self._book, self._now_us)
+        self._incidents(changed, effects)
+        for desk in (self._duties, self._permits):
+            rows, more = desk.due(self._now_us)
+            effects.changes += rows
+            commands += more
         address = GatewayAddress(self._site.tenancy, self._site.gateway.id)
-        for pending in wanted.values():
-            if self._now_us > pending.command.expires_us:
-                self._incidents(self._book.gateway_told(pending.command.target, self._now_us,
-                                                        refused="no answer for a day"), effects)
-            elif self._now_us >= pending.next_us:
-                pending.next_us = self._now_us + TELL_EVERY_US
-                effects.commands.append(SendCommand(address, pending.command))
-        changes, commands = self._duties.due(self._now_us)
-        effects.changes += changes
         effects.commands += [SendCommand(address, command) for command in commands]
 
     def incident_of(self, alarm: str) -> str:
@@ -438,6 +436,7 @@ class SiteWorker:
     def _settle(self, effects: Effects) -> None:
         """What follows from the step: commands to send, views to store."""
         self._tell_gateway(effects)
+        effects.changes += self._now_book.rows(self._now_us)
         all_due = self._now_us >= self._drawn_us + PLOT_EVERY_US
         draw, self._at_once = self._redraw if all_due else self._at_once, {}
         for name in list(draw):
@@ -471,8 +470,9 @@ class SiteWorker:
             ledger=msgspec.Raw(self._gap_rows.ledger.checkpoint()),
             engine=self._engine.checkpoint() if self._engine else b"",
             watches={name: watch.state for name, watch in self._watches.items()}, lacks=self._lacks.state(),
-            pending=self._pending, samples=self._plots.kept(zones), seen_us=self._seen_us, duties=self._duties.told,
-            clocks=self._clocks.boots,
+            pending=self._acknowledgements.pending,
+            permits=self._permits.told, samples=self._plots.kept(zones), seen_us=self._seen_us,
+            duties=self._duties.told, clocks=self._clocks.boots,
             desk=msgspec.Raw(self._book.desk_checkpoint()), notices=msgspec.Raw(self._notices.checkpoint()),
             inspections=self._inspections.open, live=self._plots.live.kept(zones),
         ))
@@ -492,7 +492,8 @@ class SiteWorker:
             if name in self._watches:
                 self._watches[name].state = watched
         self._lacks.resume(state.lacks)
-        self._pending, self._seen_us, self._duties.told = state.pending, state.seen_us, state.duties
+        self._acknowledgements.pending, self._permits.told = state.pending, state.permits
+        self._seen_us, self._duties.told = state.seen_us, state.duties
         self._clocks = ClockBook(state.clocks)
         self._bad = {point for point in self._seen_us if self._book.trust.has_bad_reading(point)}
         self._plots.resume(state.samples)

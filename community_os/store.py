@@ -39,7 +39,9 @@ from community_os.store_changes import (
     IncidentRow,
     InspectionRow,
     NoticeRow,
+    NowRow,
     OutcomeRow,
+    PermitRow,
     ProofRow,
     ShelfRow,
     SilenceRow,
@@ -48,6 +50,8 @@ from community_os.store_changes import (
 )
 from device_model.errors import LocalFault, RowRefused
 from device_model.inspection import InspectionView
+from device_model.permit_views import PermitView
+from device_model.place_now import PlaceNow
 from device_model.read_models import (
     ActionOutcome,
     BoardSnapshot,
@@ -76,6 +80,7 @@ _LISTS: dict[str, tuple[sa.Table, Any]] = {
     "gaps": (schema.gap, GapView), "proofs": (schema.proof, ProofView),
     "duties": (schema.duty, DutyView), "inspections": (schema.inspection, InspectionView),
     "silences": (schema.silence, SilenceView), "shelf": (schema.shelf, ShelfView),
+    "permits": (schema.permit, PermitView), "now": (schema.place_now, PlaceNow),
 }
 
 
@@ -419,7 +424,7 @@ def _kind(change: StoreChange) -> str:
     return {IncidentRow: "incident", ImpairmentRow: "impairments", GatewayRow: "gateways", GapRow: "gaps",
             GapGone: "gaps", ProofRow: "proofs", DutyRow: "duties", OutcomeRow: "act",
             AuditRow: "audit", NoticeRow: "notice", InspectionRow: "inspections",
-            SilenceRow: "silences", ShelfRow: "shelf"}[type(change)]
+            SilenceRow: "silences", ShelfRow: "shelf", PermitRow: "permits", NowRow: "now"}[type(change)]
 
 
 def _tenancy(change: StoreChange) -> Tenancy:
@@ -453,6 +458,10 @@ def _row(change: StoreChange) -> tuple[sa.Table, _Row] | None:
         at_us, shown, table = inspection.due_us, not inspection.accepted_us, schema.inspection
     elif isinstance(change, SilenceRow):
         at_us, shown, table = change.view.since_us, not change.view.ended_by, schema.silence
+    elif isinstance(change, PermitRow):
+        at_us, shown, table = change.view.permit.plan.ends_us, change.shown, schema.permit
+    elif isinstance(change, NowRow):
+        at_us, table = change.view.at_us, schema.place_now
     elif isinstance(change, ShelfRow):
         at_us, shown, table = change.view.since_us, change.shown, schema.shelf
     elif isinstance(change, DutyRow):

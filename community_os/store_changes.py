@@ -11,6 +11,8 @@ import msgspec
 
 from device_model.impairment import ImpairmentKind
 from device_model.inspection import InspectionView
+from device_model.permit_views import PermitView
+from device_model.place_now import PlaceNow
 from device_model.read_models import (
     ActionOutcome,
     DutyView,
@@ -169,6 +171,29 @@ class ShelfRow(msgspec.Struct, frozen=True):
         return row_id(self.view.tenancy.path, "shelf", self.view.alarm)
 
 
+class PermitRow(msgspec.Struct, frozen=True):
+    """A permit for hot work. shown: whether it is not over yet."""
+
+    view: PermitView
+    shown: bool = True
+
+    @property
+    def id(self) -> str:
+        """One row a permit."""
+        return row_id(self.view.tenancy.path, "permit", self.view.id)
+
+
+class NowRow(msgspec.Struct, frozen=True):
+    """What a site measures now."""
+
+    view: PlaceNow
+
+    @property
+    def id(self) -> str:
+        """One row a site."""
+        return row_id(self.view.tenancy.path, "now")
+
+
 class NoticeRow(msgspec.Struct, frozen=True):
     """Something to send to one endpoint. Stored once: a replay never takes back what became of it."""
 
@@ -184,7 +209,7 @@ class NoticeRow(msgspec.Struct, frozen=True):
 
 StoreChange = (
     IncidentRow | ImpairmentRow | GatewayRow | GapRow | GapGone | ProofRow | DutyRow | AuditRow | OutcomeRow
-    | NoticeRow | InspectionRow | SilenceRow | ShelfRow
+    | NoticeRow | InspectionRow | SilenceRow | ShelfRow | PermitRow | NowRow
 )
 
 

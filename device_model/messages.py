@@ -25,6 +25,7 @@ from device_model.command import Command, CommandResult
 from device_model.duty import DutyCheck
 from device_model.impairment import ImpairmentChange
 from device_model.packing import unpacked
+from device_model.permit import Permit
 from device_model.ranges import Range
 from device_model.reading import Reading
 from device_model.site import Tenancy
@@ -119,6 +120,13 @@ class DutyCheckRecord(msgspec.Struct, frozen=True, tag="duty_check"):
     check: DutyCheck
 
 
+class PermitRecord(msgspec.Struct, frozen=True, tag="permit"):
+    """A permit for hot work as it stands at the gateway, which judges it: after every act, and when its time is over."""
+
+    permit: Permit
+    at_us: int
+
+
 class EvidenceChunkRecord(msgspec.Struct, frozen=True, tag="evidence_chunk", omit_defaults=True):
     """Part of a file of evidence on its way up; each says of which, so that they may come twice and in any order.
 
@@ -143,7 +151,7 @@ class EvidenceChunkRecord(msgspec.Struct, frozen=True, tag="evidence_chunk", omi
 
 Body = (
     ReadingsRecord | AlarmRecord | ImpairmentRecord | CommandResultRecord | OutputRecord | HeartbeatRecord
-    | LossRecord | DutyCheckRecord | EvidenceChunkRecord
+    | LossRecord | DutyCheckRecord | EvidenceChunkRecord | PermitRecord
 )
 
 

@@ -420,7 +420,7 @@ class AgentCore:
 
     def _effects(self, turn: Turn, now: Now) -> tuple[Effect, ...]:
         effects: list[Effect] = [DriveOutput(drive) for drive in turn.drives]
-        bodies: list[Body] = [*turn.alarms, *turn.facts]
+        bodies: list[Body] = [*turn.alarms, *turn.facts, *self.permits.news(now)]
         alarm_records = tuple((Lane.ALARM, self.outbox.assign(Lane.ALARM, body, now)) for body in bodies)
         telemetry = tuple((Lane.TELEMETRY, self.outbox.assign(Lane.TELEMETRY, ReadingsRecord(chunk), now))
                           for chunk in self._telemetry.flush(self.image, now))

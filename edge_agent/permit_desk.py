@@ -2,6 +2,7 @@
 
     Command (kind permit) ─► PermitBook.apply ─► permits ─┬─► facts as readings ─► Engine.step
     time ──────────────────► PermitBook.tick ─────────────┴─► shields ──────────► Engine.shield
+                          └─► PermitRecord in the alarm lane: the cloud shows what stands here
                                                                  (smoke told to watcher and control room meanwhile)
 """
 
@@ -15,6 +16,7 @@ from device_model.alarm import AlarmTransition
 from device_model.clock import Now
 from device_model.command import Command
 from device_model.inventory import Inventory
+from device_model.messages import PermitRecord
 from device_model.permit import Permit
 from device_model.profile import Certainty
 from device_model.reading import Reading
@@ -38,6 +40,7 @@ class PermitDesk:
         self._engine, self._zone = engine, zone
         self._book = self._bookkeeper(inventory)
         self._watch = PermitWatch(tuple(place.id for place in inventory.site.zones))
+        self._said: dict[str, Permit] = {}  # as the cloud was told, in this life
         self._shields: dict[str, str] | None = None  # not yet told; the engine may remember some from before
 
     def _bookkeeper(self, inventory: Inventory) -> PermitBook:
@@ -79,6 +82,14 @@ class PermitDesk:
     def permits(self) -> tuple[Permit, ...]:
         """All that are known, in order of creation."""
         return self._book.permits()
+
+    def news(self, now: Now) -> tuple[PermitRecord, ...]:
+        """Permits that are not as the cloud was told last, for the alarm lane; after a restart all of them."""
+        permits = self._book.permits()
+        new = [permit for permit in permits if self._said.get(permit.id) is not permit]
+        if new or len(self._said) != len(permits):
+            self._said = {permit.id: permit for permit in permits}
+        return tuple(PermitRecord(permit, now.wall_us) for permit in new)
 
     def resume(self, permits: Sequence[Permit]) -> None:
         """After a restart; the next `check` tells the engine anew."""
