@@ -117,7 +117,9 @@ async function label(names, skip = false) {
   if (!who) { tell(say("labelling.you.needed"), true); $("you").focus(); return; }
   state.busy = true;
   try {
-    const labels = skip ? [] : NAMES.map((n) => Number(names.includes(n)));
+    // Smoke beside a fire or an arc is left open unless it was chosen: one key says what is seen, not what is not.
+    const labels = skip ? [] : NAMES.map((n) => (names.length && n === "smoke" && !names.includes(n) ? -1
+      : Number(names.includes(n))));
     const told = await ask(`/api/labelling/clips/${now.id}`, { labels, skip, by: who });
     Object.assign(now, told.clip);
     drawCounts(told.counts);

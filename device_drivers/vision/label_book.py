@@ -8,14 +8,13 @@ The last word on a clip counts; an operator's verdict on an incident never overr
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from device_drivers.vision.model_card import CLASSES
-from device_drivers.vision.record_folder import LABELS
+from device_drivers.vision.record_folder import LABELS, append_line
 from device_model.errors import ConfigError, Finding, LocalFault
 
 PAGE, INCIDENT = "page", "incident"
@@ -108,12 +107,8 @@ class LabelBook:
         return last.clip
 
     def _add(self, said: Saying) -> Saying:
-        line = msgspec.json.encode(said) + b"\n"
         try:
-            with self._path.open("ab") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
+            append_line(self._path, msgspec.json.encode(said))
         except OSError as error:
             raise LocalFault(f"{self._path}: {error.strerror}; free disk space") from error
         self._lines.append(said)

@@ -10,7 +10,6 @@ import contextlib
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from device_drivers.vision.label_book import INCIDENT, LabelBook
 from device_drivers.vision.label_incidents import Verdict, parse_incidents, verdicts
 from device_drivers.vision.model_card import CLASSES
 from device_drivers.vision.pooling import Spot
-from device_drivers.vision.record_folder import EXPORTS, Candidate, CandidateFolder, jpeg
+from device_drivers.vision.record_folder import EXPORTS, Candidate, CandidateFolder, append_line, jpeg
 from device_drivers.vision.sources import now_us
 from device_model.errors import ConfigError, Finding, LocalFault, PeerGarbled
 
@@ -221,10 +220,7 @@ def export_labels(folder: Path, out: Path, *, by: str, why: str, blur: Blur | No
         _last(folder / EXPORTS),
     )
     try:
-        with (folder / EXPORTS).open("ab") as log:  # said before it is done: a log that fails lets nothing out
-            log.write(msgspec.json.encode(line) + b"\n")
-            log.flush()
-            os.fsync(log.fileno())
+        append_line(folder / EXPORTS, msgspec.json.encode(line))  # before it is done: no log, nothing gets out
         out.mkdir(parents=True, exist_ok=True)
         for file, octets in files:
             (out / file).write_bytes(octets)

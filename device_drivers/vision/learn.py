@@ -27,7 +27,8 @@ from device_model.errors import ConfigError, Finding
 Floats = NDArray[np.float64]
 SHIFT_MAX = 6.0  # logits: a head corrects, it never outweighs a sure net altogether
 CLIPS_MIN = 6  # fewer cannot be held back and mean anything
-STRENGTHS = (10.0, 30.0, 100.0, 300.0, 1000.0)  # of the pull to zero; chosen on the part that is fitted
+STRENGTHS = (30.0, 300.0, 3000.0)  # of the pull to zero; chosen on the part that is fitted
+STEPS = 100
 STRONGEST = 3  # a clip's score is the mean of its three strongest frames, as the decision over time takes it
 ANCHOR_AUC_LOSS = 0.01
 ANCHOR_RECALL_LOSS = 0.02
@@ -49,7 +50,8 @@ class ClassBeforeAfter(msgspec.Struct, frozen=True):
 
 
 class LearnReport(msgspec.Struct, frozen=True):
-    """What `tocsin vision learn` says: counts of clips, held-back figures; refused: why, "" where it was not."""
+    """What `tocsin vision learn` says: counts of clips, held-back figures; refused: why, "" where it was not;
+    as_shipped: classes that were left as they are, and why."""
 
     clips: int
     fitted: int
@@ -61,6 +63,7 @@ class LearnReport(msgspec.Struct, frozen=True):
     anchors: dict[str, tuple[float, float]]
     refused: str = ""
     head: str = ""
+    as_shipped: dict[str, str] = {}
 
     def text(self) -> str:
         """For people."""
@@ -75,6 +78,7 @@ class LearnReport(msgspec.Struct, frozen=True):
             )
         for name, (before, after) in self.anchors.items():
             lines.append(f"{name:9} on the shipped anchors: AUC {before:.3f} → {after:.3f}")
+        lines += [f"left as shipped: {why}" for why in self.as_shipped.values()]
         lines.append(
             f"refused: {self.refused}" if self.refused else f"in use from the next start: head {self.head[:12]}"
         )
@@ -179,10 +183,14 @@ def fit(
             [Finding("labels", 0, 0, "all clips are of one camera and time", "label clips of other hours as well")]
         )
     every = np.concatenate([*(c.embeddings for c in ours), anchors.embeddings[0::2]]).astype(float)
-    mean, scale = every.mean(0), every.std(0) + 0.05 * float(every.std()) + 1e-6
+    mean, scale = every.mean(0), every.std(0) + 0.25 * float(every.std()) + 1e-6
     strength = _choose(ours, anchors, mean, scale)
     weights, offsets = _solve(ours, anchors, mean, scale, strength)
     blank = LearnReport(len(clips), len(ours), len(theirs), strength, {}, 0.0, 0.0, {})
+    # A class that becomes worse, or forgets, stays as it was shipped; the others may still be taken.
+    shipped = _faults(weights, offsets, mean, scale, theirs, anchors, thresholds)
+    for name in shipped:
+        weights[CLASSES.index(name)], offsets[CLASSES.index(name)] = 0.0, 0.0
     head = SiteHead(
         model_sha256,
         _rounded(mean),
@@ -193,7 +201,41 @@ def fit(
         by,
         blank,
     )
-    return msgspec.structs.replace(head, report=_judge(head, theirs, anchors, thresholds, blank))
+    report = _judge(head, theirs, anchors, thresholds, blank)
+    if shipped and report.refused:
+        report = msgspec.structs.replace(report, refused="; ".join([*shipped.values(), report.refused]))
+    return msgspec.structs.replace(head, report=msgspec.structs.replace(report, as_shipped=shipped))
+
+
+def _faults(
+    weights: Floats,
+    offsets: Floats,
+    mean: Floats,
+    scale: Floats,
+    clips: Sequence[Clip],
+    anchors: Anchors,
+    thresholds: Sequence[float],
+) -> dict[str, str]:
+    """What is wrong with a class's part of a head, by class; every class by itself."""
+    found: dict[str, str] = {}
+    for index, name in enumerate(CLASSES):
+        rows = tuple(_rounded(weights[i] if i == index else 0 * weights[i]) for i in range(len(CLASSES)))
+        only = tuple(float(offsets[i]) if i == index else 0.0 for i in range(len(CLASSES)))
+        head = SiteHead("", _rounded(mean), _rounded(scale), rows, only, 0, "", LearnReport(0, 0, 0, 0, {}, 0, 0, {}))
+        m = _held_back_class(head, clips, index, thresholds[index])
+        why = _worse(name, m) + [w for w in _anchors_kept(head, anchors, thresholds)[1] if w.startswith(name)]
+        if why:
+            found[name] = "; ".join(why)
+    return found
+
+
+def _worse(name: str, m: ClassBeforeAfter) -> list[str]:
+    found = []
+    if m.found_after < m.found_before:
+        found.append(f"{name}: {m.found_before - m.found_after} held-back clip(s) fewer found")
+    if m.false_after > m.false_before:
+        found.append(f"{name}: {m.false_after - m.false_before} held-back false alarm(s) more")
+    return found
 
 
 def _rounded(values: Floats) -> tuple[float, ...]:
@@ -224,7 +266,7 @@ def _rows(clips: Sequence[Clip], anchors: Anchors, index: int) -> tuple[Floats, 
 def _solve(
     clips: Sequence[Clip], anchors: Anchors, mean: Floats, scale: Floats, strength: float
 ) -> tuple[Floats, Floats]:
-    """Logistic regression with the shipped logit as its start, class by class, by Newton's method."""
+    """Logistic regression with the shipped logit as its start, class by class."""
     weights, offsets = np.zeros((len(CLASSES), len(mean))), np.zeros(len(CLASSES))
     for index in range(len(CLASSES)):
         if not any(c.labels[index] >= 0 for c in clips):
@@ -232,15 +274,16 @@ def _solve(
         x, start, y, w = _rows(clips, anchors, index)
         x = np.hstack([(x - mean) / scale, np.ones((len(x), 1))])
         pull = np.full(x.shape[1], strength / 30.0)
-        pull[-1] = 0.3 * strength / 30.0
+        pull[-1] *= 0.3
+        # The logistic curve never bends more than a quarter: with that bound in place of the bend itself every step
+        # goes downhill, where Newton's own steps leap over the valley when the shipped net is sure.
+        step = np.linalg.inv(0.25 * (x * w[:, None]).T @ x + np.diag(pull))
         beta = np.zeros(x.shape[1])
-        for _ in range(12):
+        for _ in range(STEPS):
             p = 1 / (1 + np.exp(-np.clip(start + x @ beta, -30, 30)))
-            slope = x.T @ (w * (p - y)) + pull * beta
-            bend = (x * (w * np.maximum(p * (1 - p), 1e-3))[:, None]).T @ x + np.diag(pull)
-            step = np.linalg.solve(bend, slope)
-            beta = beta - step
-            if float(np.abs(step).max()) < 1e-6:
+            move = step @ (x.T @ (w * (p - y)) + pull * beta)
+            beta = beta - move
+            if float(np.abs(move).max()) < 1e-3:
                 break
         weights[index], offsets[index] = beta[:-1], float(beta[-1])
     return weights, offsets
@@ -249,7 +292,7 @@ def _solve(
 def _choose(clips: Sequence[Clip], anchors: Anchors, mean: Floats, scale: Floats) -> float:
     """The pull to zero under which left-out groups of the fitted part fare best."""
     groups = sorted({c.group for c in clips}, key=lambda g: hashlib.sha256(b"fold" + g.encode()).digest())
-    folds = [frozenset(groups[i::4]) for i in range(4) if groups[i::4]]
+    folds = [frozenset(groups[i::3]) for i in range(3) if groups[i::3]]
     if len(folds) < 2:
         return STRENGTHS[-1]
     best = (float("inf"), STRENGTHS[-1])
@@ -286,16 +329,14 @@ def _judge(
     head: SiteHead, clips: Sequence[Clip], anchors: Anchors, thresholds: Sequence[float], blank: LearnReport
 ) -> LearnReport:
     classes: dict[str, ClassBeforeAfter] = {}
-    worse, better = [], False
+    worse: list[str] = []
+    better = False
     for index, name in enumerate(CLASSES):
         m = _held_back_class(head, clips, index, thresholds[index])
         if not m.shown and not m.not_shown:
             continue
         classes[name] = m
-        if m.found_after < m.found_before:
-            worse.append(f"{name}: {m.found_before - m.found_after} held-back clip(s) fewer found")
-        if m.false_after > m.false_before:
-            worse.append(f"{name}: {m.false_after - m.false_before} held-back false alarm(s) more")
+        worse += _worse(name, m)
         better = better or m.found_after > m.found_before or m.false_after < m.false_before
     zero = np.zeros_like(np.array(head.weights)), np.zeros(len(CLASSES))
     mean, scale = np.array(head.mean), np.array(head.scale)

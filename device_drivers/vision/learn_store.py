@@ -17,6 +17,7 @@ import msgspec
 from device_drivers.vision.anchors import parse_anchors
 from device_drivers.vision.detector import SHIPPED
 from device_drivers.vision.learn import Anchors, SiteHead, parse_head
+from device_drivers.vision.record_folder import append_line
 from device_model.errors import ConfigError, Finding, LocalFault
 
 HISTORY = "history.jsonl"
@@ -121,10 +122,7 @@ class HeadStore:
         return stack[-1], stack[-2] if len(stack) > 1 else ""
 
     def _say(self, change: HeadChange) -> None:
-        with (self.folder / HISTORY).open("ab") as file:
-            file.write(msgspec.json.encode(change) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.folder / HISTORY, msgspec.json.encode(change))
 
 
 def shipped_anchors(card_file: Path = SHIPPED) -> Anchors:

@@ -12,6 +12,7 @@ new clip is refused and counted. Nothing here leaves the site but by `tocsin vis
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -123,6 +124,19 @@ class CandidateFolder:
 
     def _size(self, clip: Candidate) -> int:
         return sum(path.stat().st_size for path in self.pictures(clip)) + 4096
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line, synced; what a power cut left of the last one is closed first, so that it costs that line only.
+    Raises OSError."""
+    with path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def jpeg(picture: NDArray[np.uint8]) -> bytes:
