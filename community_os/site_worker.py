@@ -20,7 +20,7 @@ from typing import Protocol
 
 import msgspec
 
-from community_os.acknowledgements import Acknowledgements
+from community_os.acknowledgements import TELL_EVERY_US, Acknowledgements
 from community_os.bounds import bounded
 from community_os.clock_book import ClockBook
 from community_os.duty_desk import DutyDesk
@@ -82,7 +82,7 @@ from rules_engine.incident_desk import IncidentDesk
 from rules_engine.incident_record import Place
 from rules_engine.inspections import InspectionBook
 
-__all__ = ["CloudEngine", "Effects", "Notify", "SendCommand", "SiteState", "SiteWorker"]
+__all__ = ["TELL_EVERY_US", "CloudEngine", "Effects", "Notify", "SendCommand", "SiteState", "SiteWorker"]
 
 # A plot is redrawn once a second; every alarm and action redraws it at once.
 PLOT_EVERY_US = SECOND_US
