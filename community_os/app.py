@@ -32,7 +32,6 @@ import uvloop
 from cloud_bridge.influx import InfluxSeries
 from cloud_bridge.series_feed import RemoteSeries
 from cloud_bridge.sqlite_series import SqliteSeries
-from community_os.accounts import Accounts
 from community_os.board_service import NUDGE_TOPIC, BoardService
 from community_os.brigade_service import BrigadeService
 from community_os.broker import Broker, read_access
@@ -47,9 +46,10 @@ from community_os.nats_stream import JetStreamStream
 from community_os.notice_desk import DutyFiles
 from community_os.notice_store import NoticeStore
 from community_os.notifier import Notifier, post_http, read_endpoints
+from community_os.people_parts import People, open_people
 from community_os.place_shelf import PlaceShelf
 from community_os.series_keeper import SeriesKeeper, read_secret
-from community_os.settings import CloudSettings, SignInRule
+from community_os.settings import CloudSettings
 from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, StoreCalls, store_calls
 from community_os.worker import Worker
@@ -127,10 +127,7 @@ async def run_worker(settings: CloudSettings) -> None:
 async def run_web(settings: CloudSettings) -> None:
     """The pages."""
     clock = clock_from_environment()
-    sign_in = None
-    if settings.sign_in is SignInRule.REQUIRED:
-        sign_in = Accounts(Path(settings.state) / "accounts.json")
-        sign_in.ensure_admin()
+    people = open_people(settings)
     access = await _access(settings)
     store = open_store(settings)
     nudges = await NatsLink.open(access, (NUDGE_TOPIC,), "web")
@@ -142,7 +139,7 @@ async def run_web(settings: CloudSettings) -> None:
     brigade = BrigadeService(store, calls, read_place_shelf(settings), clock, evidence=evidence.facts)
     following = asyncio.create_task(board.run(), name="board")
     try:
-        await _serve(settings, board, sign_in, clock, following, brigade, evidence)
+        await _serve(settings, board, people, clock, following, brigade, evidence)
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
@@ -212,11 +209,11 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(
-    settings: CloudSettings, board: BoardService, sign_in: Accounts | None, clock: SystemClock,
+    settings: CloudSettings, board: BoardService, people: People, clock: SystemClock,
     following: asyncio.Task[None], brigade: BrigadeService, evidence: IncidentEvidence,
 ) -> None:
-    app = create_app(board, clock=clock, sign_in=sign_in, speed=clock.speed, work=board, brigade=brigade,
-                     evidence=evidence)
+    app = create_app(board, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
+                     brigade=brigade, evidence=evidence, trail=people.book, people=people.pages)
     listener = _listener(settings.address, settings.port)
     server = _Server(uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, server_header=False, lifespan="off",

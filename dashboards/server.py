@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -25,17 +26,20 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
+from dashboards.account_desk import AccountDesk
+from dashboards.account_pages import OutsideSignIn, account_router
+from dashboards.audit_pages import AuditDesk, audit_router
 from dashboards.brigade import PHOTO_BYTES_MAX, Brigade
 from dashboards.brigade_pages import brigade_router
 from dashboards.evidence_pages import EvidenceDesk, evidence_router
-from dashboards.gate import MustChange, NotSignedIn, Refused, gate_of
+from dashboards.gate import MustChange, NotSignedIn, Refused, gate_of, routes_of
 from dashboards.guard import Guard
 from dashboards.incident_work import IncidentWork, add_incident_work
 from dashboards.kit.navigation import destinations
 from dashboards.kit.phrases import phrases
 from dashboards.kit.texts import LANGUAGES, table, text
 from dashboards.people import VISITOR, NoTrail, Person, SignIn, Trail
-from dashboards.rights import DEED_OF_ACTION, may
+from dashboards.rights import DEED_OF_ACTION, ROLES, may
 from device_model.clock import Clock
 from device_model.read_models import Board, IncidentAction
 
@@ -46,6 +50,7 @@ CLIENTS_MAX = 2000
 BODY_BYTES_MAX = 16 * 1024  # the largest request is one action with a reason
 REASON_CHARACTERS_MAX = 500
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+_OWN_PATH = re.compile(r"/(?:[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*)?")  # never another host
 _NUMBER = re.compile(r"[0-9]{1,18}")  # str.isdigit knows further digits, which int() does not
 
 
@@ -64,6 +69,14 @@ class AnswerBody(msgspec.Struct, frozen=True):
     request: str
 
 
+class PeopleParts(msgspec.Struct, frozen=True):
+    """What a program brings about people. accounts: the sign-in itself; outside: another service that vouches."""
+
+    accounts: AccountDesk | None = None
+    outside: OutsideSignIn | None = None
+    audit: AuditDesk | None = None
+
+
 class _TooLarge(Exception):
     """The body is larger than it said, or said nothing of its size."""
 
@@ -71,10 +84,11 @@ class _TooLarge(Exception):
 def create_app(
     board: Board, *, clock: Clock, sign_in: SignIn | None, speed: float = 1.0, work: IncidentWork | None = None,
     brigade: Brigade | None = None, trail: Trail | None = None, evidence: EvidenceDesk | None = None,
+    people: PeopleParts | None = None,
 ) -> FastAPI:
     """The application. work: what people do with incidents beyond the steps of their life. `sign_in` None leaves
-    all open: callers allow that on loopback only. `speed`: shown seconds per real second, so that ages on the page
-    run right in an accelerated demo."""
+    all open: callers allow that on loopback only. people: accounts and audit, where the program
+    keeps them. `speed`: shown seconds per real second, so that ages on the page run right in an accelerated demo."""
     door, trail = _Door(sign_in), trail or NoTrail()
     app = FastAPI(title="Tocsin", docs_url=None, redoc_url=None, openapi_url=None,
                   dependencies=[Depends(gate_of(door.person, trail))])
@@ -86,13 +100,19 @@ def create_app(
     _add_board_api(app, board, door, clock, speed)
     _add_actions(app, board, door)
     _add_duties(app, board, door)
-    _add_sign_in(app, door)
+    if people is None or people.accounts is None:
+        _add_sign_in(app, door)
+    else:
+        app.include_router(account_router(people.accounts, door.person, door.page, home_of, people.outside))
+    if people is not None and people.audit is not None:
+        app.include_router(audit_router(people.audit, door.person, door.page))
     if work is not None:
         add_incident_work(app, work, door.person, signed=sign_in is not None)
     if brigade is not None:
         app.include_router(brigade_router(brigade, door.person, door.page, signed=sign_in is not None))
     if evidence is not None:
         app.include_router(evidence_router(evidence, door.person))
+    door.places = frozenset(name.removeprefix("GET ") for name, _ in routes_of(app.routes))
     return app
 
 
@@ -101,6 +121,7 @@ class _Door:
 
     def __init__(self, sign_in: SignIn | None) -> None:
         self.sign_in = sign_in
+        self.places: frozenset[str] = frozenset()  # what this program serves: the navigation names nothing else
         self._pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
     def person(self, request: Request) -> Person:
@@ -122,7 +143,7 @@ class _Door:
         other = next(other for other in LANGUAGES if other != language)
         html = self._pages.get_template(name).render(
             t=lambda key: text(key, language), language=language, other=other,
-            signed_in=self.sign_in is not None, **self._for_whom(request, values),
+            signed_in=self.sign_in is not None, utc=_utc, known_roles=ROLES, **self._for_whom(request, values),
         )
         return Response(html, status, media_type="text/html", headers={"Cache-Control": "no-store"})
 
@@ -130,7 +151,8 @@ class _Door:
         """The page's values, with where its reader can go from here."""
         person = values.get("person")
         return {"here": request.url.path,
-                "navigation": destinations(person) if isinstance(person, Person) else (), **values}
+                "navigation": [entry for entry in destinations(person) if entry.path in self.places]
+                if isinstance(person, Person) else (), **values}
 
 
 def _add_refusals(app: FastAPI, door: _Door) -> None:
@@ -174,8 +196,9 @@ def _add_pages(app: FastAPI, door: _Door) -> None:
         return PlainTextResponse("ok")
 
     @app.get("/language/{language}")
-    async def choose_language(language: str) -> Response:
-        response = RedirectResponse("/board", 303)
+    async def choose_language(language: str, request: Request) -> Response:
+        back = request.query_params.get("back", "")
+        response = RedirectResponse(back if _OWN_PATH.fullmatch(back) else "/", 303)
         if language in LANGUAGES:
             response.set_cookie("tocsin_language", language, max_age=365 * 86400, samesite="lax", httponly=True)
         return response
@@ -311,6 +334,11 @@ def _add_sign_in(app: FastAPI, door: _Door) -> None:
         response = RedirectResponse("/sign-in", 303)
         response.delete_cookie(COOKIE)
         return response
+
+
+def _utc(at_s: float) -> str:
+    """A time for readers without scripts; local_time.js makes it local."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def home_of(person: Person | None) -> str:

@@ -60,8 +60,7 @@ PEOPLE_TEXTS: dict[str, Text] = {
     "account.factor.off": Text("Off. A code from an app on your phone makes a stolen password useless.",
                                "未启用。启用后，即使密码泄露也无法登录。"),
     "account.factor.begin": Text("Switch on", "启用"),
-    "account.factor.scan": Text(
-                                "Scan this with your authenticator app, or type the key; then enter the code it shows.",
+    "account.factor.scan": Text("Scan this with your authenticator app or type the key; then enter the code.",
                                 "用验证器应用扫描二维码或输入密钥，然后填写其显示的验证码。"),
     "account.factor.key": Text("Key", "密钥"),
     "account.factor.code": Text("Code", "验证码"),
