@@ -78,6 +78,7 @@ function drawCounts(counts) {
   state.done = counts.labelled + counts.skipped;
   $("progress").textContent = say("labelling.progress", { done: state.done, all: counts.clips });
   $("bar").value = counts.clips ? state.done / counts.clips : 0;
+  $("bar").dataset.done = String(state.done);
   $("counts").textContent = say("labelling.counts", counts);
   $("enough").textContent = counts.clips === 0 ? "" : counts.wanting > 0
     ? say("labelling.more", { n: counts.wanting }) : say("labelling.enough");
