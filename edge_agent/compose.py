@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
 import sdnotify
 import structlog
 
@@ -119,6 +120,10 @@ class Composition:
                 vision = partial(keep_vision, vision_command(site.gateway.vision.config),
                                  self._supervisor.clock_of("vision"), self._clock.speed)
                 tasks.create_task(self._supervisor.keep("vision", vision), name="vision")
+            if camera_line := next((line for line in site.lines if line.kind is LineKind.MQTT and any(
+                    d.line == line.id and d.profile.startswith("tocsin-") for d in site.devices)), None):
+                tasks.create_task(self._supervisor.keep("camera words", partial(self._speak, camera_line, runtime)),
+                                  name="camera words")
             if site.gateway.vision is not None and site.gateway.vision.evidence:
                 from edge_agent.evidence_part import keep_evidence
 
@@ -129,6 +134,17 @@ class Composition:
                 tasks.create_task(self._remote(uplink, self._config), name="remote site")
             if site.gateway.metrics_port:
                 tasks.create_task(self._serve_metrics(runtime, site.gateway.metrics_port), name="metrics")
+
+    async def _speak(self, line: Line, runtime: GatewayRuntime) -> None:
+        """One life of what the gateway says to its cameras."""
+        from edge_agent.vision_link import VisionLink
+
+        await runtime.started.wait()
+        link = open_mqtt_line(msgspec.structs.replace(line, id=f"{line.id}-words"), ())
+        try:
+            await VisionLink(link, runtime, self._supervisor.clock_of("camera words")).run()
+        finally:
+            await link.close()
 
     async def _keep_learnt(self, runtime: GatewayRuntime, learnt: LearntFile) -> None:
         """What the lines learn, on the disk now and then; once more at the end, if the disk is quick."""

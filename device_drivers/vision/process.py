@@ -40,6 +40,7 @@ from device_drivers.vision.vision_file import CameraPlan, VisionPlan
 from device_model.errors import ConfigError, LocalFault
 
 _log = structlog.get_logger(__name__)
+CLOSER_EVERY_S = 0.1
 HANGS_S = 5.0  # one frame with its crops and tiles takes well under one second
 
 
@@ -70,6 +71,8 @@ class WatchedCamera:
         self.trouble = ""
         self._source: Source | None = None
         self._next_us = 0
+        self.values: dict[str, str] = {}  # of the sensors beside it, as the gateway last said
+        self._closer_until_us = 0
 
     def thresholds(self) -> dict[tuple[str, str], float]:
         """By zone and class."""
@@ -107,8 +110,13 @@ class WatchedCamera:
         at = self.time_us(frame)
         if at < self._next_us:
             return False
-        self._next_us = at + int(self.plan.every_s * 1e6)
+        every_s = min(self.plan.every_s, CLOSER_EVERY_S) if at < self._closer_until_us else self.plan.every_s
+        self._next_us = at + int(every_s * 1e6)
         return True
+
+    def look_closer(self, until_us: int) -> None:
+        """A neighbour's alarm: more frames are judged until then, beginning with the next one."""
+        self._closer_until_us, self._next_us = max(self._closer_until_us, until_us), 0
 
     def look(self, frame: Frame, prepare: Callable[[Image.Image], NDArray[Any]]) -> Look:
         """The cheap part, in the camera's own thread."""

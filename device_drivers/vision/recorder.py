@@ -99,7 +99,7 @@ class EvidenceRecorder:
             head_sha256=self._head_sha256,
             previous="",
             boxes=report.spots,
-            sensors=self._sensors(),
+            sensors={**camera.values, **self._sensors()},
         )
         opened = _Open(record, camera, None, record.to_us, [f"{scene.name} in {scene.zone}"], [])
         self._open[report.camera] = opened

@@ -36,6 +36,7 @@ from device_drivers.vision.sources import now_us
 from device_drivers.vision.vision_file import BrokerPlan, VisionPlan, parse_vision
 from device_model.errors import ConfigError, Finding, LocalFault, PeerSilent
 from device_model.site import Line, LineKind
+from device_model.vision_words import CONTEXT, VERIFY, decode_ask, decode_values
 
 _log = structlog.get_logger(__name__)
 TICK_S = 0.5
@@ -51,8 +52,17 @@ def read_plan(path: Path) -> VisionPlan:
 
 
 def run_vision(path: Path, *, for_s: float = 0.0, as_lines: bool = False) -> int:
-    """Run until a signal, until every film has ended, or for so many seconds. Returns the exit code."""
+    """Run until a signal, until every film has ended, or for so many seconds. A vision file that was changed, and is
+    sound, is taken within a second. Returns the exit code."""
+    while _run_once(path, for_s, as_lines=as_lines):
+        _log.info("the vision file was changed and is taken")
+    return 0
+
+
+def _run_once(path: Path, for_s: float, *, as_lines: bool) -> bool:
+    """Until the end, or (True) until the file is another."""
     plan = read_plan(path)
+    watch = FileWatch(path)
     pool = detector_pool(plan, path.parent)
     recorder: EvidenceRecorder | None = None
     if plan.evidence is not None:
@@ -68,12 +78,11 @@ def run_vision(path: Path, *, for_s: float = 0.0, as_lines: bool = False) -> int
 
     process = VisionProcess(plan, pool, on_report, objects=object_pool(plan))
     try:
-        asyncio.run(_serve(process, recorder, for_s))
+        return asyncio.run(_serve(process, recorder, for_s, watch))
     finally:
         process.stop()
         if recorder is not None:
             recorder.close()
-    return 0
 
 
 def detector_pool(plan: VisionPlan, beside: Path) -> DetectorPool:
@@ -95,6 +104,35 @@ def detector_pool(plan: VisionPlan, beside: Path) -> DetectorPool:
         wish.library, wish.options, card_file, beside / wish.model if wish.model else None))
     return DetectorPool(plan.detectors, card_file, trusted,
                         make=lambda: DelegatedDetector(take_over, card_file, trusted))
+
+
+class FileWatch:
+    """Whether a vision file is another than at the beginning, and sound. A broken one is said once and changes
+    nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._stamp = path, self._seen(path)
+
+    @staticmethod
+    def _seen(path: Path) -> tuple[int, int]:
+        try:
+            stat = path.stat()
+        except OSError:
+            return (0, 0)
+        return (stat.st_mtime_ns, stat.st_size)
+
+    def changed(self) -> bool:
+        """True where it is to be read anew."""
+        stamp = self._seen(self._path)
+        if stamp in (self._stamp, (0, 0)):
+            return False
+        self._stamp = stamp
+        try:
+            read_plan(self._path)
+        except ConfigError as error:
+            _log.error("the changed vision file is not taken, the old one runs on", what=str(error))
+            return False
+        return True
 
 
 class Pulse:
@@ -135,16 +173,24 @@ def _line(report: CameraReport) -> dict[str, object]:
     }
 
 
-async def _serve(process: VisionProcess, recorder: EvidenceRecorder | None, for_s: float) -> None:
+async def _serve(
+    process: VisionProcess, recorder: EvidenceRecorder | None, for_s: float, watch: FileWatch
+) -> bool:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop.set)
-    link = GmqttClientLink(broker_line(process.plan.broker), ()) if process.plan.broker is not None else None
+    link = (
+        GmqttClientLink(broker_line(process.plan.broker), (f"{CONTEXT}/+", f"{VERIFY}/+"))
+        if process.plan.broker is not None else None
+    )
     process.start()
     end = loop.time() + for_s if for_s else float("inf")
-    teller, pulse = Teller(process, now_us), Pulse()
+    teller = Teller(process, now_us)
+    beside = [asyncio.ensure_future(_beat(process))]
+    if link is not None:
+        beside.append(asyncio.ensure_future(_listen(process, link)))
     try:
         while not stop.is_set() and loop.time() < end and not process.ended():
             with contextlib.suppress(TimeoutError):
@@ -153,13 +199,45 @@ async def _serve(process: VisionProcess, recorder: EvidenceRecorder | None, for_
                 await asyncio.to_thread(recorder.tick, now_us())
             if link is not None:
                 await _tell(link, teller.due())
-            if not (hung := process.hangs()):
-                pulse.beat()
-            else:
-                _log.error("a thread hangs: no sign of life is given", thread=hung)
+            if watch.changed():
+                return True
+        return False
     finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         if link is not None:
             await link.close()
+
+
+async def _beat(process: VisionProcess) -> None:
+    """The sign of life, for as long as no thread hangs; a loop that hangs gives none either."""
+    pulse = Pulse()
+    while True:
+        if not (hung := process.hangs()):
+            pulse.beat()
+        else:
+            _log.error("a thread hangs: no sign of life is given", thread=hung)
+        await asyncio.sleep(TICK_S)
+
+
+async def _listen(process: VisionProcess, link: GmqttClientLink) -> None:
+    """The gateway's words."""
+    async for message in link.messages():
+        heard(process, message.topic, message.payload, now_us())
+
+
+def heard(process: VisionProcess, topic: str, payload: bytes, now: int) -> None:
+    """One message: values beside a camera, or a neighbour's alarm to look at. Anything else is no message of ours."""
+    kind, _, name = topic.rpartition("/")
+    camera = process.cameras.get(name)
+    if camera is None:
+        return
+    if kind == CONTEXT and (values := decode_values(payload)) is not None:
+        camera.values = values.values
+    elif kind == VERIFY and (ask := decode_ask(payload)) is not None:
+        camera.look_closer(now + int(ask.for_s * 1e6))
+        _log.info("looking closer", camera=name, alarm=ask.alarm, for_s=ask.for_s)
 
 
 async def _tell(link: GmqttClientLink, told: dict[str, bytes]) -> None:

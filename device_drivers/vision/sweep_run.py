@@ -20,17 +20,19 @@ import structlog
 
 from device_drivers.mqtt_client import GmqttClientLink
 from device_drivers.vision.burst import burst, burst_scores, sees
+from device_drivers.vision.camera_health import CameraState
 from device_drivers.vision.detector import DetectorPool
 from device_drivers.vision.model_card import CLASSES
 from device_drivers.vision.run import broker_line, detector_pool, read_plan
 from device_drivers.vision.sources import now_us
 from device_drivers.vision.sweep import sweep
 from device_drivers.vision.sweep_plan import SweepCamera, SweepPlan, parse_cameras
-from device_drivers.vision.sweep_result import LastSweep, SweepReport
+from device_drivers.vision.sweep_result import LastSweep, Outcome, SweepReport, SweepResult
 from device_drivers.vision.sweep_store import SweepStore
 from device_drivers.vision.sweep_words import sweep_message, swept_camera
 from device_drivers.vision.vision_file import CameraPlan, VisionPlan
 from device_model.errors import ConfigError, Finding, PeerSilent
+from device_model.vision_words import VERIFY, VERIFY_S, decode_ask
 
 _log = structlog.get_logger(__name__)
 BURSTS_MAX = 32  # suspicious cameras looked at closer in one sweep; more are told as not decided, and said
@@ -81,6 +83,18 @@ class Sweeper:
             looked = list(threads.map(look, [r.camera for r in suspicious[:BURSTS_MAX]]))
         return {camera: scores for camera, scores in looked if scores is not None}
 
+    def verify(self, camera: str, for_s: float) -> bytes | None:
+        """A burst of one camera and its message; None for a camera that is not on the list."""
+        source = next((c.source for c in self.cameras if c.id == camera), None)
+        if source is None:
+            return None
+        seen = burst(CameraPlan(camera, source, every_s=0.2), self.pool, min(for_s, VERIFY_S),
+                     timeout_s=self.sweep.timeout_s)
+        if seen is None or not sees(seen):
+            return swept_camera(SweepResult(camera, Outcome.SILENT, {}, (), CameraState.SILENT, 0.0), {}, None)
+        result = SweepResult(camera, Outcome.SEEN, seen.scores, (), CameraState.WELL, 0.0)
+        return swept_camera(result, {}, burst_scores(seen, self.pool))
+
     def messages(self, last: LastSweep) -> dict[str, bytes]:
         """Topics and payloads of a sweep."""
         thresholds = dict(zip(CLASSES, self.pool.card.thresholds, strict=True))
@@ -108,7 +122,8 @@ async def _sweeps(sweeper: Sweeper, once: bool, told: Callable[[LastSweep], None
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop.set)
     broker = sweeper.plan.broker
-    link = GmqttClientLink(broker_line(broker, "vision-sweep"), ()) if broker is not None else None
+    link = GmqttClientLink(broker_line(broker, "vision-sweep"), (f"{VERIFY}/+",)) if broker is not None else None
+    listening = asyncio.ensure_future(_listen(sweeper, link)) if link is not None else None
     try:
         while not stop.is_set():
             due = loop.time() + sweeper.sweep.period_s
@@ -121,8 +136,24 @@ async def _sweeps(sweeper: Sweeper, once: bool, told: Callable[[LastSweep], None
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), max(0.0, due - loop.time()))
     finally:
+        if listening is not None:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
         if link is not None:
             await link.close()
+
+
+async def _listen(sweeper: Sweeper, link: GmqttClientLink) -> None:
+    """A neighbour's alarm: a camera of the list is watched at once, not with the next sweep."""
+    async for message in link.messages():
+        ask = decode_ask(message.payload)
+        camera = message.topic.rpartition("/")[2]
+        if ask is None:
+            continue
+        payload = await asyncio.to_thread(sweeper.verify, camera, ask.for_s)
+        if payload is not None:
+            _log.info("looked closer", camera=camera, alarm=ask.alarm)
+            await _tell(link, {f"tocsin/sweep/{camera}": payload})
 
 
 async def _tell(link: GmqttClientLink, messages: dict[str, bytes]) -> None:

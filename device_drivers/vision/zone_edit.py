@@ -78,7 +78,9 @@ def _camera_node(text: str, camera: str, name: str) -> yaml.MappingNode:
         if key.value != "cameras" or not isinstance(value, yaml.SequenceNode):
             continue
         for item in value.value:
-            if isinstance(item, yaml.MappingNode) and any(k.value == "id" and v.value == camera for k, v in item.value):
+            if not isinstance(item, yaml.MappingNode):
+                continue
+            if any(k.value == "id" and v.value == camera for k, v in item.value):
                 return item
     raise ConfigError([Finding(name, 0, 0, f"no camera {camera[:64]!r}", "name a camera of the file")])
 
