@@ -15,7 +15,7 @@ function card(h) {
   if (h.note) one.append(make("pre", "", h.note));
   for (const i of h.open) grid.append(make("tr", "", "", make("td", "", "", ...(i.drill ? [tag(say("drill"), "drill"), " "] : []), tag(say(`severity.${i.severity}`), i.severity)), make("td", "", say(`hazard.${i.hazard}`)), make("td", "", name(i.place)),
     make("td", "", say(`state.${i.state}`)), make("td", "", duration(h.at_us - i.opened_us, texts)), make("td", "", i.acknowledged_by ?? "")));
-  one.append(grid);
+  one.append(make("div", "table-box", "", grid));
   if (h.more_open) one.append(make("p", "", say("handover.more", { n: h.more_open })));
   if (h.taken_by) one.append(make("p", "", `${say("handover.taken", { who: h.taken_by, time: when(h.taken_us) })}${h.remark ? ` — ${h.remark}` : ""}`));
   else one.append(make("p", "bad", say("handover.waits")), button(say("handover.take"), async () => {
