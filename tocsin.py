@@ -11,7 +11,21 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from command_line import cloud, devices, evidence, gateway, permits, profiles, rules, series, sim, sites, vision
+from command_line import (
+    audit,
+    cloud,
+    devices,
+    evidence,
+    gateway,
+    people,
+    permits,
+    profiles,
+    rules,
+    series,
+    sim,
+    sites,
+    vision,
+)
 from command_line.shared import AsJson
 from device_model.errors import ConfigError, TocsinError
 
@@ -21,7 +35,8 @@ app = typer.Typer(
 )
 for name, commands in (("profile", profiles), ("site", sites), ("rules", rules), ("gateway", gateway),
                        ("cloud", cloud), ("sim", sim), ("devices", devices), ("vision", vision),
-                       ("evidence", evidence), ("permit", permits), ("series", series)):
+                       ("evidence", evidence), ("permit", permits), ("series", series),
+                       ("people", people), ("audit", audit)):
     app.add_typer(commands.group, name=name)
 
 
