@@ -77,7 +77,7 @@ class RecordReport(msgspec.Struct, frozen=True):
 
 def _opened(config: Path | None) -> tuple[Accounts, AuditBook]:
     """Accounts and audit. Their log goes to the error stream: the output is for the answer alone."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     settings = read_settings(config)
     book = open_audit(settings)
     return open_accounts(settings, book), book

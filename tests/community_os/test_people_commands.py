@@ -23,7 +23,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(config: Path, *arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(tocsin.app, [*arguments, "--config", str(config)])
-    return result.exit_code, result.output + (f" {result.exception}" if result.exit_code else "")
+    return result.exit_code, f"{result.output} {result.exception}" if result.exit_code else result.stdout
 
 
 def test_an_account_from_the_shell_to_the_audit(config: Path, tmp_path: Path) -> None:
