@@ -24,6 +24,17 @@ def site_check(files: Files, as_json: AsJson = False) -> None:
     print_findings(check_sites, files, as_json)
 
 
+@group.command("places")
+def site_places(files: Files, as_json: AsJson = False) -> None:
+    """Check the place books beside site files: plans, positions, map, ways in, hydrants, key-holders, responses.
+
+    Example: tocsin site places demo/sites/riverside.yaml
+    """
+    from community_os.place_commands import check_places
+
+    print_findings(check_places, files, as_json)
+
+
 @group.command("matrix")
 def site_matrix(
     file: Annotated[Path, typer.Argument(help="A site file.", show_default=False)],

@@ -27,6 +27,8 @@ from dashboards.brigade import (
 )
 from device_model.clock import Clock
 from device_model.inspection import InspectionView
+from device_model.permit import PERMIT_ENDED, PermitState
+from device_model.permit_views import PermitView
 from device_model.place_book import PlaceView
 from device_model.read_models import ImpairmentView, IncidentView
 from device_model.register_views import ShelfView, SilenceView
@@ -36,7 +38,6 @@ from device_model.site import Text
 OPEN_LISTED = 300
 NOTE_MAX = 4000
 
-PermitsOf = Callable[[str], Awaitable[tuple[PermitFacts, ...]]]
 EvidenceOf = Callable[[IncidentView], Awaitable[tuple[EvidenceFacts, ...]]]
 
 
@@ -45,12 +46,12 @@ class BrigadeService:
 
     def __init__(
         self, store: IncidentStore, calls: StoreCalls, shelf: PlaceShelf, clock: Clock, *,
-        permits: PermitsOf | None = None, evidence: EvidenceOf | None = None,
+        evidence: EvidenceOf | None = None,
     ) -> None:
-        """permits, evidence: None where this cloud is not told of them."""
+        """evidence: None where this cloud is not told of it."""
         self._store, self._calls, self._shelf, self._clock = store, calls, shelf, clock
         self._own, self._notices = BrigadeStore(store), NoticeStore(store)
-        self._permits, self._evidence = permits, evidence
+        self._evidence = evidence
 
     async def places(self, path: str) -> PlaceView | None:
         """What is known of a site's places."""
@@ -69,10 +70,20 @@ class BrigadeService:
             await self._calls(lambda: self._store.listed("impairments", view.tenancy.path)),
             type=tuple[ImpairmentView, ...])
         return IncidentSide(
-            await self._permits(view.tenancy.path) if self._permits is not None else None,
+            await self._calls(lambda: self._permits(view.tenancy.path)),
             await self._evidence(view) if self._evidence is not None else None, impairments,
             await self._calls(lambda: self._own.photos(incident)),
             await self._calls(lambda: self._own.notices(incident)))
+
+    def _permits(self, path: str) -> tuple[PermitFacts, ...]:
+        """Those of the site that are not over, the working ones first."""
+        views = msgspec.json.decode(self._store.listed("permits", path), type=tuple[PermitView, ...])
+        standing = [view for view in views if view.permit.state not in PERMIT_ENDED and not view.refused]
+        standing.sort(key=lambda view: (view.permit.state is not PermitState.WORKING, view.permit.plan.ends_us))
+        return tuple(PermitFacts(
+            view.permit.id, view.permit.plan.zone, view.zone_name, view.permit.state.value,
+            view.permit.plan.level.value, view.permit.plan.ends_us, view.permit.plan.watcher, view.permit.watched,
+            view.heard_us) for view in standing)
 
     async def register(self, scope: str) -> RegisterView:
         """Silences and shelf that still hold, and inspections that wait for somebody."""

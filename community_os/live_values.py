@@ -22,7 +22,7 @@ from device_model.site import Text
 
 # What a screen shows; a floor with more devices shows those of the incident's own zones first.
 DEVICES_SHOWN = 40
-POINTS_OF_DEVICE = 2
+POINTS_OF_DEVICE = 3
 WATER_SHOWN = 12
 # A floor's plan is redrawn this often for its quiet neighbours; the incident's own zones are redrawn every second.
 NEIGHBOURS_EVERY_US = 5 * SECOND_US

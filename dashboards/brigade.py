@@ -24,7 +24,8 @@ class Drawing(msgspec.Struct, frozen=True):
 
 
 class PermitFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A permit for hot work at the incident's site. state: as the permit book names it."""
+    """A permit for hot work at the incident's site. state: as the permit book names it. heard_us: when its gateway
+    told it last, 0 where it has never confirmed it."""
 
     id: str
     zone: str
@@ -33,7 +34,8 @@ class PermitFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     level: str
     ends_us: int
     watcher: str = ""
-    worker: str = ""
+    watched: bool = False
+    heard_us: int = 0
 
 
 class EvidenceFacts(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -26,7 +26,7 @@ IO_FILES = {
     "cloud_bridge/ways_link.py", "community_os/accounts.py", "community_os/app.py", "community_os/board_service.py",
     "community_os/audit_book.py", "community_os/audit_desk.py", "community_os/people_commands.py", "community_os/people_parts.py",
     "community_os/sessions.py", "dashboards/account_pages.py", "dashboards/audit_pages.py",
-    "community_os/brigade_service.py", "community_os/brigade_store.py", "community_os/place_shelf.py",
+    "community_os/brigade_service.py", "community_os/brigade_store.py", "community_os/place_commands.py", "community_os/place_shelf.py",
     "dashboards/brigade_pages.py",
     "community_os/broker.py", "community_os/centre_link.py", "community_os/commands.py", "community_os/figures.py",
     "community_os/ingest.py", "community_os/nats_link.py", "community_os/nats_stream.py",

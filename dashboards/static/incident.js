@@ -321,7 +321,8 @@ function permits(view, side) {
   if (!side || side.permits === null) return [...made, make("p", "empty", say("permit.unknown"))];
   const list = make("ul", "list");
   for (const p of side.permits) list.append(make("li", "", "", tag(say(`permit.${p.state}`), p.state === "working" ? "alarm" : ""),
-    ` ${p.id} · ${name(p.zone_name) || p.zone} · ${say(`permit.level.${p.level}`)} · ${say("permit.until", { time: clockTime(p.ends_us) })}${p.watcher ? ` · ${say("permit.watcher", { who: p.watcher })}` : ""}`));
+    ` ${p.id} · ${name(p.zone_name) || p.zone} · ${say(`permit.level.${p.level}`)} · ${say("permit.until", { time: clockTime(p.ends_us) })}${p.watcher ? ` · ${say(p.watched ? "permit.watched" : "permit.unwatched", { who: p.watcher })}` : ""} · `,
+    p.heard_us ? ageOf(p.heard_us, "permit.heard") : make("span", "warn", say("permit.unconfirmed"))));
   return [...made, list.children.length ? list : make("p", "empty", say("permit.none"))];
 }
 

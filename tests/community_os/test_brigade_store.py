@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from community_os.brigade_service import BrigadeService
 from community_os.photo_strip import strip_photo
+from community_os.place_commands import check_places
 from community_os.place_shelf import PlaceShelf, missing_drawings, places_file, read_places
 from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, inline
@@ -109,7 +110,7 @@ async def test_a_photo_is_kept_once_by_its_hash_within_its_tenancy() -> None:
     assert first == again and await brigade.photo(first.sha256, "hangzhou") == jpeg()
     assert await brigade.photo(first.sha256, "shanghai") is None
     side = await brigade.side(fire, "")
-    assert [photo.sha256 for photo in side.photos] == [first.sha256] and side.permits is side.evidence is None
+    assert [photo.sha256 for photo in side.photos] == [first.sha256] and side.permits == () and side.evidence is None
     with pytest.raises(ValueError, match="no such incident"):
         await brigade.put_photo(fire, "shanghai", jpeg(), "Li")
     for number in range(39):
@@ -179,6 +180,16 @@ def test_a_broken_place_book_leaves_the_board_with_its_reason(tmp_path: Path) ->
     shelf.take(SiteSetup(inventory, None), str(site))
     view = shelf.view(inventory.site.tenancy.path)
     assert view.book is None and view.lacking and view.contacts
+
+
+def test_the_check_names_what_is_missing(tmp_path: Path) -> None:
+    assert check_places([SITES / "riverside.yaml", SITES / "lakeside.yaml"]) == []
+    site = tmp_path / "riverside.yaml"
+    site.write_text(read_text(SITES / "riverside.yaml"), encoding="utf-8")
+    assert "no place book" in check_places([site])[0].what
+    places_file(site).write_text(read_text(places_file(SITES / "riverside.yaml")), encoding="utf-8")
+    assert [finding.what.rpartition(": ")[2] for finding in check_places([site])] == ["there is no such drawing"] * 3
+    assert check_places([tmp_path / "nothing.yaml"])
 
 
 @settings(max_examples=60)
