@@ -17,6 +17,7 @@ from command_line import (
     devices,
     evidence,
     gateway,
+    grafana,
     people,
     permits,
     profiles,
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 for name, commands in (("profile", profiles), ("site", sites), ("rules", rules), ("gateway", gateway),
                        ("cloud", cloud), ("sim", sim), ("devices", devices), ("vision", vision),
-                       ("evidence", evidence), ("permit", permits), ("series", series),
+                       ("evidence", evidence), ("permit", permits), ("series", series), ("grafana", grafana),
                        ("people", people), ("audit", audit)):
     app.add_typer(commands.group, name=name)
 

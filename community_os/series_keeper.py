@@ -20,10 +20,11 @@ import msgspec
 
 from cloud_bridge.series_feed import LocalSeries, RemoteSeries, SeriesFeed, samples_of
 from community_os.envelopes import UpEnvelope, decode_envelope
+from device_model.alarm import AlarmState
 from device_model.clock import Clock
 from device_model.errors import LocalFault
 from device_model.inventory import Inventory
-from device_model.messages import GatewayAddress
+from device_model.messages import AlarmRecord, GatewayAddress
 from device_model.ports import Stream, StreamMessage
 from device_model.series import Sample
 from device_model.site import SeriesRemote, Tenancy
@@ -133,8 +134,25 @@ class SeriesKeeper:
             self.counts.foreign += 1
             return []
         batch = envelope.batch
-        return samples_of([(batch.lane, record) for record in batch.records], batch.epoch, inventory,
-                          GatewayAddress(Tenancy.of(envelope.path), batch.gateway))
+        address = GatewayAddress(Tenancy.of(envelope.path), batch.gateway)
+        records = [(batch.lane, record) for record in batch.records]
+        return _decided(envelope) + samples_of(records, batch.epoch, inventory, address)
+
+
+def _decided(envelope: UpEnvelope) -> list[Sample]:
+    """What a gateway's rules decided, as the measurement `rule_alarm`: device, or the site where it is none of one;
+    the point is the rule; true while it stands."""
+    found = []
+    batch = envelope.batch
+    for record in batch.records:
+        if isinstance(record.body, AlarmRecord):
+            step = record.body.transition
+            stands = step.state in (AlarmState.RAISED, AlarmState.HELD)
+            found.append(Sample(
+                envelope.path, batch.gateway, step.zone or "site", f"{step.device or 'site'}.{step.key.rule}",
+                "rule_alarm", "1", step.at_us, stands, lane=batch.lane.value, epoch=batch.epoch,
+                sequence=record.sequence))
+    return found
 
 
 def read_secret(remote: SeriesRemote) -> str:

@@ -19,14 +19,15 @@ from community_os.envelopes import UpEnvelope, encode_envelope
 from community_os.series_keeper import MARK, SeriesKeeper, read_secret
 from community_os.series_read import SeriesReader
 from community_os.settings import CloudSeries, parse_cloud
+from device_model.alarm import AlarmState
 from device_model.errors import ConfigError, LocalFault
-from device_model.messages import Lane, ReadingsRecord
+from device_model.messages import AlarmRecord, Lane, ReadingsRecord
 from device_model.series import Level, Refused, Sample, SeriesQuery
 from device_model.site import SeriesKind, SeriesRemote
 from device_model.system_clock import SystemClock
 from tests.cloud_bridge.series_peers import Server, missing
 from tests.community_os.site_messages import PATH, reading, up
-from tests.rules_engine.incident_house import INVENTORY, T0
+from tests.rules_engine.incident_house import INVENTORY, T0, step
 from tests.simulation.models.stream_model import StreamModel
 
 HEAT = "multi-b1-0.heat"
@@ -98,6 +99,20 @@ async def test_readings_become_hours_and_late_ones_stand_at_their_own_times(tmp_
     assert sum(one.good for one in hours) == 62 and hours[-1].mean == 7220.0
     assert sum(one.good for one in minutes) == 61 == len(single)
     assert max(one.most or 0 for one in minutes) == 81.0
+
+
+async def test_what_the_gateway_s_rules_decide_is_a_series_of_its_own(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    await house.put(up(AlarmRecord(step("b1-0"))))
+    await house.put(up(AlarmRecord(step("b1-0", state=AlarmState.CLEARED, at_s=60)), first=2, at_s=60))
+    task = asyncio.create_task(house.keeper().run())
+    await house.stored(2)
+    await end(task)
+    file = SqliteSeries(house.settings)
+    found = [one for one in await file.read(SeriesQuery(T0, T0 + HOUR_US)) if one.quantity == "rule_alarm"]
+    await file.close()
+    assert [one.value for one in found] == [True, False] and {one.zone for one in found} == {"b1-0"}
+    assert found[0].point.endswith(step("b1-0").key.rule)
 
 
 async def test_a_life_that_ends_anywhere_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
