@@ -95,7 +95,8 @@ class LiveValues:
 
     def _of(self, device: str) -> list[Point]:
         """What says most of the place: alarms and measurements before what is about the device itself."""
-        return sorted(self._inventory.of_device(device), key=lambda point: _RANK[point.quantity])[:POINTS_OF_DEVICE]
+        points = [point for point in self._inventory.of_device(device) if point.quantity not in ABOUT_THE_DEVICE]
+        return sorted(points, key=lambda point: _RANK[point.quantity])[:POINTS_OF_DEVICE]
 
     def _view(self, point: Point) -> LiveValue:
         heard, spec = self._heard.get(point.name), self._names[point.name]
