@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,10 +16,13 @@ group = typer.Typer(no_args_is_help=True, help="Cameras: hot work, flame, smoke.
 
 @group.command("eval")
 def vision_eval(
-    images: Annotated[Path, typer.Option(help="The folder of the pictures.", show_default=False)],
     manifest: Annotated[
         Path, typer.Option(help="CSV: file,hot_work,flame,smoke,kind (1, 0, -1 not looked at).", show_default=False)
     ],
+    images: Annotated[Path | None, typer.Option(help="The folder of the pictures.", show_default=False)] = None,
+    clips: Annotated[
+        Path | None, typer.Option(help="The folder of films, judged over time; manifest: onset_s,fps,synthetic too.")
+    ] = None,
     scores: Annotated[Path | None, typer.Option(help="Write file,class,score of every picture here.")] = None,
     model: Annotated[
         Path | None, typer.Option(help="The card (.json) of another model than the shipped one.")
@@ -29,7 +32,11 @@ def vision_eval(
     """Judge a folder of labelled pictures: AUC, recall, false alarms by kind. Exit 1 when rows were unusable.
 
     Example: tocsin vision eval --images pictures --manifest pictures/manifest.csv --json
+             tocsin vision eval --clips films --manifest films/clips.csv
     """
+    if (images is None) == (clips is None):
+        print("give either --images or --clips", file=sys.stderr)
+        raise typer.Exit(2)
     import msgspec
 
     from device_drivers.vision.commands import evaluate
@@ -37,8 +44,10 @@ def vision_eval(
     from device_model.errors import ConfigError
 
     try:
-        report, findings = evaluate(
-            images, manifest, scores=scores, model=model or SHIPPED, progress=progress_line(as_json)
+        report, findings = (
+            evaluate(images, manifest, scores=scores, model=model or SHIPPED, progress=progress_line(as_json))
+            if images is not None
+            else _clips(clips, manifest, model or SHIPPED, as_json)
         )
     except ConfigError as error:
         for finding in error.findings:
@@ -49,6 +58,13 @@ def vision_eval(
         print(finding, file=sys.stderr)
     if findings:
         raise typer.Exit(1)
+
+
+def _clips(clips: Path | None, manifest: Path, model: Path, as_json: bool) -> Any:
+    from device_drivers.vision.clip_commands import evaluate_clips
+
+    assert clips is not None
+    return evaluate_clips(clips, manifest, model=model, progress=progress_line(as_json))
 
 
 @group.command("run")
