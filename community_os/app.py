@@ -28,17 +28,16 @@ import msgspec
 import structlog
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
 from cloud_bridge.influx import InfluxSeries
 from cloud_bridge.series_feed import RemoteSeries
 from cloud_bridge.sqlite_series import SqliteSeries
-from community_os.board_service import NUDGE_TOPIC, BoardService
-from community_os.brigade_service import BrigadeService
+from community_os.board_service import NUDGE_TOPIC
 from community_os.broker import Broker, read_access
 from community_os.broker_config import BrokerAccess
 from community_os.centre_link import CentreLink
-from community_os.evidence_desk import IncidentEvidence
-from community_os.evidence_files import EvidenceFiles
+from community_os.claim_service import claimed_site_files, until_sites_change
 from community_os.evidence_keeper import EvidenceKeeper
 from community_os.ingest import Ingest
 from community_os.nats_link import NatsLink
@@ -46,14 +45,13 @@ from community_os.nats_stream import JetStreamStream
 from community_os.notice_desk import DutyFiles
 from community_os.notice_store import NoticeStore
 from community_os.notifier import Notifier, post_http, read_endpoints
-from community_os.people_parts import People, open_people
-from community_os.place_shelf import PlaceShelf
+from community_os.people_parts import open_people
 from community_os.series_keeper import SeriesKeeper, read_secret
 from community_os.settings import CloudSettings
 from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, StoreCalls, store_calls
+from community_os.web_app import evidence_files, web_app
 from community_os.worker import Worker
-from dashboards.server import create_app
 from device_model.errors import ConfigError, Finding, LocalFault
 from device_model.library import read_inventory
 from device_model.ports import StaleRevision
@@ -103,7 +101,22 @@ async def run_ingest(settings: CloudSettings) -> None:
 
 
 async def run_worker(settings: CloudSettings) -> None:
-    """From the stream into the incident store."""
+    """From the stream into the incident store; anew, from its checkpoints, when a gateway hands in a site file."""
+    while True:
+        changed = asyncio.create_task(until_sites_change(settings), name="sites")
+        working = asyncio.create_task(_work(settings), name="work")
+        try:
+            await asyncio.wait({changed, working}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            _log.info("site files changed; the worker begins anew")
+        finally:
+            for task in (changed, working):
+                task.cancel()
+            await asyncio.gather(changed, working, return_exceptions=True)
+
+
+async def _work(settings: CloudSettings) -> None:
     sites = read_sites(settings)
     clock = clock_from_environment()
     access = await _access(settings)
@@ -133,16 +146,14 @@ async def run_web(settings: CloudSettings) -> None:
     nudges = await NatsLink.open(access, (NUDGE_TOPIC,), "web")
     stream = await JetStreamStream.open(access, name="web")
     calls = store_calls()
-    board = BoardService(store, calls, stream, clock, nudges=nudges, partitions=settings.partitions,
-                         speed=clock.speed)
-    evidence = IncidentEvidence(evidence_files(settings, clock), store, calls, clock)
-    brigade = BrigadeService(store, calls, read_place_shelf(settings), clock, evidence=evidence.facts)
-    following = asyncio.create_task(board.run(), name="board")
+    web = web_app(settings, people, store, calls, stream, nudges, clock)
+    beside = [asyncio.create_task(run()) for run in web.beside]
     try:
-        await _serve(settings, board, people, clock, following, brigade, evidence)
+        await _serve(settings, web.app, beside)
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await _close(nudges, stream)
         store.close()
 
@@ -208,12 +219,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(
-    settings: CloudSettings, board: BoardService, people: People, clock: SystemClock,
-    following: asyncio.Task[None], brigade: BrigadeService, evidence: IncidentEvidence,
-) -> None:
-    app = create_app(board, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
-                     brigade=brigade, evidence=evidence, trail=people.book, people=people.pages)
+async def _serve(settings: CloudSettings, app: FastAPI, beside: Sequence[asyncio.Task[None]]) -> None:
     listener = _listener(settings.address, settings.port)
     server = _Server(uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, server_header=False, lifespan="off",
@@ -221,7 +227,7 @@ async def _serve(
     serving = asyncio.create_task(server.serve([listener]), name="pages")
     _log.info("pages ready", address=f"http://{settings.address}:{listener.getsockname()[1]}/")
     try:
-        done, _ = await asyncio.wait({serving, following}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({serving, *beside}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
@@ -250,9 +256,11 @@ def read_sites(settings: CloudSettings) -> dict[str, SiteSetup]:
     sites: dict[str, SiteSetup] = {}
     files = read_duty_files(settings)
     findings: list[Finding] = []
-    for file in settings.sites:
+    for file in (*settings.sites, *claimed_site_files(settings)):
         try:
             inventory = read_inventory(file)
+            if file not in settings.sites and inventory.site.tenancy.path in sites:
+                continue  # what the operator configured stands above what a gateway handed in
             path = inventory.site.tenancy.path
             centre = next((centre.name for centre in settings.centres if path in centre.sites), "")
             setup = SiteSetup(inventory, rules_of_site(inventory.site), msgspec.structs.replace(files, centre=centre))
@@ -265,17 +273,6 @@ def read_sites(settings: CloudSettings) -> dict[str, SiteSetup]:
     if findings:
         raise ConfigError(findings)
     return sites
-
-
-def read_place_shelf(settings: CloudSettings) -> PlaceShelf:
-    """The place books of the configured sites. A site file that does not fit stops the worker, never the board."""
-    shelf = PlaceShelf()
-    for file in settings.sites:
-        try:
-            shelf.take(SiteSetup(read_inventory(file), None), file)
-        except (ConfigError, LocalFault) as error:
-            _log.warning("site left out of the places", file=file, reason=str(error))
-    return shelf
 
 
 def read_duty_files(settings: CloudSettings) -> DutyFiles:
@@ -301,12 +298,6 @@ def read_duty_files(settings: CloudSettings) -> DutyFiles:
     if findings:
         raise ConfigError(findings)
     return files
-
-
-def evidence_files(settings: CloudSettings, clock: SystemClock) -> EvidenceFiles:
-    """What gateways sent of their evidence, in the state folder. Raises LocalFault."""
-    return EvidenceFiles(Path(settings.state) / "evidence", settings.evidence_quota_mib * 2**20,
-                         lambda: clock.now().wall_us)
 
 
 def open_store(settings: CloudSettings) -> IncidentStore:

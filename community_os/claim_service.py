@@ -1,0 +1,120 @@
+"""Claiming as the pages ask for it (I/O): the desk, the broker's address, the sites that are known.
+
+Sites of claimed gateways come from `<state>/sites`: `known_site_files` names them, and the roles that rest on site
+files begin anew when that folder changes, a few seconds later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from community_os.settings import CloudSettings, is_loopback
+from dashboards.claim_pages import ClaimBody, PlaceGateway, RevokeBody, SitePlace
+from dashboards.people import Trail
+from device_model.errors import ConfigError, LocalFault
+from device_model.library import read_site
+from device_model.messages import GatewayAddress
+from device_model.site import Tenancy
+from provisioning.authority import Authority
+from provisioning.claim_desk import ClaimDesk, ClaimPlace
+
+LOOK_EVERY_S = 1.0
+
+
+class _Ports(msgspec.Struct, frozen=True):
+    mqtt: int
+
+
+class Claims:
+    """`dashboards.claim_pages.ClaimService`."""
+
+    def __init__(self, settings: CloudSettings, trail: Trail) -> None:
+        self._settings = settings
+        self._known: dict[str, tuple[int, str, tuple[str, str]]] = {}
+        authority = Authority.open(Path(settings.authority_folder), names=settings.broker.names)
+        self._desk = ClaimDesk(authority, Path(settings.state), self._broker, lambda what, whom, why: trail.note(
+            "gateways", what, subject=whom, path="/".join(whom.split(".")[:4]), why=why))
+
+    def _broker(self) -> tuple[str, int]:
+        """Under which name and port gateways reach the broker."""
+        broker = self._settings.broker
+        port = broker.mqtt_port
+        if port == 0:
+            try:
+                file = Path(self._settings.broker_folder) / "ports.json"
+                port = msgspec.json.decode(file.read_bytes(), type=_Ports).mqtt
+            except (OSError, msgspec.DecodeError) as error:
+                raise LocalFault("the broker has not started yet") from error
+        named = [name for name in broker.names if not is_loopback(name)]
+        return (named[0] if named else "127.0.0.1"), port
+
+    def _names(self) -> dict[str, tuple[str, str]]:
+        """Of the sites that have a site file: path ─► (en, zh). Each file is read again only when it changed."""
+        for file in (*self._settings.sites, *claimed_site_files(self._settings)):
+            try:
+                stamp = Path(file).stat().st_mtime_ns
+                if self._known.get(file, (0,))[0] != stamp:
+                    site = read_site(file)
+                    self._known[file] = (stamp, site.tenancy.path, (site.name.en, site.name.zh))
+            except (OSError, ConfigError, LocalFault):
+                self._known.pop(file, None)  # the worker says what is wrong with it
+        return {path: names for _, path, names in self._known.values()}
+
+    def offer(self, payload: bytes, where: str) -> None:
+        """As the protocol."""
+        self._desk.offer(payload, where)
+
+    def answer(self, offer: str) -> bytes:
+        """As the protocol."""
+        grant = self._desk.answer(offer)
+        return b"" if grant is None else msgspec.json.encode(grant)
+
+    def hear(self, payload: bytes) -> bytes:
+        """As the protocol."""
+        return msgspec.json.encode(self._desk.hear(payload)[1])
+
+    def places(self) -> tuple[SitePlace, ...]:
+        """As the protocol."""
+        gateways: dict[str, list[PlaceGateway]] = {}
+        for one in self._desk.gateways().values():
+            gateways.setdefault(one.address.tenancy.path, []).append(
+                PlaceGateway(one.address.gateway, one.status.value, one.not_after_us))
+        names = self._names()
+        return tuple(SitePlace(path, *names.get(path, ("", "")), tuple(gateways.get(path, ())))
+                     for path in sorted({*names, *gateways}))
+
+    def claim(self, body: ClaimBody, who: str) -> str:
+        """As the protocol."""
+        en, zh = self._names().get(body.path, (body.name_en.strip()[:80], body.name_zh.strip()[:80]))
+        place = ClaimPlace(GatewayAddress(Tenancy.of(body.path), body.gateway.strip()), en or zh, zh or en,
+                           body.replace)
+        return self._desk.claim(body.code, place, who).common_name
+
+    def revoke(self, body: RevokeBody, who: str) -> None:
+        """As the protocol."""
+        self._desk.revoke(GatewayAddress(Tenancy.of(body.path), body.gateway), who, body.why.strip()[:300])
+
+
+def claimed_site_files(settings: CloudSettings) -> tuple[str, ...]:
+    """Site files that claimed gateways handed in."""
+    return tuple(str(file) for file in sorted((Path(settings.state) / "sites").glob("*.yaml")))
+
+
+def site_stamps(settings: CloudSettings) -> tuple[tuple[str, int], ...]:
+    """Changes whenever one of them does."""
+    return tuple((file, Path(file).stat().st_mtime_ns) for file in claimed_site_files(settings))
+
+
+async def until_sites_change(settings: CloudSettings) -> None:
+    """Return when a site file came or was changed. A role that ends then begins anew with it, from its checkpoint."""
+    before = site_stamps(settings)
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        try:
+            if site_stamps(settings) != before:
+                return
+        except OSError:  # replaced between the list and the look: the next look sees it whole
+            continue

@@ -1,0 +1,78 @@
+"""The web role put together (I/O): every service behind the pages, and the one application that serves them.
+
+Tests of rights walk and attack exactly this application: what is added here is in their reach by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+from fastapi import FastAPI
+
+from community_os.board_service import BoardService
+from community_os.brigade_service import BrigadeService
+from community_os.claim_service import claimed_site_files, until_sites_change
+from community_os.evidence_desk import IncidentEvidence
+from community_os.evidence_files import EvidenceFiles
+from community_os.people_parts import People
+from community_os.place_shelf import PlaceShelf
+from community_os.settings import CloudSettings
+from community_os.site_setup import SiteSetup
+from community_os.store import IncidentStore, StoreCalls
+from dashboards.server import create_app
+from device_model.clock import Clock
+from device_model.errors import ConfigError, LocalFault
+from device_model.library import read_inventory
+from device_model.ports import MessageLink, Stream
+
+_log = structlog.get_logger("tocsin.cloud")
+
+
+class Web(msgspec.Struct, frozen=True):
+    """The web role. beside: what has to run as long as it serves; the end of any of it is the end of the role."""
+
+    app: FastAPI
+    board: BoardService
+    beside: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
+
+
+def web_app(settings: CloudSettings, people: People, store: IncidentStore, calls: StoreCalls, stream: Stream,
+            nudges: MessageLink | None, clock: Any) -> Web:
+    """The application and what has to go on beside it. clock: with a speed, as the system's."""
+    board = BoardService(store, calls, stream, clock, nudges=nudges, partitions=settings.partitions,
+                         speed=clock.speed)
+    evidence = IncidentEvidence(evidence_files(settings, clock), store, calls, clock)
+    shelf = read_place_shelf(settings)
+    brigade = BrigadeService(store, calls, shelf, clock, evidence=evidence.facts)
+    app = create_app(board, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
+                     brigade=brigade, evidence=evidence, trail=people.book, people=people.pages)
+    return Web(app, board, (board.run, lambda: _take_places(settings, shelf)))
+
+
+def read_place_shelf(settings: CloudSettings) -> PlaceShelf:
+    """The place books of the configured sites. A site file that does not fit stops the worker, never the board."""
+    shelf = PlaceShelf()
+    for file in (*claimed_site_files(settings), *settings.sites):
+        try:
+            shelf.take(SiteSetup(read_inventory(file), None), file)
+        except (ConfigError, LocalFault) as error:
+            _log.warning("site left out of the places", file=file, reason=str(error))
+    return shelf
+
+
+async def _take_places(settings: CloudSettings, shelf: PlaceShelf) -> None:
+    """The places of gateways that are claimed while the pages run."""
+    while True:
+        await until_sites_change(settings)
+        shelf.take_from(await asyncio.to_thread(read_place_shelf, settings))
+
+
+def evidence_files(settings: CloudSettings, clock: Clock) -> EvidenceFiles:
+    """What gateways sent of their evidence, in the state folder. Raises LocalFault."""
+    return EvidenceFiles(Path(settings.state) / "evidence", settings.evidence_quota_mib * 2**20,
+                         lambda: clock.now().wall_us)
