@@ -75,7 +75,7 @@ def payloads(
     told = {
         camera: {
             **whole,
-            "picture": not blind,
+            "picture": state is not CameraState.SILENT,
             "state": state.value,
             **{flag.value: UNWELL if state is CameraState.SILENT else state is flag for flag in FLAGS},
             "judged": counts.judged,
@@ -84,7 +84,7 @@ def payloads(
     }
     for zone, scores in zones.items():
         if zone != "whole":
-            told[f"{camera}/{zone}"] = {**scores, "picture": not blind, "state": state.value}
+            told[f"{camera}/{zone}"] = {**scores, "picture": state is not CameraState.SILENT, "state": state.value}
     for place in places:
         told |= _place(camera, place, blind=blind)
     return {topic: msgspec.json.encode(said) for topic, said in told.items()}

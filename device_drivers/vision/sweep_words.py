@@ -20,7 +20,8 @@ def swept_camera(result: SweepResult, thresholds: dict[str, float], decided: dic
     """One camera's message. decided: what a burst said, on the rules' scale; None: there was none."""
     sees = result.outcome is Outcome.SEEN and result.state is CameraState.WELL
     told: dict[str, float | bool | str] = {
-        "picture": sees, "state": result.state.value, "outcome": result.outcome.value, "dead": not sees}
+        "picture": result.outcome is Outcome.SEEN, "state": result.state.value, "outcome": result.outcome.value,
+        "blind": result.outcome is Outcome.SEEN and not sees}
     for name in CLASSES:
         if not sees:
             told[name] = UNWELL

@@ -85,7 +85,7 @@ def test_scores_go_out_on_the_rules_scale() -> None:
     blind = json.loads(
         payloads("cam", CameraState.FROZEN, (scene(True, 0.9),), {("whole", "flame"): 0.3}, ShareCount())["cam"]
     )
-    assert blind["flame"] == blind["hot_work"] == UNWELL and blind["picture"] is False and blind["state"] == "frozen"
+    assert blind["flame"] == blind["hot_work"] == UNWELL and blind["frozen"] is True and blind["state"] == "frozen"
 
 
 def test_a_folder_runs_through_the_threads_and_no_picture_is_dropped(pool: DetectorPool) -> None:

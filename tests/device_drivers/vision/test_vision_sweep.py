@@ -123,11 +123,11 @@ def test_people_are_blurred_and_without_a_detector_everything_is() -> None:
 def test_a_single_picture_is_never_told_as_decided() -> None:
     thresholds = {"hot_work": 0.5, "flame": 0.5, "smoke": 0.5}
     one = json.loads(swept_camera(result("a", flame=0.99), thresholds, None))
-    assert one["flame"] == 0.59 and one["picture"] is True and one["dead"] is False
+    assert one["flame"] == 0.59 and one["picture"] is True and one["blind"] is False
     looked = json.loads(swept_camera(result("a", flame=0.99), thresholds, {"flame": 0.8}))
     assert looked["flame"] == 0.8 and looked["smoke"] == 0.0
     dead = json.loads(swept_camera(result("a", Outcome.SILENT), thresholds, None))
-    assert dead["flame"] == dead["smoke"] == -1 and dead["dead"] is True
+    assert dead["flame"] == dead["smoke"] == -1 and dead["picture"] is False
     last = LastSweep(0, 600, 3, False, SweepReport(601, 2, {"seen": 1, "silent": 1, "not_reached": 1}, ()), {})
     assert json.loads(sweep_message(last)) == {
         "cameras": 3, "seen": 1, "dead": 1, "not_reached": 1, "sweep_s": 601.0, "late": True}
@@ -162,7 +162,7 @@ def test_a_suspicious_camera_is_watched_before_anything_is_told(tmp_path: Path, 
     by_name = {r.camera: r for r in last.report.results}
     assert last.kept and by_name["gone"].outcome is Outcome.REFUSED and not by_name["calm"].alarms
     told = {topic: json.loads(payload) for topic, payload in sweeper.messages(last).items()}
-    assert told["tocsin/sweeps/all"]["seen"] == 2 and told["tocsin/sweep/gone"]["dead"] is True
+    assert told["tocsin/sweeps/all"]["seen"] == 2 and told["tocsin/sweep/gone"]["picture"] is False
     assert max(told["tocsin/sweep/calm"][name] for name in ("flame", "hot_work", "smoke")) < 0.6
     if by_name["arc"].alarms:  # the model's doing; the burst's is ours
         assert "arc" in last.decided
