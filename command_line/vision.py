@@ -178,6 +178,34 @@ def vision_pin(
         raise typer.Exit(1) from error
 
 
+@group.command("discover")
+def vision_discover(
+    for_s: Annotated[float, typer.Option("--for", help="listen so many seconds")] = 3.0,
+    interface: Annotated[str, typer.Option(help="this machine's own address on the cameras' network")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Ask the local network for ONVIF cameras (WS-Discovery). Sends one question and nothing else.
+
+    Example: tocsin vision discover --interface 192.168.1.2
+    """
+    import msgspec
+
+    from device_drivers.vision.onvif_discover import discover
+    from device_model.errors import LocalFault
+
+    try:
+        found = discover(for_s, interface=interface)
+    except LocalFault as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from error
+    if as_json:
+        print(msgspec.json.encode(found).decode())
+        return
+    for match in found:
+        print(f"{match.address}  {match.name}  {match.hardware}  {match.place}  {match.urls[0]}")
+    print(f"{len(found)} camera(s)" + ("" if found else ": multicast may be kept out; give --interface"))
+
+
 @group.command("check")
 def vision_check(config: Annotated[Path, typer.Argument(help="The vision file.", show_default=False)]) -> None:
     """Say what is wrong in a vision file.
