@@ -301,3 +301,13 @@ def test_any_line_is_a_record_or_garbled(line: bytes) -> None:
         parse_record(line)
     except PeerGarbled:
         assert check_chain([line], "00" * 32, {})
+
+
+def test_what_the_gateway_holds_for_open_incidents_is_not_taken(tmp_path: Path) -> None:
+    store = a_store(tmp_path, quota=110)
+    for number in range(2):
+        store.keep(a_record(f"e{number}", number), [store.write(f"e{number}.jpg", b"x" * 50)])
+    (tmp_path / "open-incidents.json").write_text('{"e0": "alarm-7"}')
+    assert store.room_for(50) and (tmp_path / "e0.jpg").exists() and not (tmp_path / "e1.jpg").exists()
+    (tmp_path / "open-incidents.json").write_text("{}")
+    assert store.room_for(100) and not (tmp_path / "e0.jpg").exists() and verify(tmp_path).ok
