@@ -41,6 +41,7 @@ async def test_every_fault_of_a_camera_becomes_its_own_reading(tmp_path_factory:
     try:
         until = time.monotonic() + 30
         cameras = process.cameras.values()
+        cameras = process.cameras.values()
         while time.monotonic() < until and any(
                 c.health.at(now_us()) is not CameraState.WELL or c.health._learnt < 8 for c in cameras):
             await asyncio.sleep(0.1)
