@@ -51,6 +51,8 @@ OUTCOME_POLL_S = 0.03
 WORKER_SILENT_S = 5.0
 # An event is 1–40 kB; a page that is 128 behind does better with a snapshot.
 QUEUE_MAX = 128
+# Snapshots that are kept while nothing changes, one a scope; a district has a few dozen scopes of readers.
+SCOPES_KEPT = 64
 # How many changes are read in one go; a bigger backlog takes several rounds.
 CHANGES_MAX = 500
 
@@ -100,13 +102,27 @@ class BoardService:
         self._dirty: set[str] = set()
         self._heard: dict[int, int] = {}
         self._store_ok = False
+        self._reading = asyncio.Lock()
+        self._snapshots: dict[str, BoardSnapshot] = {}
 
     # --- reading ------------------------------------------------------------------------------------------
 
     async def snapshot(self, scope: str, *, whole: bool = False) -> BoardSnapshot:
         """All that the board of that scope shows; whole: with timelines, plots and values of every incident."""
         at_us = self._clock.now().wall_us
-        return await self._calls(lambda: self._store.snapshot(scope, at_us, whole=whole))
+        if whole:
+            return await self._calls(lambda: self._store.snapshot(scope, at_us, whole=True))
+        # When a server comes back a thousand pages ask at once: one reads, the others take what it read, as long as
+        # nothing has changed since. Events after its revision follow to each.
+        async with self._reading:
+            known = self._snapshots.get(scope)
+            if known is not None and self._store_ok and 0 < self._revision <= known.revision:
+                return msgspec.structs.replace(known, at_us=at_us)
+            view = await self._calls(lambda: self._store.snapshot(scope, at_us, whole=False))
+            if len(self._snapshots) >= SCOPES_KEPT:
+                self._snapshots.clear()
+            self._snapshots[scope] = view
+            return view
 
     async def incident(self, incident: str, scope: str) -> IncidentView | None:
         """One incident, also an ended one, or None."""

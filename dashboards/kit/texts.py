@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.kit.brigade_texts import BRIGADE_TEXTS
+from dashboards.kit.claim_texts import CLAIM_TEXTS
 from dashboards.kit.labelling_texts import LABELLING_TEXTS
 from dashboards.kit.local_texts import LOCAL_TEXTS
 from dashboards.kit.people_texts import PEOPLE_TEXTS
@@ -121,8 +122,8 @@ TEXTS: dict[str, Text] = {
     "act.sending": Text("Sending…", "正在提交…"),
     "act.done": Text("Done.", "已完成。"),
     "act.refused": Text("Refused: {why}", "被拒绝：{why}"),
-    "act.unknown": Text("No answer from the server. It is safe to press again: it counts once.",
-                        "服务器没有回应。可以再按一次：只会计一次。"),
+    "act.unknown": Text("No answer from the server. It goes again by itself; pressing again counts once, too.",
+                        "服务器没有回应，将自动重发；再按一次也只计一次。"),
     # states and classes
     "state.new": Text("New", "新警情"),
     "state.confirmed": Text("Confirmed", "已确认"),
@@ -245,6 +246,7 @@ TEXTS: dict[str, Text] = {
     "log.new_zone": Text("spread to a new zone", "蔓延到新区域"),
     **TESTER_TEXTS,
     **BRIGADE_TEXTS,
+    **CLAIM_TEXTS,
     **LOCAL_TEXTS,
     **PEOPLE_TEXTS,
     **LABELLING_TEXTS,

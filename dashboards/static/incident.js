@@ -1,6 +1,6 @@
 // One incident, whole: what may be done now; plan, map, water, people, evidence, permit, plan of response, timeline.
 // It is fetched when it is chosen and again when its card changes, at most once a second.
-import { OPEN, act, ageOf, announce, ask, button, deed, get, has, make, name, options, pathOf, place, say, tag } from "./live.js";
+import { OPEN, act, ageOf, announce, ask, button, deed, get, has, make, name, options, pathOf, place, say, tag, whenAnswered } from "./live.js";
 import { clockTime, shownUs } from "./shown_time.js";
 import { distance, estateMap, tooLow } from "./estate.js";
 import { floorPlan, valueText } from "./plan.js";
@@ -32,6 +32,7 @@ export async function places(tenancy) {
 export class IncidentPanel {
   // page: whether it is the whole page. others: () → all open incidents, for merging.
   constructor(section, { page = false, others = () => [] } = {}) {
+    whenAnswered((key, outcome) => { if (this.parts && key.startsWith(`${this.id}/`)) { this.say(outcome.text, outcome.done); this.changed(this.id); } });
     Object.assign(this, { section, page, others, id: "", view: null, side: null, book: null, busy: false, again: false, drawn: "", timer: 0 });
   }
 

@@ -145,9 +145,25 @@ export async function post(url, body, key) {
     return { done, result, text: done ? say("act.done") : say("act.refused", { why: result.refusal ?? "" }) };
   } catch (error) {
     console.warn("unanswered", url, error);
+    if (!unanswered.has(key)) unanswered.set(key, { url, body, until: performance.now() + AGAIN_FOR_MS });
     return { done: false, unknown: true, text: say("act.unknown") };
   }
 }
+
+// A click without an answer is not lost: the same click goes again by itself until there is one, and its end is said.
+const unanswered = new Map(), AGAIN_MS = 2000, AGAIN_FOR_MS = 600000;
+let answered = () => {};
+export function whenAnswered(tell) { answered = tell; }
+async function againAll() {
+  for (const [key, click] of [...unanswered]) {
+    if (performance.now() > click.until) { unanswered.delete(key); continue; }
+    const outcome = await post(click.url, click.body, key);
+    if (outcome.unknown) break;
+    unanswered.delete(key); announce(outcome.text); answered(key, outcome);
+  }
+  setTimeout(againAll, AGAIN_MS);
+}
+setTimeout(againAll, AGAIN_MS);
 export const act = (incident, action, why = "") =>
   post(`/api/incidents/${encodeURIComponent(incident)}/actions`, { action, why }, `${incident}/${action}/${why}`);
 export const deed = (incident, what, why = "") =>

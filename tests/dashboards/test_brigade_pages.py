@@ -118,6 +118,31 @@ def test_a_drill_is_marked_everywhere_and_a_real_fire_stands_before_it(page, hou
     expect(page.locator("#incident header")).to_contain_text("Closed")
 
 
+def test_an_acknowledgement_in_a_cut_is_not_lost_and_counts_once(page, house) -> None:
+    gas = house.alarm("co-301.gas", Hazard.CO, ago_s=2)
+    at(page, house, f"/incidents/{gas}", "Sun")
+    cut = {"posts": 0}
+
+    def lose(route) -> None:
+        if route.request.method != "POST":
+            route.continue_()
+            return
+        cut["posts"] += 1
+        if cut["posts"] == 2:
+            route.fetch()  # the server has it, its answer is lost
+        if cut["posts"] < 3:
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/api/incidents/*/actions", lose)
+    page.locator("[data-action=acknowledge]").click()
+    expect(page.locator(".outcome")).to_contain_text("goes again by itself")
+    expect(page.locator("#incident")).to_contain_text("Acknowledged by Sun", timeout=12000)
+    expect(page.locator(".outcome")).to_contain_text("Done", timeout=12000)
+    assert [entry.who for entry in house.store.incident(gas).log if entry.what == "acknowledged"] == ["Sun"]
+
+
 # --- the desk ---------------------------------------------------------------------------------------------------
 
 
