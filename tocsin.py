@@ -21,6 +21,7 @@ from command_line import (
     people,
     permits,
     profiles,
+    provision,
     rules,
     series,
     sim,
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 for name, commands in (("profile", profiles), ("site", sites), ("rules", rules), ("gateway", gateway),
                        ("cloud", cloud), ("sim", sim), ("devices", devices), ("vision", vision),
-                       ("evidence", evidence), ("permit", permits), ("series", series), ("grafana", grafana),
+                       ("evidence", evidence), ("provision", provision), ("permit", permits), ("series", series), ("grafana", grafana),
                        ("people", people), ("audit", audit)):
     app.add_typer(commands.group, name=name)
 

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import msgspec
 
+from community_os.commands import read_settings
 from community_os.settings import CloudSettings, is_loopback
 from dashboards.claim_pages import ClaimBody, PlaceGateway, RevokeBody, SitePlace
-from dashboards.people import Trail
+from dashboards.people import NoTrail, Trail
 from device_model.errors import ConfigError, LocalFault
 from device_model.library import read_site
 from device_model.messages import GatewayAddress
 from device_model.site import Tenancy
 from provisioning.authority import Authority
+from provisioning.claim_commands import BatchReport, claim_batch
 from provisioning.claim_desk import ClaimDesk, ClaimPlace
 
 LOOK_EVERY_S = 1.0
@@ -35,10 +37,10 @@ class Claims:
         self._settings = settings
         self._known: dict[str, tuple[int, str, tuple[str, str]]] = {}
         authority = Authority.open(Path(settings.authority_folder), names=settings.broker.names)
-        self._desk = ClaimDesk(authority, Path(settings.state), self._broker, lambda what, whom, why: trail.note(
+        self._desk = ClaimDesk(authority, Path(settings.state), self.broker, lambda what, whom, why: trail.note(
             "gateways", what, subject=whom, path="/".join(whom.split(".")[:4]), why=why))
 
-    def _broker(self) -> tuple[str, int]:
+    def broker(self) -> tuple[str, int]:
         """Under which name and port gateways reach the broker."""
         broker = self._settings.broker
         port = broker.mqtt_port
@@ -118,3 +120,13 @@ async def until_sites_change(settings: CloudSettings) -> None:
                 return
         except OSError:  # replaced between the list and the look: the next look sees it whole
             continue
+
+
+def claim_file(config: Path | None, file: Path, who: str, *, replace: bool) -> BatchReport:
+    """A batch at the cloud's own machine. Raises ConfigError, LocalFault."""
+    settings = read_settings(config)
+    if not who.strip():
+        raise LocalFault("say who claims: --who NAME")
+    service = Claims(settings, NoTrail())
+    return claim_batch(file, Path(settings.authority_folder), Path(settings.state), service.broker, who.strip(),
+                       replace=replace)

@@ -71,6 +71,11 @@ class PlaceShelf:
             self._files[setup.path, plan.id] = places_file(site_file).parent / plan.file
         self._views[setup.path] = place_view(setup.inventory, book, lacking)
 
+    def take_from(self, newer: PlaceShelf) -> None:
+        """Everything that another shelf read; what it does not know stays."""
+        self._views.update(newer._views)
+        self._files.update(newer._files)
+
     def view(self, path: str) -> PlaceView | None:
         """What pages read of one site."""
         return self._views.get(path)

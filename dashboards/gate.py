@@ -30,6 +30,7 @@ class Open(StrEnum):
     LOOKS = "texts, styles and scripts without data"
     ALIVE = "whether the server lives"
     PUBLIC = "the public view"
+    GATEWAY = "gateways, who prove themselves by their code or their key"
 
 
 Rule = Deed | Open
@@ -59,6 +60,14 @@ ROUTES: dict[str, Rule] = {
     "POST /people/{what}": Deed.ADMINISTER,
     "GET /audit": Deed.SEE_AUDIT,
     "GET /audit/export": Deed.SEE_AUDIT,
+    # gateways that come
+    "GET /claim": Deed.CLAIM_GATEWAY,
+    "GET /api/claims/places": Deed.CLAIM_GATEWAY,
+    "POST /api/claims": Deed.CLAIM_GATEWAY,
+    "POST /api/claims/revoke": Deed.CLAIM_GATEWAY,
+    "POST /api/claims/offers": Open.GATEWAY,
+    "GET /api/claims/offers/{offer}": Open.GATEWAY,
+    "POST /api/gateways/ask": Open.GATEWAY,
     # board: which click needs which deed stands in rights.py
     "GET /board": Deed.SEE_BOARD,
     "GET /api/board": Deed.SEE_BOARD,

@@ -31,6 +31,7 @@ from dashboards.account_pages import OutsideSignIn, account_router
 from dashboards.audit_pages import AuditDesk, audit_router
 from dashboards.brigade import PHOTO_BYTES_MAX, Brigade
 from dashboards.brigade_pages import brigade_router
+from dashboards.claim_pages import ASK_BYTES_MAX, ClaimService, claim_router
 from dashboards.evidence_pages import EvidenceDesk, evidence_router
 from dashboards.gate import MustChange, NotSignedIn, Refused, gate_of, routes_of
 from dashboards.guard import Guard
@@ -84,7 +85,7 @@ class _TooLarge(Exception):
 def create_app(
     board: Board, *, clock: Clock, sign_in: SignIn | None, speed: float = 1.0, work: IncidentWork | None = None,
     brigade: Brigade | None = None, trail: Trail | None = None, evidence: EvidenceDesk | None = None,
-    people: PeopleParts | None = None,
+    people: PeopleParts | None = None, claims: ClaimService | None = None,
 ) -> FastAPI:
     """The application. work: what people do with incidents beyond the steps of their life. `sign_in` None leaves
     all open: callers allow that on loopback only. people: accounts and audit, where the program
@@ -93,8 +94,7 @@ def create_app(
     app = FastAPI(title="Tocsin", docs_url=None, redoc_url=None, openapi_url=None,
                   dependencies=[Depends(gate_of(door.person, trail))])
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    app.add_middleware(Guard, person_of=door.person, trail=trail,
-                       most=lambda path: PHOTO_BYTES_MAX if path.endswith("/photos") else BODY_BYTES_MAX)
+    app.add_middleware(Guard, person_of=door.person, trail=trail, most=_most_of)
     _add_refusals(app, door)
     _add_pages(app, door)
     _add_board_api(app, board, door, clock, speed)
@@ -112,8 +112,17 @@ def create_app(
         app.include_router(brigade_router(brigade, door.person, door.page, signed=sign_in is not None))
     if evidence is not None:
         app.include_router(evidence_router(evidence, door.person))
+    if claims is not None:
+        app.include_router(claim_router(claims, door.person, door.page))
     door.places = frozenset(name.removeprefix("GET ") for name, _ in routes_of(app.routes))
     return app
+
+
+def _most_of(path: str) -> int:
+    """How many bytes a request to this path may have."""
+    if path == "/api/gateways/ask":
+        return ASK_BYTES_MAX
+    return PHOTO_BYTES_MAX if path.endswith("/photos") else BODY_BYTES_MAX
 
 
 class _Door:

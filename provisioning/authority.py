@@ -119,12 +119,15 @@ class Authority:
         except (OSError, msgspec.DecodeError) as error:
             raise LocalFault(f"the register of gateways {self.register_file} cannot be read: {error}") from error
 
-    def enrol(self, address: GatewayAddress, request_pem: bytes, *, days: float = GATEWAY_DAYS) -> bytes:
+    def enrol(
+        self, address: GatewayAddress, request_pem: bytes, *, days: float = GATEWAY_DAYS, named: str = "",
+    ) -> bytes:
         """A new enrolment of that gateway: every certificate given for the address before stops working.
 
+        named: what the request calls itself, where the box does not know its address yet.
         Returns the certificate as PEM. Raises PeerRefused for a request that may not be signed.
         """
-        request = check_request(request_pem, address)
+        request = check_request(request_pem, address, named=named)
         with _locked(self._folder):
             register = self.gateways()
             known = register.get(address.common_name)
@@ -140,6 +143,15 @@ class Authority:
             if known is None or known.status is not GatewayStatus.ENROLLED:
                 raise PeerRefused(f"{address.common_name} is not enrolled: it must be enrolled by a person first")
             return self._sign(request, address, known.generation, register, days)
+
+    def now_us(self) -> int:
+        """Real time, µs since 1970 UTC."""
+        return _to_us(self._now())
+
+    def sign_word(self, payload: bytes) -> str:
+        """The CA's signature, hex, over a word of ours (claim.py); never over anything that could be a certificate,
+        for each word begins with a context of its own."""
+        return self._key.sign(payload, ec.ECDSA(hashes.SHA256())).hex()
 
     def revoke(self, address: GatewayAddress, why: str) -> None:
         """Shut that gateway out; its live session ends when the broker reloads. PeerRefused when unknown."""
@@ -173,6 +185,8 @@ class Authority:
         register[address.common_name] = EnrolledGateway(
             common_name=address.common_name, generation=generation, status=GatewayStatus.ENROLLED,
             serial=f"{certificate.serial_number:x}", enrolled_us=_to_us(now), not_after_us=_to_us(until),
+            key=request.public_key().public_bytes(
+                serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo).hex(),
         )
         self._save(register)
         _log.info("certificate given", gateway=address.common_name, enrolment=generation, until=until.isoformat())
@@ -212,10 +226,11 @@ class Authority:
         _write(self.broker_certificate_file, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
-def make_request(address: GatewayAddress, key_file: Path) -> bytes:
+def make_request(address: GatewayAddress | None, key_file: Path, *, named: str = "") -> bytes:
     """The gateway's side: make a key in `key_file` (0600; kept if it exists) and a request for its certificate.
 
-    The key never leaves the gateway. Raises LocalFault where the file cannot be written or read.
+    named: what it calls itself while it has no address. The key never leaves the gateway. Raises LocalFault where the
+    file cannot be written or read.
     """
     try:
         if key_file.exists():
@@ -226,7 +241,7 @@ def make_request(address: GatewayAddress, key_file: Path) -> bytes:
             _write(key_file, _key_pem(key), 0o600)
     except (OSError, ValueError) as error:
         raise LocalFault(f"the gateway's key {key_file} cannot be used: {error}") from error
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address.common_name)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address.common_name if address else named)])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM)
 

@@ -38,7 +38,8 @@ class EnrolledGateway(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of the authority's register. Times are real µs since 1970 UTC, never the demo's scaled time.
 
     generation: how many times this address has been enrolled; part of the certificate's subject.
-    not_after_us: end of the newest certificate. why: the reason given for a revocation.
+    not_after_us: end of the newest certificate. why: the reason given for a revocation. key: the gateway's public key
+    (DER, hex), by which it asks for its next certificate; "" for enrolments older than that.
     """
 
     common_name: str
@@ -49,6 +50,7 @@ class EnrolledGateway(msgspec.Struct, frozen=True, omit_defaults=True):
     not_after_us: int
     revoked_us: int = 0
     why: str = ""
+    key: str = ""
 
     @property
     def address(self) -> GatewayAddress:
@@ -87,11 +89,14 @@ def broker_user(address: GatewayAddress, generation: int) -> str:
     return f"CN={address.common_name},OU=enrolment-{generation}"
 
 
-def check_request(request_pem: bytes, address: GatewayAddress) -> x509.CertificateSigningRequest:
+def check_request(
+    request_pem: bytes, address: GatewayAddress, *, named: str = "",
+) -> x509.CertificateSigningRequest:
     """A certificate request that may be signed for that gateway; PeerRefused says why not.
 
-    Signed by its own key, a P-256 key, and the CN is the address. Everything else that it asks for is ignored:
-    the authority alone decides extensions and dates.
+    Signed by its own key, a P-256 key, and the CN is the address, or `named` where a box asks that does not know its
+    address yet. Everything else that it asks for is ignored: the authority alone decides subject, extensions and
+    dates.
     """
     check_address(address)
     if len(request_pem) > REQUEST_BYTES_MAX:
@@ -107,6 +112,6 @@ def check_request(request_pem: bytes, address: GatewayAddress) -> x509.Certifica
         raise PeerRefused("the certificate request is not signed by its own key")
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise PeerRefused("the certificate request's key is not P-256")
-    if names != [address.common_name]:
-        raise PeerRefused(f"the certificate request names {names}, not {address.common_name!r}")
+    if names != [named or address.common_name]:
+        raise PeerRefused(f"the certificate request names {names}, not {named or address.common_name!r}")
     return request

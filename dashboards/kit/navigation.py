@@ -22,6 +22,7 @@ NAVIGATION: tuple[Destination, ...] = (
     Destination("/register", "nav.register", Deed.SEE_BOARD),
     Destination("/handover", "nav.handover", Deed.SEE_BOARD),
     Destination("/station", "nav.station", Deed.ACKNOWLEDGE),
+    Destination("/claim", "nav.claim", Deed.CLAIM_GATEWAY),
     Destination("/people", "nav.people", Deed.ADMINISTER),
     Destination("/audit", "nav.audit", Deed.SEE_AUDIT),
     Destination("/account", "nav.account", Deed.OWN_ACCOUNT),

@@ -1,0 +1,154 @@
+"""`tocsin provision …`: the first day of a gateway."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from command_line.shared import AsJson
+
+group = typer.Typer(invoke_without_command=True,
+                    help="The first day: claim a gateway, scan, place, walk-test, report (docs/guide-property.md).")
+Folder = Annotated[Path, typer.Option("--folder", help="where the gateway's keys and site file are")]
+Cloud = Annotated[str, typer.Option("--cloud", help="address of the community OS, https://…")]
+Asset = Annotated[str, typer.Option("--asset", help="asset code for the label")]
+HERE = Path()
+
+
+@group.command("code")
+def provision_code(
+    cloud: Cloud, folder: Folder = HERE, asset: Asset = "",
+    wait_s: Annotated[float, typer.Option("--wait", help="seconds to wait until it is claimed")] = 3600.0,
+    new: Annotated[bool, typer.Option("--new", help="throw the present code away")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show this gateway's claim code and wait until its owner has claimed it; exit code 1 when nobody did.
+
+    Example: tocsin provision code --cloud https://cloud.example --folder /etc/tocsin
+    """
+    from provisioning.claim_box import ClaimBox, ShownCode
+    from provisioning.claim_commands import wait_for_claim
+    from provisioning.qr_label import qr_terminal
+
+    box = ClaimBox(folder)
+    if new:
+        box.new_code(cloud, asset)
+    said = [""]
+
+    def show(code: ShownCode) -> None:
+        if as_json:
+            print(msgspec.json.encode({"code": code.code, "address": code.address}).decode(), flush=True)
+        else:
+            print(f"{qr_terminal(code.address)}\n  {code.code}\n\n  scan it with the owner's phone, or type it at "
+                  f"{cloud}/claim\n  用业主手机扫码，或在 {cloud}/claim 输入此认领码", flush=True)
+
+    def say(text: str) -> None:
+        if text and text != said[0]:
+            print(text, file=sys.stderr, flush=True)
+        said[0] = text
+
+    identity = wait_for_claim(box, cloud.rstrip("/"), asset, wait_s, show, say)
+    if identity is None:
+        print("not claimed yet; the code stands until it is over", file=sys.stderr)
+        raise typer.Exit(1)
+    print(msgspec.json.encode(identity).decode() if as_json else f"claimed: {identity.gateway}")
+
+
+@group.command("label")
+def provision_label(
+    pdf: Annotated[Path | None, typer.Option("--pdf", help="62 × 29 mm, one label a page")] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", help="one label a file")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="site file: a label for each device")] = None,
+    cloud: Cloud = "", folder: Folder = HERE, asset: Asset = "",
+) -> None:
+    """Print labels: with --config those of a site's devices, else that of this gateway with its claim code.
+
+    Example: tocsin provision label --config site.yaml --pdf labels.pdf
+    """
+    from device_model.errors import LocalFault
+    from provisioning.claim_box import ClaimBox
+    from provisioning.claim_commands import device_labels, gateway_label, write_labels
+
+    if pdf is None and svg is None:
+        raise LocalFault("say where to: --pdf FILE or --svg FILE")
+    if config is not None:
+        labels = device_labels(config)
+    else:
+        box = ClaimBox(folder)
+        shown = box.shown()
+        if shown is None and not cloud:
+            raise LocalFault("there is no claim code; give --cloud https://… to make one")
+        labels = [gateway_label(box.code(cloud.rstrip("/"), asset) if cloud or shown is None else shown)]
+    for file in write_labels(labels, pdf, svg):
+        print(f"ok: {file}")
+
+
+@group.command("batch")
+def provision_batch(
+    file: Annotated[Path, typer.Argument(help="CSV: code,path,gateway,name_zh,name_en")],
+    who: Annotated[str, typer.Option(help="your name: it is recorded")],
+    config: Annotated[Path | None, typer.Option("--config", help="cloud.yaml")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="they replace gateways of the same names")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Claim many gateways at the cloud's machine; exit code 1 when any was refused.
+
+    Example: tocsin provision batch gateways.csv --who "Wang Lei" --config cloud.yaml
+    """
+    from community_os.claim_service import claim_file
+
+    report = claim_file(config, file, who, replace=replace)
+    print(msgspec.json.encode(report).decode() if as_json else report.text())
+    if report.claimed < len(report.lines):
+        raise typer.Exit(1)
+
+
+@group.command("renew")
+def provision_renew(folder: Folder = HERE) -> None:
+    """Ask for this gateway's next certificate now; it does so by itself, also when its clock is wrong.
+
+    Example: tocsin provision renew --folder /etc/tocsin
+    """
+    from provisioning.claim_box import ClaimBox
+
+    print(ClaimBox(folder).renew().words())
+
+
+@group.command("revoke")
+def provision_revoke(
+    path: Annotated[str, typer.Argument(help="city/district/street/site")],
+    gateway: Annotated[str, typer.Argument(help="gateway id")],
+    why: Annotated[str, typer.Option(help="the reason: it is recorded")],
+    config: Annotated[Path | None, typer.Option("--config", help="cloud.yaml")] = None,
+) -> None:
+    """Shut a gateway out at the cloud's machine; its live session ends within a second.
+
+    Example: tocsin provision revoke hangzhou/yuhang/cangqian/riverside gw-1 --why stolen --config cloud.yaml
+    """
+    from community_os.commands import read_settings
+    from provisioning.commands import revoke_gateway
+
+    revoke_gateway(Path(read_settings(config).authority_folder), path, gateway, why)
+    print(f"shut out: {path}/{gateway}")
+
+
+@group.command("acl")
+def provision_acl(
+    out: Annotated[Path | None, typer.Option("--out", help="folder; none: print")] = None,
+) -> None:
+    """The Mosquitto ACL and listener for a site broker: each sensor speaks below its own name alone.
+
+    Example: sudo tocsin provision acl --out /etc/mosquitto
+    """
+    from provisioning.site_acl import site_broker_files
+
+    for name, content in site_broker_files().items():
+        if out is None:
+            print(f"# --- {name}\n{content}")
+        else:
+            (out / name).write_text(content, encoding="utf-8")
+            print(f"ok: {out / name}")
