@@ -91,7 +91,7 @@ def export(
 def card(
     model: Annotated[Path, typer.Option(help="The model's .json.", show_default=False)],
     measured: Annotated[
-        list[Path], typer.Option(help="NAME=FILE: reports of `tocsin vision eval --json`.", show_default=False)
+        list[str], typer.Option(help="NAME=FILE: reports of `tocsin vision eval --json`.", show_default=False)
     ],
     facts: Annotated[Path, typer.Option(help="JSON of what is told of training and limits.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Write here instead of printing.")] = None,
