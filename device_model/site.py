@@ -199,6 +199,19 @@ FORBIDDEN_OUTPUTS: dict[str, str] = {
     "lift": "lifts are monitor-only",
     "extinguishing_release": "extinguishing releases are monitor-only",
 }
+# Other words for the same, as ids and tags say them; they are looked for in a part of a name, too.
+FORBIDDEN_NAMES: dict[str, str] = {word: word for word in FORBIDDEN_OUTPUTS} | {
+    "fire_pumps": "fire_pump", "pump_fire": "fire_pump", "jockey_pump": "fire_pump", "hydrant_pump": "fire_pump",
+    "sprinkler_pump": "fire_pump", "booster_fire": "fire_pump",
+    "fire_valve": "fire_water_valve", "fire_main": "fire_water_valve", "hydrant": "fire_water_valve",
+    "hydrant_valve": "fire_water_valve", "sprinkler_valve": "fire_water_valve", "sprinkler": "extinguishing_release",
+    "deluge": "extinguishing_release", "foam_release": "extinguishing_release",
+    "gas_release": "extinguishing_release", "extinguisher": "extinguishing_release",
+    "smoke_fan": "smoke_control", "smoke_exhaust": "smoke_control",
+    "smoke_vent": "smoke_control", "smoke_damper": "smoke_control", "fire_damper": "smoke_control",
+    "smoke_curtain": "smoke_control", "pressurisation": "smoke_control", "pressurization": "smoke_control",
+    "fire_shutter": "fire_door", "fire_doors": "fire_door", "elevator": "lift", "lifts": "lift",
+}
 
 
 class OutputState(StrEnum):

@@ -13,6 +13,7 @@ from device_model.messages import TOKEN
 from device_model.profile import FIRE_CLASSES, Certainty, DeviceClass, DeviceProfile, ProfilePoint
 from device_model.quantities import QUANTITIES
 from device_model.site import (
+    FORBIDDEN_NAMES,
     FORBIDDEN_OUTPUTS,
     CloudLink,
     Device,
@@ -21,6 +22,7 @@ from device_model.site import (
     LineKind,
     Output,
     OutputPurpose,
+    OutputState,
     Position,
     SeriesKind,
     SeriesSettings,
@@ -45,15 +47,20 @@ FIRE_QUANTITIES = frozenset({
 HAZARDS_OF_PURPOSE: dict[OutputPurpose, frozenset[Hazard]] = {
     OutputPurpose.GAS_VALVE: frozenset({Hazard.GAS, Hazard.GAS_HIGH, Hazard.CO, Hazard.FIRE, Hazard.CALL_POINT}),
     OutputPurpose.WATER_VALVE_BRANCH: frozenset({Hazard.WATER}),
-    OutputPurpose.FILL_VALVE: frozenset({Hazard.WATER, Hazard.FIRE_WATER}),
+    # Not fire_water: that class is water which is missing, and a tank that runs empty must go on filling.
+    OutputPurpose.FILL_VALVE: frozenset({Hazard.WATER}),
     OutputPurpose.CHARGER_CUT_OFF: frozenset({Hazard.CHARGING, Hazard.ELECTRICAL, Hazard.FIRE, Hazard.CALL_POINT}),
 }
 _ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[^\s]*)?")
 PANEL_ADDRESS = re.compile(r"(\d{1,15}|\*)(/\d{1,3}\.\d{1,3}(/[0-9A-F]{8})?)?", re.ASCII)
 STATION_ADDRESS = re.compile(r"[0-9A-Za-z_]{1,24}", re.ASCII)
+# A name that ends so is of something that sounds; a word before one of these names a place.
+SOUNDING_NAMES = frozenset({"horn", "sounder", "bell", "siren", "strobe", "beacon", "buzzer"})
+PLACE_NAMES = frozenset({"lobby", "room", "hall", "shaft", "house", "car", "landing"})
 # Devices of which no point is ever an output, whatever purpose is written beside it (law 5).
 NEVER_DRIVEN = frozenset({DeviceClass.PUMP, DeviceClass.DOOR, DeviceClass.FIRE_PANEL})
-GAS_HAZARDS = frozenset({Hazard.GAS, Hazard.GAS_HIGH})
+RATED_HAZARDS = frozenset({Hazard.GAS, Hazard.GAS_HIGH, Hazard.CO})  # a fan that one of these starts must be rated
+FIRE_HAZARDS = frozenset({Hazard.FIRE, Hazard.CALL_POINT})
 
 
 class Written:
@@ -367,9 +374,8 @@ class _Checker:
         if wrong and allowed is not None:
             self.add((*at, "hazards"), f"{output.purpose} may not be switched by {', '.join(wrong)} (law 5)",
                      "only: " + ", ".join(sorted(allowed)))
-        if output.purpose is OutputPurpose.FAN and GAS_HAZARDS & set(output.hazards) and not output.rated_for.strip():
-            self.add(at, "a fan starts for gas only if declared rated for that gas and zone (law 5)",
-                     "state the rating in `rated_for:`, or remove the gas hazards")
+        if output.purpose is OutputPurpose.FAN:
+            self._fan(at, output)
         for index, zone in enumerate(output.zones):
             if zone not in self.written.known("zones"):
                 self._unknown((*at, "zones", index), "zone", zone, self.written.known("zones"))
@@ -377,6 +383,17 @@ class _Checker:
             self.add(at, "times of an output must be positive", "leave them out for the defaults")
         if output.proof:
             self._proof((*at, "proof"), output, target, devices)
+
+    def _fan(self, at: Path, output: Output) -> None:
+        if RATED_HAZARDS & set(output.hazards) and not output.rated_for.strip():
+            self.add(at, "a fan starts for gas only if declared rated for that gas and zone (law 5)",
+                     "state the rating in `rated_for:`, or remove the gas hazards")
+        if FIRE_HAZARDS & set(output.hazards):
+            self.add((*at, "hazards"), "a fan that a fire starts is smoke control: monitor-only (law 5)",
+                     "remove fire and call_point; leave smoke to the approved system")
+        if output.on_restart is OutputState.ON:
+            self.add((*at, "on_restart"), "a fan starts by its rule only, not by a restart (law 5)",
+                     "write on_restart: hold, or \"off\"")
 
     def _monitor_only(self, at: Path, output: Output, device: Device | None) -> None:
         """Law 5 also where the purpose says something else: what the driven device is, is tagged, or is called."""
@@ -386,9 +403,9 @@ class _Checker:
                      "watched, never driven", "drive a relay module made for the purpose, or remove the output")
         names = {output.id, output.device, *(device.tags if device is not None else ())}
         for name in sorted(names):
-            word = re.sub(r"[-_ ]?\d+$", "", name).replace("-", "_")
-            if word in FORBIDDEN_OUTPUTS:
-                self.add(at, f"refused by law of safety 5: {name!r}: {FORBIDDEN_OUTPUTS[word]}",
+            found = _forbidden(name)
+            if found is not None:
+                self.add(at, f"refused by law of safety 5: {name!r}: {FORBIDDEN_OUTPUTS[found]}",
                          "remove the output; read the equipment's state as an ordinary device instead")
 
     def _proof(self, path: Path, output: Output, target: str, devices: Mapping[str, Device]) -> None:
@@ -414,6 +431,19 @@ class _Checker:
         if point is None:
             self._unknown(path, f"point of {profile.id}", point_id, (p.id for p in profile.points))
         return point
+
+
+def _forbidden(name: str) -> str | None:
+    """What of law 5's equipment a name speaks of: `roof-fire-pump-a` does, `lift-lobby-horn`, `ship-lifting` do not."""
+    words = [word for word in re.split(r"[^a-z]+", name.lower()) if len(word) > 1]
+    if words and words[-1] in SOUNDING_NAMES:
+        return None
+    line = "_" + "_".join(words) + "_"
+    for word, meant in FORBIDDEN_NAMES.items():
+        _, found, after = line.partition(f"_{word}_")
+        if found and after.split("_")[0] not in PLACE_NAMES:
+            return meant
+    return None
 
 
 def _time_zone_known(name: str) -> bool:

@@ -84,6 +84,16 @@ ERRORS = [
     ("purpose: sounder", "purpose: fire_pump", "law of safety 5: fire pumps are monitor-only", "remove the output"),
     ("purpose: sounder", "purpose: pump", "purpose 'pump'", "gas_valve"),
     ("purpose: sounder", "purpose: fan", "rated for that gas and zone (law 5)", "rated_for"),
+    ("purpose: sounder\n    hazards: [fire, call_point, gas_high, co]", "purpose: fan\n    hazards: [co]",
+     "rated for that gas and zone (law 5)", "rated_for"),
+    ("purpose: sounder", "purpose: fan", "is smoke control: monitor-only (law 5)", "approved system"),
+    ("purpose: sounder\n    hazards: [fire, call_point, gas_high, co]\n    on_power_loss: off\n"
+     "    on_agent_death: hold\n    on_restart: hold",
+     "purpose: fan\n    hazards: [water]\n    on_power_loss: off\n    on_agent_death: hold\n    on_restart: on",
+     "not by a restart (law 5)", "on_restart"),
+    # A tank that runs empty is fire_water, too: its alarm would shut the valve that fills it.
+    ("purpose: water_valve_branch\n    hazards: [water]", "purpose: fill_valve\n    hazards: [water, fire_water]",
+     "may not be switched by fire_water (law 5)", "only: water"),
     ("purpose: sounder", "purpose: sounder\n    proof: horn-3.relay", "is an echo, no proof", "limit switch"),
     ("purpose: sounder", "purpose: sounder\n    proof: leak-302.output_2", "is an echo, no proof", "flow"),
     ("purpose: sounder", "purpose: sounder\n    proof: tank.level", "is not true or false", "input"),
@@ -114,6 +124,20 @@ def test_errors_are_placed(old: str, new: str, what: str, remedy: str) -> None:
 def test_monitor_only_equipment_is_never_an_output(purpose: str) -> None:
     (found,) = findings(TEXT.replace("purpose: sounder", f"purpose: {purpose}"))
     assert FORBIDDEN_OUTPUTS[purpose] in found.what and "law of safety 5" in found.what
+
+
+@pytest.mark.parametrize("name", [
+    "roof-fire-pump", "fire-pump-a", "b1-fire-pump-2", "fire-pump-start", "elevator", "elevator-2", "lift-recall",
+    "sprinkler-valve", "north-smoke-exhaust-fan", "deluge", "fire-shutter-3",
+])
+def test_monitor_only_equipment_is_known_by_a_part_of_its_name(name: str) -> None:
+    found = findings(TEXT.replace("- id: horn\n", f"- id: {name}\n"))
+    assert any("law of safety 5" in f.what and name in f.what for f in found), found
+
+
+@pytest.mark.parametrize("name", ["airlift", "ship-lifting", "fire-sounder", "pump-room-relay", "fire-pump-room-gas"])
+def test_ordinary_names_are_ordinary(name: str) -> None:
+    assert parse_site(TEXT.replace("- id: horn\n", f"- id: {name}\n"), "site.yaml", PROFILES).outputs[0].id == name
 
 
 @pytest.mark.parametrize("word", sorted(FORBIDDEN_OUTPUTS))
