@@ -65,13 +65,9 @@ class Claims:
                 self._known.pop(file, None)  # the worker says what is wrong with it
         return {path: names for _, path, names in self._known.values()}
 
-    def offer(self, payload: bytes, where: str) -> None:
+    def offer(self, payload: bytes, where: str) -> bytes:
         """As the protocol."""
-        self._desk.offer(payload, where)
-
-    def answer(self, offer: str) -> bytes:
-        """As the protocol."""
-        grant = self._desk.answer(offer)
+        grant = self._desk.answer(self._desk.offer(payload, where))
         return b"" if grant is None else msgspec.json.encode(grant)
 
     def hear(self, payload: bytes) -> bytes:

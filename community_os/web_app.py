@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from community_os.board_service import BoardService
 from community_os.brigade_service import BrigadeService
-from community_os.claim_service import claimed_site_files, until_sites_change
+from community_os.claim_service import Claims, claimed_site_files, until_sites_change
 from community_os.evidence_desk import IncidentEvidence
 from community_os.evidence_files import EvidenceFiles
 from community_os.people_parts import People
@@ -50,7 +50,8 @@ def web_app(settings: CloudSettings, people: People, store: IncidentStore, calls
     shelf = read_place_shelf(settings)
     brigade = BrigadeService(store, calls, shelf, clock, evidence=evidence.facts)
     app = create_app(board, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
-                     brigade=brigade, evidence=evidence, trail=people.book, people=people.pages)
+                     brigade=brigade, evidence=evidence, trail=people.book, people=people.pages,
+                     claims=Claims(settings, people.book))
     return Web(app, board, (board.run, lambda: _take_places(settings, shelf)))
 
 

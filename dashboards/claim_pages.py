@@ -3,7 +3,7 @@
     GET /claim                        type or scan the code ─► choose the site ─► confirm
     GET /api/claims/places            sites within one's scope, with their gateways
     POST /api/claims, …/revoke        deed claim_gateway at that very site
-    POST /api/claims/offers, GET …/{offer}, POST /api/gateways/ask
+    POST /api/claims/offers, /api/gateways/ask
                                       open: what comes proves itself by a code or a key (provisioning/claim.py)
 """
 
@@ -24,7 +24,6 @@ from dashboards.rights import Deed, may
 from device_model.errors import LocalFault, PeerRefused
 
 ASK_BYTES_MAX = 4 * 1024 * 1024  # a site file on its way to the cloud
-_OFFER = re.compile(r"[0-9a-f]{32}\Z")
 _PATH = re.compile(r"[a-z0-9-]{1,40}(/[a-z0-9-]{1,40}){3}\Z")
 
 
@@ -67,12 +66,8 @@ class SitePlace(msgspec.Struct, frozen=True):
 class ClaimService(Protocol):
     """What the community OS brings (community_os/claim_service.py). All of it may block."""
 
-    def offer(self, payload: bytes, where: str) -> None:
-        """A gateway waits."""
-        ...
-
-    def answer(self, offer: str) -> bytes:
-        """Its grant; b"" while it waits."""
+    def offer(self, payload: bytes, where: str) -> bytes:
+        """A gateway waits: its grant; b"" while nobody has claimed it."""
         ...
 
     def hear(self, payload: bytes) -> bytes:
@@ -136,13 +131,7 @@ def _add_doors(router: APIRouter, service: ClaimService) -> None:
     @router.post("/api/claims/offers")
     async def offer(request: Request) -> Response:
         payload, where = await request.body(), address_of(request)
-        return await _done(lambda: service.offer(payload, where))
-
-    @router.get("/api/claims/offers/{offer}")
-    async def answer(offer: str) -> Response:
-        if not _OFFER.match(offer):
-            return JSONResponse({"refusal": "no such offer"}, 404)
-        return await _raw(lambda: service.answer(offer))
+        return await _raw(lambda: service.offer(payload, where))
 
     @router.post("/api/gateways/ask")
     async def ask(request: Request) -> Response:

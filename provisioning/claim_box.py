@@ -30,6 +30,7 @@ from provisioning.authority import make_request, write_private, write_public
 from provisioning.claim import UNCLAIMED, Kind, Word, make_ask, make_offer, open_grant, open_word
 from provisioning.claim_code import CODE_BYTES, CODE_LASTS_S, make_code, secret_of
 
+MODEL = "Tocsin gateway"
 WITHIN_S = 15.0
 ANSWER_MAX = 4 * 1024 * 1024
 log = structlog.get_logger("tocsin.claim")
@@ -130,12 +131,6 @@ class ClaimBox:
                              ) from error
         return shown
 
-    def offer(self, shown: ShownCode, model: str = "Tocsin gateway") -> None:
-        """Tell the cloud that this gateway waits under the code. PeerSilent, PeerRefused, LocalFault."""
-        request = make_request(None, self.key_file, named=UNCLAIMED)
-        _post(f"{shown.cloud}/api/claims/offers",
-              make_offer(secret_of(shown.code), self._same(request), shown.nonce, model=model, asset=shown.asset))
-
     def _same(self, request: bytes) -> bytes:
         """The request of the first offer: signatures differ each time, and an offer repeated must be the same one."""
         file = self.folder / "request.pem"
@@ -147,11 +142,14 @@ class ClaimBox:
         return request
 
     def collect(self, shown: ShownCode) -> Identity | None:
-        """Fetch the certificate, if somebody has claimed this gateway by now; None while nobody has.
+        """Tell the cloud that this gateway waits under the code, and fetch the certificate if somebody has claimed
+        it by now; None while nobody has.
 
         PeerRefused: the code is over or contested, or another than the cloud answers; PeerSilent; LocalFault."""
         secret = secret_of(shown.code)
-        body = _get(f"{shown.cloud}/api/claims/offers/{secret.offer}")
+        request = self._same(make_request(None, self.key_file, named=UNCLAIMED))
+        body = _post(f"{shown.cloud}/api/claims/offers",
+                     make_offer(secret, request, shown.nonce, model=MODEL, asset=shown.asset))
         if not body:
             return None
         try:
@@ -215,10 +213,6 @@ class ClaimBox:
 
 def _post(url: str, body: bytes) -> bytes:
     return _send(urllib.request.Request(url, body, {"content-type": "application/json"}))  # noqa: S310  http(s) only
-
-
-def _get(url: str) -> bytes:
-    return _send(urllib.request.Request(url))  # noqa: S310  http(s) only
 
 
 def _send(request: urllib.request.Request) -> bytes:

@@ -86,8 +86,9 @@ class ClaimDesk:
 
     # -- gateways ------------------------------------------------------------------------------------------------
 
-    def offer(self, payload: bytes, where: str = "") -> None:
-        """A gateway shows a code and waits. Repeating it is harmless. PeerRefused says why it may not wait."""
+    def offer(self, payload: bytes, where: str = "") -> str:
+        """A gateway shows a code and waits; the id of its offer. Repeating it is harmless. PeerRefused says why it
+        may not wait."""
         try:
             offer = read_offer(payload)
         except (ValueError, msgspec.DecodeError) as error:
@@ -96,7 +97,7 @@ class ClaimDesk:
             kept = self._read()
             known = kept.get(offer.offer)
             if known is not None and known.offer == offer:
-                return
+                return offer.offer
             if known is not None and known.state == "claimed":
                 raise self._refuse("offer refused", offer.offer, "this code was used: a replayed offer")
             if known is not None:
@@ -109,6 +110,7 @@ class ClaimDesk:
                 del kept[mine[0]]
             kept[offer.offer] = KeptOffer(offer, self._authority.now_us(), where=where)
             self._write(kept)
+            return offer.offer
 
     def answer(self, offer: str) -> Grant | None:
         """The grant of an offer; None while it waits. PeerRefused: unknown, over, contested."""
