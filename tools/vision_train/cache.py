@@ -14,7 +14,16 @@ import numpy as np
 import torch
 
 from tools.vision_train.backbone import MIDDLE, pretrained
-from tools.vision_train.pictures import Recipe, make, more_recipes, plain_input, read_manifest, recipes, third_recipes
+from tools.vision_train.pictures import (
+    Recipe,
+    fourth_recipes,
+    make,
+    more_recipes,
+    plain_input,
+    read_manifest,
+    recipes,
+    third_recipes,
+)
 from tools.vision_train.shapes import SEED
 
 
@@ -31,6 +40,7 @@ def main(data: Path, out: Path, part: int, parts: int, tiers: str = "AB", size: 
     second = more_recipes(read_manifest(data / "manifest.csv", "train", tiers), rng)
     rows = read_manifest(data / "manifest.csv", "train", tiers)
     third = third_recipes(rows, np.random.default_rng(SEED + 3), size)
+    fourth = fourth_recipes(rows, np.random.default_rng(SEED + 5), size)
     np.random.default_rng(SEED + 4).shuffle(third)  # type: ignore[arg-type]
     real = [Recipe("plain", r.file, "", r.labels, r.kind, 0) for r in rows if not r.synthetic]
     val = [Recipe("plain", r.file, "", r.labels, r.kind, 0) for r in read_manifest(data / "manifest.csv", "val")]
@@ -39,6 +49,7 @@ def main(data: Path, out: Path, part: int, parts: int, tiers: str = "AB", size: 
         ("train", train),
         ("trainmore", second),
         ("trainthird", third),
+        ("trainzfourth", fourth),
         ("plain", real),
     ):
         kept: list[Recipe] = []

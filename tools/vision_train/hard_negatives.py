@@ -152,4 +152,41 @@ def collage(background: Image.Image, rng: Rng) -> Image.Image:
     return sheet
 
 
-HARD = {make.__name__: make for make in (*SINGLE, collage)}
+def near_light(image: Image.Image, rng: Rng) -> Image.Image:
+    """The part of a picture around its strongest light, as the first stage of a camera cuts it out: a third to a half
+    of the sides. A lamp that is small in the frame fills this one."""
+    grey = np.asarray(image.convert("L").resize((48, 36)), np.float32)
+    row, column = np.unravel_index(int(np.argmax(blurred(grey[..., None].repeat(3, -1), 1.5)[..., 0])), grey.shape)
+    share = rng.uniform(0.3, 0.5)
+    wide, high = share * image.width, share * image.height
+    x = (column + 0.5) / 48 * image.width + rng.normal() * 0.15 * wide
+    y = (row + 0.5) / 36 * image.height + rng.normal() * 0.15 * high
+    left, top = (
+        float(np.clip(x - wide / 2, 0, image.width - wide)),
+        float(np.clip(y - high / 2, 0, image.height - high)),
+    )
+    return image.crop((int(left), int(top), int(left + wide), int(top + high)))
+
+
+def lamp_rain(background: Image.Image, rng: Rng) -> Image.Image:
+    """A lamp seen through rain or snow: its glow is cut by streaks that are others in every frame."""
+    scene = stage(background, rng, (0.05, 0.6))
+    height, width = scene.shape[:2]
+    out = scene
+    for _ in range(int(rng.integers(1, 3))):
+        colour = pick(rng, WARM, ORANGE, WHITE)
+        radius = math.exp(rng.uniform(math.log(2.0), math.log(12)))
+        out = out + glow(
+            scene.shape, place(scene, rng, 0.0), radius, colour, rng.uniform(0.8, 3), rng.uniform(0.4, 1.2)
+        )
+    layer = Image.new("L", (width, height))
+    draw = ImageDraw.Draw(layer)
+    slant, length = rng.normal() * 0.25, rng.uniform(2, 24)
+    for _ in range(int(rng.integers(40, 400))):
+        x, y, n = rng.uniform(-20, width), rng.uniform(-20, height), length * rng.uniform(0.4, 1.5)
+        draw.line([(x, y), (x + n * slant, y + n)], fill=int(rng.uniform(60, 210)))
+    streaks = (np.asarray(layer, np.float32)[..., None] / 255) ** 2.2
+    return to_image(out + streaks * rng.uniform(0.2, 0.8))
+
+
+HARD = {make.__name__: make for make in (*SINGLE, collage, lamp_rain)}

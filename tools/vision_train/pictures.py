@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 from tools.vision_train import renders
-from tools.vision_train.hard_negatives import HARD
+from tools.vision_train.hard_negatives import HARD, near_light
 from tools.vision_train.light import Rng, emission_share
 from tools.vision_train.shapes import CLASSES, SIZE
 
@@ -258,6 +258,31 @@ def third_recipes(rows: list[Row], rng: Rng, size: float = 1.0) -> list[Recipe]:
     return out
 
 
+# The fourth: what the first stage cuts out around a light, of both kinds; "close:" stands before the way.
+FOURTH = (
+    ("close:lamps", 350, (0, 0, 0)),
+    ("close:lamp_rain", 350, (0, 0, 0)),
+    ("close:street_night", 200, (0, 0, 0)),
+    ("lamp_rain", 250, (0, 0, 0)),
+    ("close:arc", 250, (1, 0, -1)),
+    ("close:grinding", 200, (1, 0, -1)),
+    ("close:transplant_flame", 350, (0, 1, -1)),
+)
+
+
+def fourth_recipes(rows: list[Row], rng: Rng, size: float = 1.0) -> list[Recipe]:
+    """Crops as the product makes them: a lamp that is small in the frame fills its crop, and so does an arc."""
+    scenes = [r.file for r in rows if r.kind in BACKGROUNDS]
+    flames = [r.file for r in rows if r.labels[1] == 1 and not r.synthetic]
+    out = []
+    for name, count, labels in FOURTH:
+        for _ in range(round(count * size)):
+            over = flames[rng.integers(len(flames))] if name.endswith("flame") else ""
+            place = scenes[rng.integers(len(scenes))]
+            out.append(Recipe(name, place, over, labels, f"render_{name}", int(rng.integers(2**31))))
+    return out
+
+
 def make(recipe: Recipe, folder: Path) -> Image.Image | None:
     """The picture of a recipe at the model's input size; None when a transplant holds no light to speak of."""
     rng = np.random.default_rng(recipe.seed)
@@ -266,6 +291,9 @@ def make(recipe: Recipe, folder: Path) -> Image.Image | None:
         return augmented(base, rng, 0.45)
     if recipe.make == "dim":
         return augmented(renders.to_image(renders.stage(base, rng)), rng, 0.8)
+    if recipe.make.startswith("close:"):
+        whole = _painted(recipe.make.removeprefix("close:"), recipe, base, folder, rng)
+        return None if whole is None else augmented(near_light(whole, rng), rng, 0.8)
     if recipe.make.startswith("transplant"):
         over = Image.open(folder / recipe.over).convert("RGB")
         warm = recipe.make == "transplant_flame"
@@ -274,6 +302,14 @@ def make(recipe: Recipe, folder: Path) -> Image.Image | None:
         return augmented(renders.transplant(over, base, rng, warm), rng, 0.85)
     way = HARD.get(recipe.make) or getattr(renders, recipe.make)
     return augmented(way(base, rng), rng, 0.85)
+
+
+def _painted(way: str, recipe: Recipe, base: Image.Image, folder: Path, rng: Rng) -> Image.Image | None:
+    if way == "transplant_flame":
+        over = Image.open(folder / recipe.over).convert("RGB")
+        return renders.transplant(over, base, rng, True) if emission_share(over, True) >= 0.004 else None
+    painter = HARD.get(way) or getattr(renders, way)
+    return painter(base, rng)
 
 
 def augmented(image: Image.Image, rng: Rng, crop: float) -> Image.Image:
@@ -327,6 +363,7 @@ __all__ = [
     "Recipe",
     "Row",
     "augmented",
+    "fourth_recipes",
     "make",
     "plain_input",
     "read_manifest",
