@@ -1,6 +1,6 @@
 // The brigade's board: a queue by severity and age, one incident beside it, what does not protect. Made for 5,000 open
 // incidents: cards only, drawn at most four times a second, so many at once and no more.
-import { $, LIFE_SAFETY, OPEN, RANK, ageOf, announce, ask, begin, button, drillBanner, follow, language, make, name, newId, pathOf, place, post, say, siteDeed, store, stored, tag, texts, urgent } from "./live.js";
+import { $, LIFE_SAFETY, OPEN, RANK, ageOf, announce, ask, begin, button, drillBanner, follow, language, make, name, newId, patch, pathOf, place, post, say, siteDeed, store, stored, tag, texts, urgent } from "./live.js";
 import { attendTick, setUpAttention } from "./attention.js";
 import { keepAwake } from "./awake.js";
 import { alarmSound } from "./sound.js";
@@ -43,13 +43,12 @@ function drawIncidents() {
   shown.sort((a, b) => weight(b) - weight(a) || a.opened_us - b.opened_us);
   $("count").textContent = open.length ? `(${open.length})` : "";
   document.title = `${open.length ? `(${open.length}) ` : ""}${say("board.title")} · ${say("app")}`;
-  const list = $("incidents"), focused = document.activeElement?.dataset?.incident, limit = wall ? 24 : state.shown;
-  list.replaceChildren(...(shown.length ? shown.slice(0, limit).map(card) : [make("li", "empty", say("incidents.none"))]));
-  if (shown.length > limit) {
-    const rest = shown.length - limit, more = make("li", "", "", button(say("more", { n: Math.min(rest, DRAWN_AT_ONCE) }), () => { state.shown += DRAWN_AT_ONCE; drawIncidents(); }));
-    list.append(wall ? make("li", "empty", say("handover.more", { n: rest })) : more);
-  }
-  if (focused) list.querySelector(`[data-incident="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  const limit = wall ? 24 : state.shown, rest = shown.length - limit;
+  const items = shown.slice(0, limit).map((i) => ({ key: i.id, sign: `${JSON.stringify(i)}${i.id === state.chosen}`, make: () => card(i) }));
+  if (!shown.length) items.push({ key: "", sign: "none", make: () => make("li", "empty", say("incidents.none")) });
+  if (rest > 0) items.push({ key: "more", sign: `${rest}`, make: () => (wall ? make("li", "empty", say("handover.more", { n: rest }))
+    : make("li", "", "", button(say("more", { n: Math.min(rest, DRAWN_AT_ONCE) }), () => { state.shown += DRAWN_AT_ONCE; drawIncidents(); }))) });
+  patch($("incidents"), items);
   const hidden = open.length - shown.length;
   $("filter-said").textContent = hidden ? `${say("filter.hidden", { n: hidden })} ${say("filter.kept")}` : "";
   drillBanner(open);

@@ -1,5 +1,5 @@
 // The monitoring centre's desk: one queue of work, the most urgent first, driven by the keyboard.
-import { $, LIFE_SAFETY, OPEN, RANK, act, ageOf, announce, ask, begin, drillBanner, follow, get, make, name, nameMissing, place, post, say, tag, texts, urgent } from "./live.js";
+import { $, LIFE_SAFETY, OPEN, RANK, act, ageOf, announce, ask, begin, drillBanner, follow, get, make, name, nameMissing, patch, place, post, say, tag, texts, urgent } from "./live.js";
 import { attendTick, setUpAttention } from "./attention.js";
 import { duration, shownUs } from "./shown_time.js";
 import { IncidentPanel } from "./incident.js";
@@ -35,14 +35,16 @@ function work() {
 function draw() {
   clearTimeout(state.drawTimer); state.drawTimer = 0;
   if (!state.loaded) return;
-  const rows = work(), list = $("queue"), at = document.activeElement?.dataset?.work;
-  const index = at ? [...list.querySelectorAll("[data-work]")].findIndex((n) => n.dataset.work === at) : -1;
+  const rows = work(), list = $("queue"), nodes = () => [...list.querySelectorAll("[data-work]")], at = document.activeElement?.dataset?.work;
+  const index = at ? nodes().findIndex((n) => n.dataset.work === at) : -1;
   $("count").textContent = rows.length ? `(${rows.length})` : "";
   document.title = `${rows.length ? `(${rows.length}) ` : ""}${say("desk.title")} · ${say("app")}`;
-  list.replaceChildren(...(rows.length ? rows.slice(0, ROWS_MAX).map(row) : [make("li", "empty", say("desk.none"))]));
-  if (rows.length > ROWS_MAX) list.append(make("li", "empty", say("handover.more", { n: rows.length - ROWS_MAX })));
-  const nodes = [...list.querySelectorAll("[data-work]")];
-  if (index >= 0) (nodes.find((n) => n.dataset.work === at) ?? nodes[Math.min(index, nodes.length - 1)])?.focus({ preventScroll: true });
+  const items = rows.slice(0, ROWS_MAX).map((w) => ({ key: w.key, sign: JSON.stringify([w, w.incident?.id === state.opened]), make: () => row(w) }));
+  if (!rows.length) items.push({ key: "", sign: "none", make: () => make("li", "empty", say("desk.none")) });
+  if (rows.length > ROWS_MAX) items.push({ key: "more", sign: `${rows.length}`, make: () => make("li", "empty", say("handover.more", { n: rows.length - ROWS_MAX })) });
+  patch(list, items);
+  // What was done goes from the list; whoever works by keyboard goes on with what stands there now.
+  if (index >= 0 && document.activeElement === document.body) (nodes().find((n) => n.dataset.work === at) ?? nodes()[Math.min(index, nodes().length - 1)])?.focus({ preventScroll: true });
   drillBanner([...state.incidents.values()]);
   alarmSound([...state.incidents.values()].some(urgent));
 }

@@ -79,23 +79,29 @@ export class IncidentPanel {
     const focus = document.activeElement?.closest?.("[data-key]")?.dataset.key;
     section.setAttribute("aria-label", place(view));
     section.classList.toggle("drill", Boolean(view.drill));
-    this.parts.head.replaceChildren(...heading(view, this.page));
-    this.parts.actions.replaceChildren(...this.actions());
-    this.parts.facts.replaceChildren(facts(view));
+    const h = view.handling ?? {}, book = Boolean(this.book);
+    // Only what changed is drawn again: a press is never lost because a value came in between.
+    const part = (key, sign, nodes) => {
+      const now = `${JSON.stringify(sign)}`;
+      if (this.signs[key] !== now) { this.signs[key] = now; this.parts[key].replaceChildren(...[nodes()].flat()); }
+    };
+    part("head", [view.hazard, view.zone, view.severity, view.state, view.verification, view.in_dispatch_queue], () => heading(view, this.page));
+    part("actions", [view.state, view.acknowledged_by, (view.alarms ?? []).length > 1, this.others().filter((i) => this.fits(i)).map((i) => i.id)], () => this.actions());
+    part("facts", [view.acknowledged_by, view.gateway_told_us, h.stage, h.deadline_us, h.told, h.undelivered, h.cause, view.zone], () => facts(view));
     floorPlan(this.parts.plan, view, this.book, shownUs());
-    const water = JSON.stringify((view.live ?? []).filter((v) => v.point && this.book?.book?.hydrants.some((h) => h.point === v.point)).map((v) => [v.point, v.value])) + view.zone;
+    const water = JSON.stringify((view.live ?? []).filter((v) => v.point && this.book?.book?.hydrants.some((h_) => h_.point === v.point)).map((v) => [v.point, v.value])) + view.zone + book;
     if (water !== this.water) { this.water = water; estateMap(this.parts.map, view, this.book); }
-    this.parts.water.replaceChildren(hydrants(view, this.book));
-    this.parts.contacts.replaceChildren(...this.contacts());
-    this.parts.steps.replaceChildren(...this.steps());
-    this.parts.evidence.replaceChildren(...evidence(view, this.side));
-    this.parts.permit.replaceChildren(...permits(view, this.side));
-    this.parts.impaired.replaceChildren(impaired(view, this.side));
-    this.parts.units.replaceChildren(units(view));
-    this.parts.told.replaceChildren(told(this.side));
-    this.parts.plots.replaceChildren(plots(view));
-    this.parts.alarms.replaceChildren(alarms(view));
-    this.parts.timeline.replaceChildren(timeline(view));
+    part("water", [water, (view.live ?? []).filter((v) => v.quantity === "pressure" || v.quantity === "level")], () => hydrants(view, this.book));
+    part("contacts", [view.contacts, h.calls, book], () => this.contacts());
+    part("steps", [h.plan, h.steps, h.checked, h.tasks, view.zone, book], () => this.steps());
+    part("evidence", [this.side?.evidence, this.side?.photos], () => evidence(view, this.side));
+    part("permit", [view.audience, this.side?.permits], () => permits(view, this.side));
+    part("impaired", this.side?.impairments, () => impaired(view, this.side));
+    part("units", [h.units, h.reports], () => units(view));
+    part("told", this.side?.notices, () => told(this.side));
+    part("plots", view.plots, () => plots(view));
+    part("alarms", view.alarms, () => alarms(view));
+    part("timeline", view.log, () => timeline(view));
     if (focus) section.querySelector(`[data-key="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
   }
 
@@ -105,7 +111,7 @@ export class IncidentPanel {
       const box = make("section", `part ${wide}`), head = make("h3", "", title); head.id = `s-${key}`; head.tabIndex = -1;
       box.setAttribute("aria-labelledby", head.id); parts[key] = make("div", "body"); box.append(head, parts[key]); return box;
     };
-    this.water = "";
+    this.water = ""; this.signs = {};
     parts.head = make("header"); parts.actions = make("div", "actions"); parts.facts = make("div");
     parts.outcome = make("p", "outcome"); parts.outcome.setAttribute("role", "status");
     const jump = make("nav", "jump"); jump.setAttribute("aria-label", say("jump"));

@@ -232,3 +232,21 @@ export function drillBanner(incidents) {
   if (drills.length) $("drill").textContent = say("drill.banner", { place: drills.slice(0, 3).map(place).join("; ") });
 }
 export const urgent = (i) => LIFE_SAFETY.has(i.hazard) && !i.acknowledged_by && !i.drill && OPEN(i);
+
+// A list drawn again keeps every node that did not change, in its place: a press is never lost because something else
+// came in between. items: [{ key, sign, make }]; sign is equal as long as the node would look the same.
+export function patch(list, items) {
+  const known = list.drawn ?? new Map(), next = new Map();
+  items.forEach((item, at) => {
+    const kept = known.get(item.key), node = kept && kept.sign === item.sign ? kept.node : item.make();
+    if (kept && kept.node !== node && kept.node.isConnected) {
+      const key = kept.node.contains(document.activeElement) ? document.activeElement.dataset.key ?? "" : null;
+      kept.node.replaceWith(node);
+      if (key !== null) ((key && node.querySelector(`[data-key="${CSS.escape(key)}"]`)) || node.querySelector("button"))?.focus({ preventScroll: true });
+    }
+    next.set(item.key, { sign: item.sign, node });
+    if (list.children[at] !== node) list.insertBefore(node, list.children[at] ?? null);
+  });
+  while (list.children.length > items.length) list.lastElementChild.remove();
+  list.drawn = next;
+}

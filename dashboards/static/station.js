@@ -1,5 +1,5 @@
 // The micro fire station's phone: receive, acknowledge, arrive, report with a photo. Works on when the net does not.
-import { $, LIFE_SAFETY, OPEN, RANK, ageOf, announce, begin, button, drillBanner, follow, make, name, place, say, store, stored, tag } from "./live.js";
+import { $, LIFE_SAFETY, OPEN, RANK, ageOf, announce, begin, button, drillBanner, follow, make, name, patch, place, say, store, stored, tag } from "./live.js";
 import { clockTime, shownUs } from "./shown_time.js";
 import { attendTick, setUpAttention } from "./attention.js";
 import { Outbox } from "./outbox.js";
@@ -46,11 +46,10 @@ function draw() {
   drillBanner(list);
   for (const i of list) if (calls(i) && !state.seen.has(i.id)) { state.seen.add(i.id); announce(`${say(`hazard.${i.hazard}`)}: ${place(i)}`); if (soundOn()) navigator.vibrate?.([400, 200, 400, 200, 400]); }
   alarmSound(list.some(calls));
-  // A form that somebody writes in stays as it is.
+  // A form that somebody writes in stays as it is, and so does all that did not change.
   if (state.form && active?.closest("form.report")) return;
-  const focus = active?.dataset?.key;
-  $("alarms").replaceChildren(...(list.length ? list.map(card) : [make("li", "empty", say("station.none"))]));
-  if (focus) document.querySelector(`[data-key="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
+  const items = list.map((i) => ({ key: i.id, sign: JSON.stringify([i, moveOf(i), state.form]), make: () => card(i) }));
+  patch($("alarms"), items.length ? items : [{ key: "", sign: "none", make: () => make("li", "empty", say("station.none")) }]);
   drawQueue();
 }
 
@@ -134,6 +133,7 @@ function fromPhone() {
     if (!cards || state.live) return;
     state.incidents = new Map(cards.map((i) => [i.id, i]));
     $("queue").dataset.kept = at; draw();
+    $("alarms").drawn = new Map();
     const note = make("li", "quiet", say("station.kept", { time: new Date(at).toLocaleTimeString(document.documentElement.lang, { hour12: false }) })); $("alarms").prepend(note);
   } catch (error) { console.warn("station: nothing kept", error); }
 }
