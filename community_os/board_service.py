@@ -381,6 +381,11 @@ class BoardService:
         envelope = PermitEnvelope(site, step, who, why, click, self._clock.now().wall_us)
         return await self._carry(Tenancy.of(site), envelope, click)
 
+    async def carry(self, envelope: PersonEnvelope, click: str) -> ActionOutcome:
+        """Any other click to the worker of its site, as `act` does; whoever calls has asked for the right."""
+        known = await self._outcome(click)
+        return known if known is not None else await self._carry(Tenancy.of(envelope.path), envelope, click)
+
     async def _carry(self, tenancy: Tenancy, envelope: PersonEnvelope, click: str) -> ActionOutcome:
         subject = subject_of(tenancy, "act", self._partitions)
         try:

@@ -103,6 +103,36 @@ class PermitEnvelope(msgspec.Struct, frozen=True, tag="permit", omit_defaults=Tr
     at_us: int
 
 
+class MaintainEnvelope(msgspec.Struct, frozen=True, tag="maintain", omit_defaults=True):
+    """A person takes devices out of service until a time, with a compensating measure (law 3), or (until_us 0) puts
+    them back."""
+
+    path: str
+    devices: tuple[str, ...]
+    who: str
+    why: str
+    request: str
+    at_us: int
+    until_us: int = 0
+    measure: str = ""
+
+
+class RotaEnvelope(msgspec.Struct, frozen=True, tag="rota", omit_defaults=True):
+    """A person changes who is on duty: a swap (day, shift, leaving, coming), or (coming alone) somebody of the shift
+    has taken over, with a note."""
+
+    path: str
+    rota: str
+    coming: str
+    who: str
+    why: str
+    request: str
+    at_us: int
+    day: str = ""
+    shift: str = ""
+    leaving: str = ""
+
+
 class DeliveredEnvelope(msgspec.Struct, frozen=True, tag="delivered", omit_defaults=True):
     """What became of a notice: sent, or given up with a reason."""
 
@@ -127,7 +157,8 @@ class CentreAskedEnvelope(msgspec.Struct, frozen=True, tag="centre", omit_defaul
 
 
 PersonEnvelope = (
-    ActEnvelope | AnswerDutyEnvelope | DeedEnvelope | SilenceEnvelope | ShelfEnvelope | PermitEnvelope)
+    ActEnvelope | AnswerDutyEnvelope | DeedEnvelope | SilenceEnvelope | ShelfEnvelope | PermitEnvelope
+    | MaintainEnvelope | RotaEnvelope)
 Envelope = UpEnvelope | PersonEnvelope | DeliveredEnvelope | CentreAskedEnvelope
 _decoder: msgspec.json.Decoder[Envelope] = msgspec.json.Decoder(Envelope)
 

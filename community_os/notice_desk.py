@@ -18,7 +18,7 @@ import msgspec
 
 from community_os.centre_words import DutyBody, endpoint_of, state_of
 from community_os.duty_desk import CENTRE_DEVICE
-from community_os.envelopes import DeedEnvelope, ShelfEnvelope, SilenceEnvelope
+from community_os.envelopes import DeedEnvelope, RotaEnvelope, ShelfEnvelope, SilenceEnvelope
 from community_os.store_changes import (
     AuditRow,
     InspectionRow,
@@ -39,7 +39,7 @@ from device_model.register_views import ShelfView, SilenceView
 from device_model.site import Site
 from rules_engine.alarm_shelf import AlarmShelf, ShelfKind, ShelfState, Shelved
 from rules_engine.duty_file import DutyFile
-from rules_engine.duty_rota import DutyBook
+from rules_engine.duty_rota import DutyBook, DutyPlan, Swap
 from rules_engine.escalation import Call, Escalations
 from rules_engine.incident import IncidentChange
 from rules_engine.incident_record import entry_name
@@ -265,6 +265,37 @@ class NoticeDesk:
         return ShelfRow(ShelfView(self._site.tenancy, entry.alarm, entry.kind.value, entry.since_us, entry.until_us,
                                   entry.who, entry.why), shown)
 
+    def rota(self, asked: RotaEnvelope) -> list[StoreChange]:
+        """A person changes who is on duty; refused like any click. Whoever comes and whoever leaves is told."""
+        refusal = ""
+        rows: list[StoreChange] = []
+        what = "swap" if asked.leaving else "take_over"
+        try:
+            if self._duty is None:
+                raise ValueError("no duty file is named in cloud.yaml")
+            if asked.leaving:
+                self._duty.swap(Swap(asked.rota, asked.day, asked.shift, asked.leaving, asked.coming, asked.who,
+                                     asked.why, asked.at_us))
+            else:
+                self._duty.take_over(asked.rota, asked.coming, asked.at_us, asked.why)
+        except ValueError as error:
+            refusal = str(error)
+        else:
+            rows = self._rota_rows(asked, what, self._duty.plan)
+        return [*rows, OutcomeRow(self._path, asked.request, "", ActionOutcome(not refusal, refusal))]
+
+    def _rota_rows(self, asked: RotaEnvelope, what: str, plan: DutyPlan) -> list[StoreChange]:
+        both = (asked.leaving, asked.coming)
+        named = {person: plan.people[person].name for person in both if person in plan.people}
+        detail = f"{asked.rota} {asked.day} {asked.shift}: {asked.leaving} → {asked.coming}: {asked.why}"
+        data = {"what": what, "rota": asked.rota, "rota_title": msgspec.to_builtins(plan.rotas[asked.rota].title),
+                "day": asked.day, "shift": asked.shift, "leaving": named.get(asked.leaving, ""),
+                "coming": named.get(asked.coming, ""), "why": asked.why, "who": asked.who}
+        told = self._endpoints_of_named(tuple(named)) if what == "swap" else []
+        name = row_id(self._path, "rota", asked.request)
+        return [AuditRow(self._path, asked.at_us, f"duty_{what}", asked.who, "", detail[:500]),
+                *self._rows(name, "rota", "", asked.at_us, data, told, urgent=False)]
+
     # --- rows ---------------------------------------------------------------------------------------------
 
     def _said(
@@ -379,6 +410,12 @@ class NoticeDesk:
             return []
         plan = self._duty.plan
         return [endpoint for person in self._on_duty(names, at_us) if person in plan.people
+                for endpoint in plan.people[person].endpoints]
+
+    def _endpoints_of_named(self, people: tuple[str, ...]) -> list[str]:
+        """Those of just these people, on duty or not."""
+        plan = self._duty.plan if self._duty is not None else None
+        return [endpoint for person in people if plan is not None and person in plan.people
                 for endpoint in plan.people[person].endpoints]
 
     # --- keeping ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from community_os.clock_book import BootClock
 from community_os.duty_desk import DutyTold
 from community_os.gateway_watch import WatchState
 from community_os.live_values import Heard
+from community_os.maintenance_desk import MaintainAsked
 from community_os.permit_registry import PermitTold
 from community_os.plot_buffers import Sample
 from community_os.site_effects import PendingCommand
@@ -31,6 +32,7 @@ class SiteState(msgspec.Struct):
     duties: dict[str, DutyTold] = {}
     inspections: dict[str, Inspection] = {}
     permits: dict[str, PermitTold] = {}
+    maintenance: dict[str, MaintainAsked] = {}
     desk: msgspec.Raw = msgspec.Raw(b"null")
     notices: msgspec.Raw = msgspec.Raw(b"null")
     live: dict[str, Heard] = {}

@@ -15,14 +15,14 @@ old backlog is a finding (DESIGN, "Edge and cloud").
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from community_os.acknowledgements import TELL_EVERY_US, Acknowledgements
+from community_os.acknowledgements import Acknowledgements
 from community_os.bounds import bounded
 from community_os.clock_book import ClockBook
+from community_os.cloud_engine import CloudEngine
 from community_os.duty_desk import DutyDesk
 from community_os.envelopes import (
     ActEnvelope,
@@ -31,7 +31,9 @@ from community_os.envelopes import (
     DeedEnvelope,
     DeliveredEnvelope,
     Envelope,
+    MaintainEnvelope,
     PermitEnvelope,
+    RotaEnvelope,
     ShelfEnvelope,
     SilenceEnvelope,
     UpEnvelope,
@@ -39,6 +41,7 @@ from community_os.envelopes import (
 from community_os.gap_rows import GapRows
 from community_os.gateway_watch import GatewayWatch, place_of
 from community_os.ledger import Ledger
+from community_os.maintenance_desk import MaintenanceDesk
 from community_os.notice_desk import DutyFiles, NoticeDesk
 from community_os.now_book import NowBook
 from community_os.permit_registry import PermitRegistry
@@ -82,35 +85,13 @@ from rules_engine.incident_desk import IncidentDesk
 from rules_engine.incident_record import Place
 from rules_engine.inspections import InspectionBook
 
-__all__ = ["TELL_EVERY_US", "CloudEngine", "Effects", "Notify", "SendCommand", "SiteState", "SiteWorker"]
+__all__ = ["CloudEngine", "Effects", "Notify", "SendCommand", "SiteState", "SiteWorker"]
 
 # A plot is redrawn once a second; every alarm and action redraws it at once.
 PLOT_EVERY_US = SECOND_US
 # Alarms of an incident beyond which a further one of a lesser class is drawn with the next second's.
 SMALL = 20
 CLOUD_BOOT = "cloud"
-
-
-class CloudEngine(Protocol):
-    """What the cloud uses of rules_engine.Engine (decides="cloud")."""
-
-    def step(
-        self, readings: Sequence[Reading], now: Now, fresh: Sequence[str] = ()
-    ) -> tuple[AlarmTransition, ...]:
-        """Judge readings; () lets time pass."""
-        ...
-
-    def due_us(self) -> int | None:
-        """When time alone will change something."""
-        ...
-
-    def checkpoint(self) -> bytes:
-        """All its state."""
-        ...
-
-    def resume(self, checkpoint: bytes) -> None:
-        """From a checkpoint."""
-        ...
 
 
 class SiteWorker:
@@ -134,6 +115,7 @@ class SiteWorker:
         self._plots = PlotBuffers(inventory)
         self._duties = DutyDesk(inventory)
         self._permits, self._now_book = PermitRegistry(inventory), NowBook(inventory)
+        self._maintenance = MaintenanceDesk(inventory)
         self._acknowledgements = Acknowledgements(self._path)
         self._seen_us: dict[str, int] = {}
         self._clocks = ClockBook()
@@ -195,7 +177,7 @@ class SiteWorker:
         dues += [pending.next_us for pending in self._acknowledgements.pending.values()]
         dues += [due for due in (self._book.due_us(), self._lacks.due_us(), self._duties.due_us(),
                                  self._notices.due_us(), self._inspections.due_us(), self._permits.due_us(),
-                                 self._now_book.due_us()) if due is not None]
+                                 self._now_book.due_us(), self._maintenance.due_us()) if due is not None]
         if self._engine and (due := self._engine.due_us()) is not None:
             dues.append(due)
         if self._redraw:
@@ -354,8 +336,9 @@ class SiteWorker:
         effects.changes.append(OutcomeRow(self._path, act.request, act.incident, result.outcome))
 
     def _duty(
-        self, envelope: DeedEnvelope | SilenceEnvelope | ShelfEnvelope | PermitEnvelope | DeliveredEnvelope,
-        effects: Effects) -> None:
+        self, envelope: DeedEnvelope | SilenceEnvelope | ShelfEnvelope | PermitEnvelope | MaintainEnvelope
+        | RotaEnvelope | DeliveredEnvelope, effects: Effects,
+    ) -> None:
         """Deeds, silences, the shelf, and what became of notices."""
         if isinstance(envelope, DeedEnvelope):
             deed = envelope.deed
@@ -368,6 +351,10 @@ class SiteWorker:
             effects.changes.append(OutcomeRow(self._path, envelope.request, envelope.incident, result.outcome))
         elif isinstance(envelope, PermitEnvelope):
             effects.changes += self._permits.ask(envelope)
+        elif isinstance(envelope, MaintainEnvelope):
+            effects.changes += self._maintenance.act(envelope, self._now_us)
+        elif isinstance(envelope, RotaEnvelope):
+            effects.changes += self._notices.rota(envelope)
         elif isinstance(envelope, SilenceEnvelope):
             effects.changes += self._notices.ask(envelope, self._now_us)
         elif isinstance(envelope, ShelfEnvelope):
@@ -396,6 +383,8 @@ class SiteWorker:
             effects.changes += self._duties.answered(result)
         elif result.kind is CommandKind.PERMIT:
             effects.changes += self._permits.answered(result)
+        elif result.kind in (CommandKind.ISOLATE, CommandKind.RESTORE):
+            effects.changes += self._maintenance.answered(result)
         if result.kind is not CommandKind.ALARM_ACKNOWLEDGED:
             return
         done = result.outcome in (CommandOutcome.APPLIED, CommandOutcome.ALREADY_APPLIED)
@@ -406,7 +395,7 @@ class SiteWorker:
         """Commands that are not answered: new ones now, others when they are due."""
         changed, commands = self._acknowledgements.due(self._book, self._now_us)
         self._incidents(changed, effects)
-        for desk in (self._duties, self._permits):
+        for desk in (self._duties, self._permits, self._maintenance):
             rows, more = desk.due(self._now_us)
             effects.changes += rows
             commands += more
@@ -471,6 +460,7 @@ class SiteWorker:
             engine=self._engine.checkpoint() if self._engine else b"",
             watches={name: watch.state for name, watch in self._watches.items()}, lacks=self._lacks.state(),
             pending=self._acknowledgements.pending,
+            maintenance=self._maintenance.asked,
             permits=self._permits.told, samples=self._plots.kept(zones), seen_us=self._seen_us,
             duties=self._duties.told, clocks=self._clocks.boots,
             desk=msgspec.Raw(self._book.desk_checkpoint()), notices=msgspec.Raw(self._notices.checkpoint()),
@@ -493,6 +483,7 @@ class SiteWorker:
                 self._watches[name].state = watched
         self._lacks.resume(state.lacks)
         self._acknowledgements.pending, self._permits.told = state.pending, state.permits
+        self._maintenance.asked = state.maintenance
         self._seen_us, self._duties.told = state.seen_us, state.duties
         self._clocks = ClockBook(state.clocks)
         self._bad = {point for point in self._seen_us if self._book.trust.has_bad_reading(point)}
