@@ -71,14 +71,17 @@ def gateway_pin(
 @group.command("act")
 def gateway_act(
     config: Annotated[Path, typer.Option("--config", help="The site file of the running gateway.")],
-    action: Annotated[str, typer.Argument(help="acknowledge | silence | reset | test | isolate | restore | proof")],
+    action: Annotated[str, typer.Argument(
+        help="acknowledge | silence | reset | on | off | test | isolate | restore | proof")],
     target: Annotated[str, typer.Argument(help="alarm, device or output id")] = "",
     who: Annotated[str, typer.Option(help="your name: it is recorded")] = "",
     why: Annotated[str, typer.Option(help="the reason: it is recorded")] = "",
-    for_s: Annotated[float, typer.Option("--for", help="seconds, for test and isolate")] = 0.0,
+    for_s: Annotated[float, typer.Option("--for", help="seconds, for test, isolate and on")] = 0.0,
     meanwhile: Annotated[str, typer.Option(help="the compensating measure; isolate needs it")] = "",
 ) -> None:
     """Act on the gateway on site, as a named person.
+
+    `on` and `off` switch an output by hand: a sounder for 30 minutes at most; a valve or cut-off stays until `reset`.
 
     Example: tocsin gateway act silence sounder-1 --who "Li Wei" --why "seen, extinguished" --config site.yaml
     """

@@ -434,7 +434,7 @@ class _Checker:
 
 
 def _forbidden(name: str) -> str | None:
-    """What of law 5's equipment a name speaks of: `roof-fire-pump-a` does, `lift-lobby-horn`, `ship-lifting` do not."""
+    """Law 5's equipment in a name: `roof-fire-pump-a` has some, `lift-lobby-horn` and `ship-lifting` none."""
     words = [word for word in re.split(r"[^a-z]+", name.lower()) if len(word) > 1]
     if words and words[-1] in SOUNDING_NAMES:
         return None

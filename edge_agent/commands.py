@@ -65,8 +65,8 @@ def act_on_site(config: Path, action: str, target: str, *, who: str = "", why: s
                 compensating_measure: str = "") -> str:
     """Act as a named person at the gateway; returns what became of it, for people.
 
-    action: silence, reset, test, isolate, restore, proof; or "state", which answers as JSON. Raises LocalFault
-    when no gateway answers or when it refuses, saying why.
+    action: silence, reset, on, off, test, isolate, restore, proof; or "state", which answers as JSON. Raises
+    LocalFault when no gateway answers or when it refuses, saying why.
     """
     site = read_site(config)
     if action != "state" and action not in ACTIONS:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from device_model.clock import SECOND_US
 from device_model.command import Command, CommandKind, CommandResult
 from device_model.errors import LocalFault
 from device_model.permit import PermitStep
@@ -29,13 +30,14 @@ from edge_agent.line_reads import LineAnswer, LineRead
 REQUEST_MAX = 16 * 1024
 ANSWER_MAX = 16 * 1024 * 1024
 REQUEST_WITHIN_S = 5.0
+BY_HAND_MOST_S = 86_400.0  # what no time stamp could hold is cut; the outputs' own limit is shorter
 SOCKET_NAME_MAX = 100  # the kernel takes 107 bytes
 
 ACTIONS: dict[str, CommandKind] = {
     "silence": CommandKind.SILENCE_SOUNDER, "reset": CommandKind.RESET_ALARM, "test": CommandKind.TEST_MODE,
     "acknowledge": CommandKind.ALARM_ACKNOWLEDGED,
     "isolate": CommandKind.ISOLATE, "restore": CommandKind.RESTORE, "proof": CommandKind.PROOF_ALARM,
-    "permit": CommandKind.PERMIT,
+    "permit": CommandKind.PERMIT, "on": CommandKind.WRITE_OUTPUT, "off": CommandKind.WRITE_OUTPUT,
 }
 
 
@@ -78,9 +80,13 @@ def command_of(request: Request, issued_us: int) -> Command:
     kind = ACTIONS.get(request.action)
     if kind is None:
         raise ValueError(f"{request.action!r} is no action; known: {', '.join(ACTIONS)}, state")
-    value = request.for_s if request.for_s > 0 else None
-    return Command(request.id or os.urandom(8).hex(), kind, request.target, request.who, request.why, issued_us, 0,
-                   value, True, request.compensating_measure, request.permit)
+    value: float | bool | None = request.for_s if request.for_s > 0 else None
+    expires_us = 0
+    if kind is CommandKind.WRITE_OUTPUT:
+        expires_us = issued_us + round(min(value, BY_HAND_MOST_S) * SECOND_US) if value else 0
+        value = request.action == "on"
+    return Command(request.id or os.urandom(8).hex(), kind, request.target, request.who, request.why, issued_us,
+                   expires_us, value, True, request.compensating_measure, request.permit)
 
 
 class LocalControl:

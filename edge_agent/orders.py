@@ -36,6 +36,7 @@ ISOLATE_MAX_US = 7 * DAY_US  # law 2: expiring; whoever needs longer names it ag
 APPLIED_KEPT = 1_024  # ids remembered: a sender repeats for hours at most, some commands a day
 ANSWER_AGAIN_US = MINUTE_US  # the answer travels reliably; a repeat is answered only this often
 NAMELESS = frozenset({CommandKind.PROOF_ALARM})
+NEEDS_REASON = frozenset({CommandKind.ISOLATE, CommandKind.TEST_MODE, CommandKind.WRITE_OUTPUT})
 
 
 class AlarmEngine(Protocol):
@@ -132,8 +133,10 @@ class OrderDesk:
             return "nobody is named: give who"
         if command.permit is not None and command.permit.act in PERMIT_ON_SITE and not on_site:
             return f"{command.permit.act.value} of a permit is done on site only, by whoever is there"
-        if command.kind in (CommandKind.ISOLATE, CommandKind.TEST_MODE) and not command.why.strip():
+        if command.kind in NEEDS_REASON and not command.why.strip():
             return "no reason is given: give why"
+        if command.kind is CommandKind.WRITE_OUTPUT and command.expires_us <= 0 and not on_site:
+            return "it has no end: a command that switches an output by hand names when it expires"
         if command.kind is CommandKind.ISOLATE and not command.compensating_measure.strip():
             return ("refused by law of safety 3: no compensating measure is given: say what is done meanwhile, "
                     "as \"guard walks hourly\"")
@@ -181,7 +184,7 @@ class OrderDesk:
                 return OrderStep(transitions=transitions, detail=f"{permit.id} {permit.state.value}")
             case CommandKind.WRITE_OUTPUT:
                 return OrderStep(outputs=self._outputs.manual(
-                    command.target, _switch(command), command.who, command.expires_us, now))
+                    command.target, _switch(command), f"{command.who}: {command.why}", command.expires_us, now))
 
     def _reset(self, command: Command, now: Now) -> OrderStep:
         if command.target in self._outputs.names():

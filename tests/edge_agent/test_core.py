@@ -50,7 +50,8 @@ def started(kit, **more):
 def command(kind, target="", ident="c-1", who="Li Wei", why="seen", **more):
     if kind is CommandKind.ISOLATE:
         more.setdefault("compensating_measure", "guard walks hourly")
-    return Command(ident, kind, target, who, why, 0, 0, **more)
+    expires_us = more.pop("expires_us", 2**62 if kind is CommandKind.WRITE_OUTPUT else 0)
+    return Command(ident, kind, target, who, why, 0, expires_us, **more)
 
 
 def alarm_of(effects):
@@ -206,6 +207,21 @@ def test_commands_and_their_limits(kit, kind, target, value, outcome):
     core = started(kit)
     effects = core.step(CommandReceived(command(kind, target, value=value)), kit.at(1))
     assert bodies(effects, CommandResultRecord)[0].result.outcome is outcome
+
+
+@pytest.mark.parametrize(("more", "said"), [({"why": " "}, "give why"), ({"expires_us": 0}, "it has no end")])
+def test_switching_by_hand_from_afar_needs_a_reason_and_an_end(kit, more, said):
+    core = started(kit)
+    effects = core.step(CommandReceived(command(CommandKind.WRITE_OUTPUT, "bell", value=True, **more)), kit.at(1))
+    (result,) = [body.result for body in bodies(effects, CommandResultRecord)]
+    assert result.outcome is CommandOutcome.REFUSED and said in result.detail and not core.outputs.state("bell").on
+
+
+def test_switching_by_hand_says_who_and_why(kit):
+    core = started(kit)
+    order = command(CommandKind.WRITE_OUTPUT, "bell", why="drill", value=True)
+    effects = core.step(CommandReceived(order), kit.at(1))
+    assert "Li Wei: drill" in bodies(effects, OutputRecord)[0].cause
 
 
 def test_an_expired_command_is_not_applied(kit):

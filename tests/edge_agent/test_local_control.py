@@ -31,6 +31,15 @@ def test_words_and_what_they_mean(action, kind):
     assert (command.id, command.issued_us) == ("id-1", 7)
 
 
+@pytest.mark.parametrize(("action", "for_s", "value", "expires_us"), [
+    ("on", 60.0, True, 60_000_007), ("on", 0.0, True, 0), ("off", 0.0, False, 0),
+    ("on", float("inf"), True, 86_400_000_007),
+])
+def test_an_output_is_switched_by_hand(action, for_s, value, expires_us):
+    command = command_of(Request(action, "horn", "Li Wei", "seen", for_s), 7)
+    assert (command.kind, command.value, command.expires_us) == (CommandKind.WRITE_OUTPUT, value, expires_us)
+
+
 def test_an_unknown_word_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="silence"):
         command_of(Request("explode"), 0)
