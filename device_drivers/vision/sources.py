@@ -191,7 +191,8 @@ class AvSource:
     def _clock_us(self, packet: Any) -> int:
         if not self._live:
             return 0
-        side = next((s for s in packet.iter_sidedata() if str(s.data_type) == "prft"), None)
+        told = getattr(packet, "iter_sidedata", None)  # older releases of PyAV have none
+        side = next((s for s in told() if str(s.data_type) == "prft"), None) if told is not None else None
         return camera_clock_us(bytes(side) if side is not None else None)
 
     def _time_us(self, frame: Any, arrived: int) -> int:

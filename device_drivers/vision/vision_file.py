@@ -140,6 +140,8 @@ def _findings(plan: VisionPlan, name: str) -> list[Finding]:
         say(f"{len(plan.cameras)} cameras", f"name 1 to {CAMERAS_MAX}")
     if not 1 <= plan.detectors <= 16:
         say(f"{plan.detectors} detectors", "1 to 16; one a core that may be used")
+    if not 0.2 <= plan.say_every_s <= 4:
+        say(f"say_every_s is {plan.say_every_s}", "0.2 to 4 s: a camera counts as silent after 8")
     names = [camera.id for camera in plan.cameras]
     for twice in sorted({n for n in names if names.count(n) > 1}):
         say(f"camera {twice} stands twice", "give each its own id")
