@@ -268,3 +268,28 @@ def test_the_shipped_card_names_the_anchors() -> None:
 
     octets = SHIPPED.with_suffix(".anchors.gz").read_bytes()
     assert Detector().card.trained["anchors SHA-256"] == hashlib.sha256(octets).hexdigest()
+
+
+def test_the_heads_hash_stands_in_every_record_and_old_chains_still_verify(tmp_path: Path) -> None:
+    from device_drivers.vision.camera_health import CameraState
+    from device_drivers.vision.evidence_store import EvidenceStore, verify
+    from device_drivers.vision.process import WatchedCamera
+    from device_drivers.vision.recorder import EvidenceRecorder
+    from device_drivers.vision.reports import CameraReport
+    from device_drivers.vision.scenes import SceneState
+    from device_drivers.vision.temporal import Decision
+    from device_drivers.vision.vision_file import EvidencePlan
+
+    card = Detector().card
+    limits = dict(zip(card.classes, card.thresholds, strict=True))
+    store = EvidenceStore(tmp_path / "evidence", 1 << 20, lambda: DAY_US)
+    for number, head in enumerate(("", "ab" * 32)):
+        recorder = EvidenceRecorder(store, EvidencePlan("evidence"), card, head_sha256=head)
+        seen = SceneState("whole", "flame", 0.9, Decision(True, 0.9, 0.5, False, 1))
+        at_us = DAY_US + number * 100 * S
+        report = CameraReport("yard", at_us, at_us, CameraState.WELL, {"flame": 0.9}, (seen,), {}, 1)
+        recorder.report(WatchedCamera(CameraPlan("yard", "test:ball"), limits, 0.0, 0), report)
+        assert [r.head_sha256 for r in recorder.tick(at_us + 60 * S)] == [head]
+    lines = (tmp_path / "evidence" / "chain.jsonl").read_bytes().splitlines()
+    assert [b"head_sha256" in line for line in lines] == [False, True]
+    assert verify(tmp_path / "evidence", "").ok
