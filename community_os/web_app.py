@@ -19,14 +19,17 @@ from community_os.brigade_service import BrigadeService
 from community_os.claim_service import Claims, claimed_site_files, until_sites_change
 from community_os.evidence_desk import IncidentEvidence
 from community_os.evidence_files import EvidenceFiles
+from community_os.officer_service import OfficerService
 from community_os.people_parts import People
 from community_os.place_shelf import PlaceShelf
 from community_os.settings import CloudSettings
 from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, StoreCalls
+from dashboards.officer_parts import OfficerParts
 from dashboards.server import create_app
 from device_model.clock import Clock
 from device_model.errors import ConfigError, LocalFault
+from device_model.inventory import Inventory
 from device_model.library import read_inventory
 from device_model.ports import MessageLink, Stream
 
@@ -49,10 +52,12 @@ def web_app(settings: CloudSettings, people: People, store: IncidentStore, calls
     evidence = IncidentEvidence(evidence_files(settings, clock), store, calls, clock)
     shelf = read_place_shelf(settings)
     brigade = BrigadeService(store, calls, shelf, clock, evidence=evidence.facts)
+    sites = read_sites_known(settings)
+    officer = OfficerParts(OfficerService(store, calls, board, clock, sites=sites, evidence=evidence.facts))
     app = create_app(board, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
-                     brigade=brigade, evidence=evidence, trail=people.book, people=people.pages,
+                     brigade=brigade, evidence=evidence, trail=people.book, people=people.pages, officer=officer,
                      claims=Claims(settings, people.book))
-    return Web(app, board, (board.run, lambda: _take_places(settings, shelf)))
+    return Web(app, board, (board.run, lambda: _take_places(settings, shelf, sites)))
 
 
 def read_place_shelf(settings: CloudSettings) -> PlaceShelf:
@@ -66,11 +71,24 @@ def read_place_shelf(settings: CloudSettings) -> PlaceShelf:
     return shelf
 
 
-async def _take_places(settings: CloudSettings, shelf: PlaceShelf) -> None:
+def read_sites_known(settings: CloudSettings) -> dict[str, Inventory]:
+    """The configured sites by path. One whose file does not fit is left out, and the worker says why."""
+    sites: dict[str, Inventory] = {}
+    for file in (*claimed_site_files(settings), *settings.sites):
+        try:
+            inventory = read_inventory(file)
+        except (ConfigError, LocalFault):
+            continue
+        sites[inventory.site.tenancy.path] = inventory
+    return sites
+
+
+async def _take_places(settings: CloudSettings, shelf: PlaceShelf, sites: dict[str, Inventory]) -> None:
     """The places of gateways that are claimed while the pages run."""
     while True:
         await until_sites_change(settings)
         shelf.take_from(await asyncio.to_thread(read_place_shelf, settings))
+        sites |= await asyncio.to_thread(read_sites_known, settings)
 
 
 def evidence_files(settings: CloudSettings, clock: Clock) -> EvidenceFiles:

@@ -33,12 +33,14 @@ from dashboards.brigade import PHOTO_BYTES_MAX, Brigade
 from dashboards.brigade_pages import brigade_router
 from dashboards.claim_pages import ASK_BYTES_MAX, ClaimService, claim_router
 from dashboards.evidence_pages import EvidenceDesk, evidence_router
+from dashboards.frame_pages import frame_router
 from dashboards.gate import MustChange, NotSignedIn, Refused, gate_of, routes_of
 from dashboards.guard import Guard
 from dashboards.incident_work import IncidentWork, add_incident_work
 from dashboards.kit.navigation import destinations
 from dashboards.kit.phrases import phrases
 from dashboards.kit.texts import LANGUAGES, table, text
+from dashboards.officer_parts import OfficerParts, officer_routers
 from dashboards.people import VISITOR, NoTrail, Person, SignIn, Trail
 from dashboards.rights import DEED_OF_ACTION, ROLES, may
 from device_model.clock import Clock
@@ -85,7 +87,7 @@ class _TooLarge(Exception):
 def create_app(
     board: Board, *, clock: Clock, sign_in: SignIn | None, speed: float = 1.0, work: IncidentWork | None = None,
     brigade: Brigade | None = None, trail: Trail | None = None, evidence: EvidenceDesk | None = None,
-    people: PeopleParts | None = None, claims: ClaimService | None = None,
+    people: PeopleParts | None = None, claims: ClaimService | None = None, officer: OfficerParts | None = None,
 ) -> FastAPI:
     """The application. work: what people do with incidents beyond the steps of their life. `sign_in` None leaves
     all open: callers allow that on loopback only. people: accounts and audit, where the program
@@ -97,6 +99,7 @@ def create_app(
     app.add_middleware(Guard, person_of=door.person, trail=trail, most=_most_of)
     _add_refusals(app, door)
     _add_pages(app, door)
+    app.include_router(frame_router(door.page))
     _add_board_api(app, board, door, clock, speed)
     _add_actions(app, board, door)
     _add_duties(app, board, door)
@@ -112,6 +115,10 @@ def create_app(
         app.include_router(brigade_router(brigade, door.person, door.page, signed=sign_in is not None))
     if evidence is not None:
         app.include_router(evidence_router(evidence, door.person))
+    if officer is not None:
+        for router in officer_routers(
+                officer, door.person, door.page, clock, speed=speed, signed=sign_in is not None):
+            app.include_router(router)
     if claims is not None:
         app.include_router(claim_router(claims, door.person, door.page))
     door.places = frozenset(name.removeprefix("GET ") for name, _ in routes_of(app.routes))

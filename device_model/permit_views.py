@@ -8,7 +8,7 @@ from device_model.permit import Permit
 from device_model.site import Tenancy, Text
 
 
-class PermitAsk(msgspec.Struct, frozen=True, omit_defaults=True):
+class PermitAsk(msgspec.Struct, frozen=True):
     """One act that somebody asked for from afar. state: waiting (the gateway has not answered), applied, refused,
     expired. detail: why it was refused, in the gateway's words (English · Chinese)."""
 

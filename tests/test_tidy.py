@@ -31,6 +31,8 @@ IO_FILES = {
     "community_os/sessions.py", "dashboards/account_pages.py", "dashboards/audit_pages.py",
     "community_os/brigade_service.py", "community_os/brigade_store.py", "community_os/place_commands.py", "community_os/place_shelf.py",
     "dashboards/brigade_pages.py",
+    "community_os/officer_service.py", "community_os/officer_store.py", "dashboards/officer_pages.py",
+    "dashboards/officer_parts.py",
     "community_os/broker.py", "community_os/centre_link.py", "community_os/commands.py", "community_os/figures.py",
     "community_os/ingest.py", "community_os/nats_link.py", "community_os/nats_stream.py",
     "community_os/notice_store.py", "community_os/notifier.py", "community_os/site_push.py",

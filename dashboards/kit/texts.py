@@ -6,6 +6,7 @@ from dashboards.kit.brigade_texts import BRIGADE_TEXTS
 from dashboards.kit.claim_texts import CLAIM_TEXTS
 from dashboards.kit.labelling_texts import LABELLING_TEXTS
 from dashboards.kit.local_texts import LOCAL_TEXTS
+from dashboards.kit.officer_texts import OFFICER_TEXTS
 from dashboards.kit.people_texts import PEOPLE_TEXTS
 from dashboards.kit.tester_texts import TESTER_TEXTS
 from dashboards.kit.vision_texts import VISION_TEXTS
@@ -246,6 +247,7 @@ TEXTS: dict[str, Text] = {
     "log.new_zone": Text("spread to a new zone", "蔓延到新区域"),
     **TESTER_TEXTS,
     **BRIGADE_TEXTS,
+    **OFFICER_TEXTS,
     **CLAIM_TEXTS,
     **LOCAL_TEXTS,
     **PEOPLE_TEXTS,

@@ -1,0 +1,23 @@
+"""The officer's pages put together: which parts a program brings, and their routes."""
+
+from __future__ import annotations
+
+import msgspec
+from fastapi import APIRouter
+
+from dashboards.officer import Officer
+from dashboards.officer_pages import Page, PersonOf, officer_router
+from device_model.clock import Clock
+
+
+class OfficerParts(msgspec.Struct, frozen=True):
+    """What a program brings; None: that page is not there."""
+
+    officer: Officer
+
+
+def officer_routers(
+    parts: OfficerParts, person_of: PersonOf, page: Page, clock: Clock, *, speed: float, signed: bool
+) -> list[APIRouter]:
+    """All routes. signed: names come from the sign-in."""
+    return [officer_router(parts.officer, person_of, page, clock, speed=speed, signed=signed)]

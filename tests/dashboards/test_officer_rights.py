@@ -1,0 +1,65 @@
+"""Who reads and does what on the officer's pages, over HTTP: by role and by tenancy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from officer_house import LAKESIDE, WORKS, OfficerHouse
+
+from dashboards.people import Person
+
+FLAG = {"X-Tocsin": "board"}
+
+
+class Seat:
+    """A sign-in whose cookie is the role and scope."""
+
+    def enter(self, name: str, secret: str) -> str | None:
+        return None
+
+    def person(self, cookie: str) -> Person | None:
+        role, _, scope = cookie.partition(":")
+        return Person("Chen", role, scope) if role else None
+
+    def leave(self, cookie: str) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def signed() -> Iterator[OfficerHouse]:
+    house = OfficerHouse(Seat())
+    house.beat()
+    house.working()
+    yield house
+
+
+def asked(house: OfficerHouse, who: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(house.app), base_url="http://test",
+                             cookies={"tocsin_session": who})
+
+
+@pytest.mark.parametrize("what", ["permits", "hot-work", "overview"])
+async def test_no_page_shows_another_tenants_rows(signed: OfficerHouse, what: str) -> None:
+    async with asked(signed, f"officer:{LAKESIDE}") as client:
+        own = await client.get(f"/api/officer/{what}")
+        assert own.status_code == 200 and "trial-works" not in own.text and "HW-2026" not in own.text
+        for scope in ("hangzhou", WORKS, "hangzhou/yuhang/cangqian/lake", "..", "a/b/c/d/e", "%2e%2e"):
+            assert (await client.get(f"/api/officer/{what}", params={"scope": scope})).status_code == 404
+    async with asked(signed, "officer:hangzhou") as client:
+        assert "trial-works" in (await client.get(f"/api/officer/{what}")).text
+    async with asked(signed, "resident:hangzhou") as client:
+        assert (await client.get(f"/api/officer/{what}")).status_code == 403
+
+
+@pytest.mark.parametrize(("who", "act", "status"), [
+    ("officer:hangzhou", "approve", 409), ("property:hangzhou", "approve", 403),
+    ("brigade:hangzhou", "suspend", 403),
+    (f"officer:{LAKESIDE}", "approve", 403), ("property:hangzhou", "start", 409), ("property:hangzhou", "suspend", 409)])
+async def test_who_may_do_what_with_a_permit(signed: OfficerHouse, who: str, act: str, status: int) -> None:
+    body = {"step": {"permit": "HW-none", "act": act}, "request": f"click-{who[:8]}-{act}".replace(":", "-")}
+    async with asked(signed, who) as client:
+        answer = await client.post(f"/api/sites/{WORKS}/permits", json=body, headers=FLAG)
+        assert answer.status_code == status, answer.text
+        assert (await client.post(f"/api/sites/{WORKS}/permits", json=body)).status_code == 403  # forged
