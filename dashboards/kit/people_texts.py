@@ -10,6 +10,11 @@ PEOPLE_TEXTS: dict[str, Text] = {
                          "administrator if your work needs it.",
                          "您的角色或管辖范围不包含此内容，本次访问已记录。如工作需要，请联系管理员。"),
     "refused.back": Text("Back to my pages", "返回我的页面"),
+    "offline.title": Text("No contact", "无法连接"),
+    "offline.text": Text("The server cannot be reached. Nothing is shown, because nothing would be current. This page "
+                         "tries again by itself. In an emergency, call 119.",
+                         "无法连接服务器。为避免误导，不显示任何旧数据；页面会自动重试。紧急情况请拨打 119。"),
+    "offline.since": Text("Since", "自"),
     "nav.account": Text("My account", "我的账号"),
     "nav.people": Text("People", "人员"),
     "nav.audit": Text("Audit", "审计"),

@@ -115,7 +115,7 @@ class WatchedStream:
 class RealApp:
     """The application, who may ask it, and what an attacker knows of it: all ids of all tenants."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Any = None) -> None:
         self.settings = CloudSettings(
             state=str(folder), database=f"sqlite:///{folder}/incidents.sqlite",
             sites=tuple(str(DEMO / f"{name}.yaml") for name in ("riverside", "lakeside")))
@@ -128,7 +128,8 @@ class RealApp:
             seed(self.store, tenancy, number)
         self.stream = WatchedStream(self.store)
         people = People(self.accounts, self.book, PeopleParts(self.accounts, audit=BookDesk(self.book)))
-        web = web_app(self.settings, people, self.store, self._call, self.stream, None, QuickClock())
+        web = web_app(self.settings, people, self.store, self._call, self.stream, None,
+                      clock or QuickClock())
         self.app, self.board, self.beside = web.app, web.board, web.beside
         self.cookies = self._people()
         self.ids = self._ids()
