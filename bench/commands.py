@@ -17,6 +17,7 @@ from device_model.errors import TocsinError
 # Name → what it measures. One module each, in this folder.
 BENCHES = {
     "path": "register change on the line to the page's event, idle and at 1,000 messages/s",
+    "pages": "alarm to 1,000 open pages with 5,000 open incidents; scripts and first paint in Chromium",
     "outage": "what 72 virtual hours without a cloud and hundreds of kills cost: alarms, telemetry, doubles, gaps",
     "output": "register change to output with the cloud down, also with every fsync stalled",
     "backlog": "a million records drain, and a new alarm overtakes them: loopback and a slow link",
