@@ -7,12 +7,12 @@ import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from device_drivers.diagnose import Attempt, Diagnosis, PointValue, advise, figures_of
 from device_drivers.discover import (
-    Ask,
     LineFound,
     TopicFound,
     UnitFound,
@@ -39,8 +39,19 @@ from device_model.site import Line, LineKind, Text
 from device_model.system_clock import SystemClock
 
 SHARE = 0.05  # of a line that others use
+
+
+class TimedReads(Protocol):
+    """`Ask` on a line of the gateway's. took_us: how long the line had the last one, its wait behind polls apart."""
+
+    took_us: int
+
+    async def __call__(self, request: LineRequest, timeout_s: float, /) -> LineReply:
+        """As `Ask`."""
+
+
 # (site file, line, device or empty) → how to read through the gateway that runs on it, or None
-Through = Callable[[Path, str, str], Ask | None]
+Through = Callable[[Path, str, str], TimedReads | None]
 TIMEOUT_TCP_S, TIMEOUT_SERIAL_S = 0.5, 0.15
 LISTEN_S = 10.0
 _KINDS = {"tcp": LineKind.MODBUS_TCP, "rtu": LineKind.MODBUS_RTU, "mqtt": LineKind.MQTT}
@@ -240,7 +251,7 @@ class GatewayExchange:
     """A line whose master is the gateway: LineExchange over its reads. watch: told each question and answer as
     unit, function and what follows them; addressing and check sum of the wire stay with the gateway."""
 
-    def __init__(self, reads: Ask, watch: Callable[[bool, bytes], None]) -> None:
+    def __init__(self, reads: TimedReads, watch: Callable[[bool, bytes], None]) -> None:
         self._reads, self._watch = reads, watch
 
     async def exchange(self, request: LineRequest, *, timeout_s: float) -> LineReply:
@@ -253,11 +264,17 @@ class GatewayExchange:
     async def drain(self, hold_s: float) -> None:
         """The gateway holds its line by itself."""
 
+    @property
+    def took_us(self) -> int:
+        """How long the line had the last question."""
+        return self._reads.took_us
+
     async def close(self) -> None:
         """Nothing of ours is open."""
 
 
-async def _diagnose(entry: LineDevice, line: Line, rounds: int, reads: Ask | None = None) -> Diagnosis:
+async def _diagnose(entry: LineDevice, line: Line, rounds: int, reads: TimedReads | None = None
+                    ) -> Diagnosis:
     frames, clock = _Frames(), SystemClock()
     exchange: LineExchange = (
         GatewayExchange(reads, frames.watch) if reads is not None else open_modbus_line(line, frames.watch))
@@ -312,7 +329,8 @@ async def _try(exchange: LineExchange, request: LineRequest, what: str, frames: 
         fault, detail, code = Reason.REFUSED.value, str(problem), problem.code
     except PeerGarbled as problem:
         fault, detail = Reason.GARBLED.value, str(problem)
-    took_ms = round((clock.now().mono_us - began_us) / 1000, 1)
+    took_us = exchange.took_us if isinstance(exchange, GatewayExchange) else clock.now().mono_us - began_us
+    took_ms = round(took_us / 1000, 1)
     return Attempt(what, frames.sent.hex(" "), frames.received.hex(" "), took_ms, fault, detail, code), reply
 
 

@@ -38,6 +38,7 @@ class LinePoller:
         self._wake = asyncio.Event()
         self._ended = False
         self._orders: dict[int, asyncio.Future[LineReply]] = {}
+        self._took: dict[int, Callable[[int], None]] = {}
 
     @property
     def core(self) -> RegisterLine:
@@ -88,20 +89,26 @@ class LinePoller:
         """
         await self._ordered(self._core.write(device, point, value))
 
-    async def ask(self, request: LineRequest, *, timeout_s: float) -> LineReply:
-        """One read of a scan or diagnosis, behind all else. Raises as `write`."""
-        return await self._ordered(self._core.ask(request, timeout_s))
+    async def ask(
+        self, request: LineRequest, *, timeout_s: float, took: Callable[[int], None] | None = None,
+    ) -> LineReply:
+        """One read of a scan or diagnosis, behind all else. took: told how many µs the line had it, without the time
+        that it waited for its turn. Raises as `write`."""
+        return await self._ordered(self._core.ask(request, timeout_s), took)
 
-    async def _ordered(self, token: int) -> LineReply:
+    async def _ordered(self, token: int, took: Callable[[int], None] | None = None) -> LineReply:
         if self._ended:
             raise PeerSilent(f"line {self._line.id} is no longer polled")
         future: asyncio.Future[LineReply] = asyncio.get_running_loop().create_future()
         self._orders[token] = future
+        if took is not None:
+            self._took[token] = took
         self._wake.set()
         try:
             return await future
         finally:
             self._orders.pop(token, None)
+            self._took.pop(token, None)
 
     async def _turn(self) -> None:
         now = self._clock.now()
@@ -111,9 +118,12 @@ class LinePoller:
             await self._rest((step.until_us - now.mono_us) / 1e6)
             return
         outcome = await self._carry(step)
-        result = self._core.done(step, outcome, self._clock.now())
+        then = self._clock.now()
+        result = self._core.done(step, outcome, then)
         self._tell(result.events)
         for order in result.orders:
+            if (took := self._took.get(order.token)) is not None:
+                took(then.mono_us - now.mono_us)
             self._finish(order)
         if result.hold_us:
             await self._exchange.drain(result.hold_us / 1e6)

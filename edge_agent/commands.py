@@ -93,10 +93,11 @@ def reads_through_gateway(config: Path, line: str, of_device: str = "") -> Gatew
 
 
 class GatewayReads:
-    """`device_drivers.discover.Ask`: each read goes through the gateway's own schedule."""
+    """`device_drivers.commands.TimedReads`: each read goes through the gateway's own schedule."""
 
     def __init__(self, paths: Sequence[Path], line: str, of_device: str) -> None:
         self._paths, self._line, self._of_device = tuple(paths), line, of_device
+        self.took_us = 0
 
     async def __call__(self, request: LineRequest, timeout_s: float) -> LineReply:
         """Raises PeerSilent, PeerRefused, PeerGarbled; LocalFault when the gateway refuses, saying why."""
@@ -104,4 +105,5 @@ class GatewayReads:
         answer = await asyncio.to_thread(ask, self._paths, wanted, READ_WITHIN_S)
         if answer.read is None:
             raise LocalFault(answer.detail)
+        self.took_us = answer.read.took_us
         return answer.read.reply_or_raise()

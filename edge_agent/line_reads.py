@@ -35,12 +35,14 @@ class LineRead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LineAnswer(msgspec.Struct, frozen=True):
-    """What came back: a reply, or the kind of fault ("silent", "garbled", "refused") with exception code."""
+    """What came back: a reply, or the kind of fault ("silent", "garbled", "refused") with exception code. took_us:
+    how long the line had it, its wait behind polls apart."""
 
     reply: LineReply | None = None
     fault: str = ""
     detail: str = ""
     code: int = 0
+    took_us: int = 0
 
     def reply_or_raise(self) -> LineReply:
         """The reply, or the same error as a line of one's own would raise."""
@@ -62,16 +64,18 @@ async def read_line(
         raise LocalFault(f"{asked.line} is no Modbus line of this gateway; known: {', '.join(polled) or 'none'}")
     if not 0 < asked.timeout_s <= TIMEOUT_MAX_S:
         raise LocalFault(f"a time-out of {asked.timeout_s:g} s: give more than 0 and at most {TIMEOUT_MAX_S:g}")
+    took: list[int] = [0]
     try:
-        return LineAnswer(await driver.ask(asked.request, timeout_s=asked.timeout_s))
+        reply = await driver.ask(asked.request, timeout_s=asked.timeout_s, took=took.append)
+        return LineAnswer(reply, took_us=took[-1])
     except PeerRefused as refused:
-        return LineAnswer(fault="refused", detail=str(refused), code=refused.code)
+        return LineAnswer(fault="refused", detail=str(refused), code=refused.code, took_us=took[-1])
     except PeerGarbled as garbled:
-        return LineAnswer(fault="garbled", detail=str(garbled))
+        return LineAnswer(fault="garbled", detail=str(garbled), took_us=took[-1])
     except LocalFault:
         raise
     except PeerSilent as silent:
-        return LineAnswer(fault="silent", detail=str(silent))
+        return LineAnswer(fault="silent", detail=str(silent), took_us=took[-1])
     except TocsinError as fault:
         raise LocalFault(str(fault)) from fault
 

@@ -167,7 +167,7 @@ class OutputBook:
         memory, timers = self._memory[target], self._timers[target]
         if not on and (memory.demands or memory.tripped):
             raise LawRefusal(3 if output.purpose in AUDIBLE else 5,
-                             f"{target} is on for an alarm: it is silenced or reset on site only")
+                             f"{target} is on for an alarm, or has tripped: it is silenced or reset on site only")
         if on and memory.inhibited:
             raise LawRefusal(5, f"{target} is inhibited: end that first")
         if on and output.purpose is OutputPurpose.FAN:
