@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from community_os.board_service import BoardService
 from community_os.brigade_service import BrigadeService
 from community_os.claim_service import Claims, claimed_site_files, until_sites_change
+from community_os.estate_parts import make_estate
 from community_os.evidence_desk import IncidentEvidence
 from community_os.evidence_files import EvidenceFiles
 from community_os.officer_service import OfficerService
@@ -54,7 +55,8 @@ def web_app(settings: CloudSettings, people: People, store: IncidentStore, calls
     brigade = BrigadeService(store, calls, shelf, clock, evidence=evidence.facts)
     sites = read_sites_known(settings)
     officer = OfficerParts(OfficerService(store, calls, board, clock, sites=sites, evidence=evidence.facts))
-    app = create_app(board, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
+    estate = make_estate(settings, store, calls, stream, clock, board, brigade)
+    app = create_app(board, estate=estate, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
                      brigade=brigade, evidence=evidence, trail=people.book, people=people.pages, officer=officer,
                      claims=Claims(settings, people.book))
     return Web(app, board, (board.run, lambda: _take_places(settings, shelf, sites)))

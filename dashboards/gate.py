@@ -113,6 +113,18 @@ ROUTES: dict[str, Rule] = {
     "GET /api/handovers": Deed.SEE_BOARD,
     "POST /api/handovers": Deed.ACKNOWLEDGE,
     "POST /api/handovers/{handover}/take": Deed.ACKNOWLEDGE,
+    # my sites, my building
+    "GET /my-sites": Deed.MAINTAIN,
+    "GET /api/my-sites": Deed.MAINTAIN,
+    "GET /api/my-sites/{city}/{district}/{street}/{site}/usage": Deed.MAINTAIN,
+    "POST /api/my-sites/{city}/{district}/{street}/{site}/maintenance": Deed.MAINTAIN,
+    "POST /api/my-sites/{city}/{district}/{street}/{site}/rota": Deed.CHANGE_ROTA,
+    "GET /api/incidents/{incident}/deliveries": Deed.SEE_BOARD,
+    "GET /building": Deed.SEE_OWN_BUILDING,
+    "GET /api/building": Deed.SEE_OWN_BUILDING,
+    "GET /api/building/{city}/{district}/{street}/{site}": Deed.SEE_OWN_BUILDING,
+    "POST /api/building/{city}/{district}/{street}/{site}/reports": Deed.REPORT_HAZARD,
+    "POST /api/building/reports/{token}/photos": Deed.REPORT_HAZARD,
 }
 # What leaves the product as a file: noted in the audit also when it is only read.
 NOTED_READS = frozenset({"GET /audit/export", "GET /photos/{sha256}", "GET /evidence/{incident}/{evidence}/{name}"})

@@ -32,6 +32,8 @@ from dashboards.audit_pages import AuditDesk, audit_router
 from dashboards.brigade import PHOTO_BYTES_MAX, Brigade
 from dashboards.brigade_pages import brigade_router
 from dashboards.claim_pages import ASK_BYTES_MAX, ClaimService, claim_router
+from dashboards.estate import Estate
+from dashboards.estate_pages import estate_router
 from dashboards.evidence_pages import EvidenceDesk, evidence_router
 from dashboards.frame_pages import frame_router
 from dashboards.gate import MustChange, NotSignedIn, Refused, gate_of, routes_of
@@ -88,6 +90,7 @@ def create_app(
     board: Board, *, clock: Clock, sign_in: SignIn | None, speed: float = 1.0, work: IncidentWork | None = None,
     brigade: Brigade | None = None, trail: Trail | None = None, evidence: EvidenceDesk | None = None,
     people: PeopleParts | None = None, claims: ClaimService | None = None, officer: OfficerParts | None = None,
+    estate: Estate | None = None,
 ) -> FastAPI:
     """The application. work: what people do with incidents beyond the steps of their life. `sign_in` None leaves
     all open: callers allow that on loopback only. people: accounts and audit, where the program
@@ -113,6 +116,8 @@ def create_app(
         add_incident_work(app, work, door.person, signed=sign_in is not None)
     if brigade is not None:
         app.include_router(brigade_router(brigade, door.person, door.page, signed=sign_in is not None))
+    if estate is not None:
+        app.include_router(estate_router(estate, door.person, door.page, signed=sign_in is not None))
     if evidence is not None:
         app.include_router(evidence_router(evidence, door.person))
     if officer is not None:

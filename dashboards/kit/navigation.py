@@ -27,6 +27,8 @@ NAVIGATION: tuple[Destination, ...] = (
     Destination("/permits", "nav.permits", Deed.SEE_PERMITS),
     Destination("/claim", "nav.claim", Deed.CLAIM_GATEWAY),
     Destination("/people", "nav.people", Deed.ADMINISTER),
+    Destination("/my-sites", "nav.my_sites", Deed.MAINTAIN),
+    Destination("/building", "nav.building", Deed.SEE_OWN_BUILDING),
     Destination("/audit", "nav.audit", Deed.SEE_AUDIT),
     Destination("/account", "nav.account", Deed.OWN_ACCOUNT),
 )

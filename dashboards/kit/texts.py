@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dashboards.kit.brigade_texts import BRIGADE_TEXTS
 from dashboards.kit.claim_texts import CLAIM_TEXTS
+from dashboards.kit.estate_texts import ESTATE_TEXTS
 from dashboards.kit.labelling_texts import LABELLING_TEXTS
 from dashboards.kit.local_texts import LOCAL_TEXTS
 from dashboards.kit.officer_texts import OFFICER_TEXTS
@@ -247,7 +248,7 @@ TEXTS: dict[str, Text] = {
     "log.new_zone": Text("spread to a new zone", "蔓延到新区域"),
     **TESTER_TEXTS,
     **BRIGADE_TEXTS,
-    **OFFICER_TEXTS,
+    **OFFICER_TEXTS, **ESTATE_TEXTS,
     **CLAIM_TEXTS,
     **LOCAL_TEXTS,
     **PEOPLE_TEXTS,
