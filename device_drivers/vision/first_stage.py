@@ -20,6 +20,9 @@ CROPS_MAX = 2  # with the whole frame three looks a frame: what two cores carry 
 CROP_SHARE = 0.4  # of the frame's sides: an object of 2 % of the frame becomes 5 % of the square
 MOVED = 18.0  # grey levels above the running background
 BRIGHT = 235.0
+# Motion of which no window holds a third is rain, snow or a shaken camera, and no thing to look at: its window would
+# wander from frame to frame, and so many different looks in a row find something in the end.
+SCATTERED = 0.35
 _LEARN = 0.05  # the background follows within some twenty frames
 
 
@@ -74,8 +77,11 @@ class FirstStage:
         self._last = grey.copy()
         crops: list[Crop] = []
         # Light that changes comes first: an arc moves nothing, and a walking person moves much.
-        for weight, why in ((np.where(bright, 1.0 + change, 0.0), "light"), (np.where(moved, away, 0.0), "motion")):
-            crop = _around(weight, why)
+        for weight, why, least in (
+            (np.where(bright, 1.0 + change, 0.0), "light", 0.0),
+            (np.where(moved, away, 0.0), "motion", SCATTERED),
+        ):
+            crop = _around(weight, why, least)
             if crop is not None and not any(_overlap(crop, other) > 0.6 for other in crops):
                 crops.append(crop)
         return FirstLook(
@@ -89,14 +95,17 @@ class FirstStage:
         )
 
 
-def _around(weight: Grey, why: str) -> Crop | None:
-    """The window of CROP_SHARE that holds the most weight, found on sums over the grid."""
+def _around(weight: Grey, why: str, least: float) -> Crop | None:
+    """The window of CROP_SHARE that holds the most weight, found on sums over the grid. None where it holds less than
+    `least` of it all."""
     if float(weight.max()) <= 0:
         return None
     high, wide = int(ROWS * CROP_SHARE), int(COLUMNS * CROP_SHARE)
     sums = np.pad(weight, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     windows = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
     best = float(windows.max())
+    if best < least * float(weight.sum()):
+        return None
     rows, columns = np.nonzero(windows >= best - 1e-6)
     # Of the windows that hold it all, the middle one: the object then lies in the middle of the crop.
     top, left = int(np.median(rows)), int(np.median(columns))

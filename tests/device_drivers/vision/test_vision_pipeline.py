@@ -50,6 +50,18 @@ def test_the_first_stage_finds_a_distant_arc_and_a_walker() -> None:
     assert any(c.why == "motion" and c.left < 110 / 480 < c.right for c in look.crops)
 
 
+def test_rain_all_over_the_picture_is_no_thing_to_look_at() -> None:
+    stage = FirstStage()
+    stage.look(grey_of(yard()))
+    rng = np.random.default_rng(4)
+    for _ in range(5):
+        picture = yard()
+        for y, x in zip(rng.integers(0, 255, 150), rng.integers(0, 478, 150), strict=True):
+            picture[y : y + 12, x : x + 2] = 160
+        look = stage.look(grey_of(picture))
+        assert look.moved > 0.02 and not [c for c in look.crops if c.why == "motion"]
+
+
 def test_a_lamp_switched_on_is_learnt_at_once_and_not_motion_for_ever() -> None:
     stage = FirstStage()
     stage.look(grey_of(yard(light=0.3)))
