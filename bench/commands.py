@@ -50,7 +50,10 @@ class Bench(Protocol):
 
 def run_bench(name: str, arguments: list[str]) -> int:
     """Run one benchmark, or `all`, or `list` them. 0 when it ran, whatever the figures; 2 on wrong usage."""
-    if name == "list":
+    if name in ("list", "--help", "-h"):
+        if name != "list":
+            print("tocsin bench NAME [--json] [--html FILE]: measure; figures beside their budgets. "
+                  "`tocsin bench NAME --help`: its own options.\n")
         for known, what in BENCHES.items():
             print(f"{known:<10} {what}")
         return 0

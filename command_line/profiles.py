@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from command_line.shared import AsJson, Files, print_findings
+from command_line.shared import AsJson, Files, print_findings, print_report
 
 group = typer.Typer(no_args_is_help=True, help="Device profiles.")
 
@@ -21,6 +21,21 @@ def profile_check(files: Files, as_json: AsJson = False) -> None:
     from device_model.commands import check_profiles
 
     print_findings(check_profiles, files, as_json)
+
+
+@group.command("list")
+def profile_list(
+    device_class: Annotated[str, typer.Option("--class", help="smoke, gas, power_meter, …; all without")] = "",
+    language: Annotated[str, typer.Option(envvar="LANG", help="zh or en")] = "en",
+    as_json: AsJson = False,
+) -> None:
+    """The profiles that ship: id, class, certainty, protocol, what it is.
+
+    Example: tocsin profile list --class smoke
+    """
+    from device_model.commands import list_profiles
+
+    print_report(lambda: list_profiles(device_class, language), as_json)
 
 
 @group.command("new")

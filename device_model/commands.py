@@ -1,4 +1,4 @@
-"""Commands (I/O): what `tocsin profile check`, `tocsin profile new` and `tocsin site check` do.
+"""Commands (I/O): what `tocsin profile check|list|new` and `tocsin site check` do.
 
 Findings come back and nothing is printed, except by the wizard, which asks on the terminal.
 """
@@ -8,10 +8,53 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from device_model.errors import ConfigError, Finding, LocalFault
-from device_model.library import read_inventory, read_profile
+from device_model.library import read_inventory, read_profile, shipped_profiles
+from device_model.profile import DeviceClass
 from device_model.profile_draft import draft_text, transcript_text
 from device_model.profile_wizard import ProfileWizard, Terminal, proposals
+
+
+class ProfileRow(msgspec.Struct, frozen=True):
+    """One shipped profile, as a list shows it."""
+
+    id: str
+    device_class: str
+    certainty: str
+    protocol: str
+    maker: str
+    model: str
+    en: str
+    zh: str
+    points: int
+    source: str
+
+
+class ProfileList(msgspec.Struct, frozen=True):
+    """What ships, by id."""
+
+    profiles: tuple[ProfileRow, ...]
+    language: str = "en"
+
+    def text(self) -> str:
+        """A line each."""
+        lines = [f"{row.id:<26} {row.device_class:<14} {row.certainty}  {row.protocol:<9} "
+                 f"{row.zh if self.language.startswith('zh') else row.en}: {row.maker} {row.model}"
+                 for row in self.profiles]
+        return "\n".join(lines)
+
+
+def list_profiles(device_class: str = "", language: str = "en") -> ProfileList:
+    """The profiles that ship, of one class or all. LocalFault: no such class."""
+    if device_class and device_class not in set(DeviceClass):
+        raise LocalFault(f"no class {device_class!r}; there are: {', '.join(sorted(DeviceClass))}")
+    return ProfileList(tuple(
+        ProfileRow(p.id, p.device_class.value, p.certainty.value, p.protocol, p.maker, p.model, p.en, p.zh,
+                   len(p.points), p.source)
+        for p in sorted(shipped_profiles().values(), key=lambda p: p.id)
+        if not device_class or p.device_class == device_class), language)
 
 
 def check_profiles(paths: Sequence[str | Path]) -> list[Finding]:
