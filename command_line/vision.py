@@ -186,7 +186,7 @@ def vision_discover(
 ) -> None:
     """Ask the local network for ONVIF cameras (WS-Discovery). Sends one question and nothing else.
 
-    Example: tocsin vision discover --interface 192.168.1.2
+    Example: tocsin vision discover --interface 192.0.2.2
     """
     import msgspec
 

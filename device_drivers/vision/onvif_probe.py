@@ -11,7 +11,6 @@ entities, no DTD, no external anything, and nothing that is found is ever opened
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote, urlsplit
 from xml.parsers import expat
 
 import msgspec
@@ -21,6 +20,8 @@ ANSWER_BYTES_MAX = 64 * 1024  # a UDP datagram is no longer
 DEPTH_MAX, ELEMENTS_MAX, TEXT_MAX = 32, 500, 4096
 MATCHES_MAX = 16  # in one answer; a camera answers for itself
 _DEVICE = "http://www.onvif.org/ver10/network/wsdl"
+_URL = re.compile(r"https?://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?(/[^\s@]{0,200})?\Z")
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _ID = re.compile(r"[0-9a-f-]{36}\Z")
 
 
@@ -111,21 +112,24 @@ def _match(said: dict[str, str]) -> ProbeMatch | None:
         return None
     scopes = said.get("Scopes", "").split()[:40]
     return ProbeMatch(
-        urlsplit(urls[0]).hostname or "", urls, _scope(scopes, "name"), _scope(scopes, "hardware"),
+        _host(urls[0]), urls, _scope(scopes, "name"), _scope(scopes, "hardware"),
         _scope(scopes, "location"), said.get("Address", "")[:100])
 
 
 def _sound(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None \
-            and (parts.port or 80) > 0 and len(url) <= 300
-    except ValueError:
-        return False
+    return _URL.match(url) is not None
+
+
+def _host(url: str) -> str:
+    found = _URL.match(url)
+    return found[1].strip("[]") if found is not None else ""
 
 
 def _scope(scopes: list[str], kind: str) -> str:
     """What stands behind onvif://www.onvif.org/<kind>/, without control characters."""
     mark = f"onvif://www.onvif.org/{kind}/"
-    text = next((unquote(scope[len(mark):], errors="replace") for scope in scopes if scope.startswith(mark)), "")
+    raw = next((scope[len(mark):] for scope in scopes if scope.startswith(mark)), "")
+    # Each %XX is a byte of UTF-8; what stands between is taken as it is.
+    text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), raw.encode().decode("latin-1"))
+    text = text.encode("latin-1").decode("utf-8", "replace")
     return "".join(c for c in text if c.isprintable())[:80]

@@ -27,25 +27,25 @@ ANSWER = """<?xml version="1.0" encoding="UTF-8"?>
 <d:Types>dn:NetworkVideoTransmitter</d:Types>
 <d:Scopes>onvif://www.onvif.org/type/video_encoder onvif://www.onvif.org/name/%E5%A4%A7%E9%97%A8
  onvif://www.onvif.org/hardware/IPC-42 onvif://www.onvif.org/location/country/china</d:Scopes>
-<d:XAddrs>http://192.168.1.30/onvif/device_service http://[fe80::1]/onvif/device_service</d:XAddrs>
+<d:XAddrs>http://192.0.2.30/onvif/device_service http://[fe80::1]/onvif/device_service</d:XAddrs>
 <d:MetadataVersion>1</d:MetadataVersion></d:ProbeMatch>
-<d:ProbeMatch><d:XAddrs>https://192.168.1.31:8443/onvif</d:XAddrs></d:ProbeMatch>
+<d:ProbeMatch><d:XAddrs>https://192.0.2.31:8443/onvif</d:XAddrs></d:ProbeMatch>
 </d:ProbeMatches></SOAP-ENV:Body></SOAP-ENV:Envelope>"""
 FIRST = ProbeMatch(
-    "192.168.1.30", ("http://192.168.1.30/onvif/device_service", "http://[fe80::1]/onvif/device_service"), "大门",
+    "192.0.2.30", ("http://192.0.2.30/onvif/device_service", "http://[fe80::1]/onvif/device_service"), "大门",
     "IPC-42", "country/china", "urn:uuid:5f5a69c2-e0ae-504f-829b-00ff")
 
 
 def test_an_answer_is_read() -> None:
-    assert parse_answer(ANSWER.encode()) == (FIRST, ProbeMatch("192.168.1.31", ("https://192.168.1.31:8443/onvif",)))
+    assert parse_answer(ANSWER.encode()) == (FIRST, ProbeMatch("192.0.2.31", ("https://192.0.2.31:8443/onvif",)))
 
 
 BOMB = ANSWER.replace("?>\n", '?>\n<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>\n', 1)
 
 
 @pytest.mark.parametrize("answer", [
-    "", "no xml", ANSWER[:300], BOMB, ANSWER.replace("192.168.1.3", "x" * 5000), "<a>" * 40 + "</a>" * 40,
-    "<d>" + "<x/>" * 1000 + "</d>", ANSWER.replace("http://192", "ftp://192").replace("https://192", "file://192")
+    "", "no xml", ANSWER[:300], BOMB, ANSWER.replace("192.0.2.3", "x" * 5000), "<a>" * 40 + "</a>" * 40,
+    "<d>" + "<x/>" * 1000 + "</d>", ANSWER.replace("http://192", "ftp://192").replace("https://192", "smb://192")
     .replace("http://[", "gopher://["), ANSWER + "x" * 70_000,
 ])
 def test_what_is_no_answer_is_none(answer: str) -> None:
@@ -53,7 +53,7 @@ def test_what_is_no_answer_is_none(answer: str) -> None:
 
 
 def test_an_address_with_a_password_is_not_taken() -> None:
-    assert parse_answer(ANSWER.replace("http://192.168.1.30", "http://u:p@192.168.1.30").encode())[0].urls == (
+    assert parse_answer(ANSWER.replace("http://192.0.2.30", "http://u:p@192.0.2.30").encode())[0].urls == (
         "http://[fe80::1]/onvif/device_service",)
 
 
@@ -91,11 +91,11 @@ def test_cameras_on_the_wire_are_found_once() -> None:
         thread.start()
         found = discover(0.5, interface="127.0.0.1", to=camera.getsockname())
         thread.join(5)
-    assert [match.address for match in found] == ["192.168.1.30", "192.168.1.31"]
+    assert [match.address for match in found] == ["192.0.2.30", "192.0.2.31"]
 
 
 def test_the_command_prints_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("device_drivers.vision.onvif_discover.discover", lambda *_, **__: (FIRST,))
     done = CliRunner().invoke(group, ["discover", "--for", "0.1"])
-    assert done.exit_code == 0 and "192.168.1.30" in done.stdout and "大门" in done.stdout
+    assert done.exit_code == 0 and "192.0.2.30" in done.stdout and "大门" in done.stdout
     assert '"IPC-42"' in CliRunner().invoke(group, ["discover", "--json"]).stdout
