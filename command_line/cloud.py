@@ -93,6 +93,27 @@ def cloud_series(
     print_report(lambda: series_of(config), as_json)
 
 
+@group.command("report")
+def cloud_report(
+    period: Annotated[str, typer.Option(help="day | week | month: the last whole one")] = "week",
+    scope: Annotated[str, typer.Option(help="tenancy prefix, as hangzhou/yuhang; none: all")] = "",
+    pdf: Annotated[Path | None, typer.Option(help="write this PDF")] = None,
+    csv: Annotated[Path | None, typer.Option(help="write this CSV, one row a site")] = None,
+    language: Annotated[str, typer.Option(help="zh | en")] = "zh",
+    dossier: Annotated[str, typer.Option(help="instead: everything about this incident, as PDF")] = "",
+    config: Annotated[Path | None, typer.Option("--config", help="cloud.yaml")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the daily, weekly or monthly safety report of a district, street or firm, or an incident's dossier.
+
+    Example: tocsin cloud report --period week --scope hangzhou/yuhang --pdf week.pdf --config cloud.yaml
+    """
+    from community_os.report_commands import report_of
+
+    print_report(lambda: report_of(config, period, scope, pdf=pdf, csv=csv, language=language, dossier=dossier),
+                 as_json)
+
+
 @group.command("key")
 def cloud_key(
     out: Annotated[Path, typer.Argument(help="file of the new key")],

@@ -47,10 +47,11 @@ class OfficerService:
     """Implements `dashboards.officer.Officer`."""
 
     def __init__(
-        self, store: IncidentStore, calls: StoreCalls, board: BoardService, clock: Clock, *,
+        self, store: IncidentStore, calls: StoreCalls, board: BoardService | None, clock: Clock, *,
         sites: Mapping[str, Inventory], evidence: EvidenceOf | None = None,
     ) -> None:
-        """sites: the configured ones by path. evidence: None where none is kept here."""
+        """board: None for a program without pages. sites: the configured ones by path. evidence: None where none
+        is kept here."""
         self._store, self._calls, self._board, self._clock = store, calls, board, clock
         self._sites, self._evidence = sites, evidence
         self._own = OfficerStore(store)
@@ -58,7 +59,7 @@ class OfficerService:
     @property
     def live(self) -> bool:
         """As the board's."""
-        return self._board.live
+        return self._board is not None and self._board.live
 
     # --- permits ------------------------------------------------------------------------------------------
 
@@ -84,6 +85,8 @@ class OfficerService:
         self, site: str, step: PermitStep, *, who: str, why: str, request: str, scope: str
     ) -> ActionOutcome:
         """Ask for an act; done: stored and on its way to the gateway."""
+        if self._board is None:
+            return ActionOutcome(False, "no way down from here")
         return await self._board.permit(site, step, who=who, why=why, request=request, scope=scope)
 
     # --- hot work -----------------------------------------------------------------------------------------

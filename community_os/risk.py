@@ -29,9 +29,10 @@ FORMULA = Text(
 def risk_of(site: PlaceFigures, hot_work_breaches: int = 0) -> float:
     """0 to 100."""
     lost = 1.0 - site.connected / site.expected if site.expected else 0.0
+    watched = max(0, site.impairments - site.unwatched)
     sum_of = (
         40.0 * (site.life_safety > 0) + 10.0 * min(3, site.open - site.life_safety) + 25.0 * (site.silent > 0)
-        + 5.0 * (site.unproven > 0) + 5.0 * min(4, site.unwatched) + 1.0 * min(10, max(0, site.impairments - site.unwatched))
+        + 5.0 * (site.unproven > 0) + 5.0 * min(4, site.unwatched) + 1.0 * min(10, watched)
         + 4.0 * min(5, site.overdue_checks) + 10.0 * min(2, site.over) + 10.0 * min(2, hot_work_breaches)
         + 20.0 * max(0.0, min(1.0, lost)) + 2.0 * min(5, site.incidents))
     return round(max(0.0, min(100.0, sum_of)), 1)

@@ -23,6 +23,7 @@ from community_os.evidence_files import EvidenceFiles
 from community_os.officer_service import OfficerService
 from community_os.people_parts import People
 from community_os.place_shelf import PlaceShelf
+from community_os.report_service import ReportService
 from community_os.settings import CloudSettings
 from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, StoreCalls
@@ -50,14 +51,15 @@ def web_app(settings: CloudSettings, people: People, store: IncidentStore, calls
     """The application and what has to go on beside it. clock: with a speed, as the system's."""
     board = BoardService(store, calls, stream, clock, nudges=nudges, partitions=settings.partitions,
                          speed=clock.speed)
-    evidence = IncidentEvidence(evidence_files(settings, clock), store, calls, clock)
+    evidence = evidence_desk(settings, store, calls, clock)
     shelf = read_place_shelf(settings)
-    brigade = BrigadeService(store, calls, shelf, clock, evidence=evidence.facts)
     sites = read_sites_known(settings)
-    officer = OfficerParts(OfficerService(store, calls, board, clock, sites=sites, evidence=evidence.facts))
+    officer = OfficerService(store, calls, board, clock, sites=sites, evidence=evidence.facts)
+    brigade = BrigadeService(store, calls, shelf, clock, evidence=evidence.facts)
+    parts = OfficerParts(officer, ReportService(store, calls, officer, clock, sites=sites, evidence=evidence.facts))
     estate = make_estate(settings, store, calls, stream, clock, board, brigade)
     app = create_app(board, estate=estate, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
-                     brigade=brigade, evidence=evidence, trail=people.book, people=people.pages, officer=officer,
+                     brigade=brigade, evidence=evidence, trail=people.book, people=people.pages, officer=parts,
                      claims=Claims(settings, people.book))
     return Web(app, board, (board.run, lambda: _take_places(settings, shelf, sites)))
 
@@ -91,6 +93,11 @@ async def _take_places(settings: CloudSettings, shelf: PlaceShelf, sites: dict[s
         await until_sites_change(settings)
         shelf.take_from(await asyncio.to_thread(read_place_shelf, settings))
         sites |= await asyncio.to_thread(read_sites_known, settings)
+
+
+def evidence_desk(settings: CloudSettings, store: IncidentStore, calls: StoreCalls, clock: Clock) -> IncidentEvidence:
+    """The evidence of incidents."""
+    return IncidentEvidence(evidence_files(settings, clock), store, calls, clock)
 
 
 def evidence_files(settings: CloudSettings, clock: Clock) -> EvidenceFiles:

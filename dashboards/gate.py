@@ -110,6 +110,13 @@ ROUTES: dict[str, Rule] = {
     "GET /api/officer/overview": Deed.SEE_OVERVIEW,
     "GET /api/officer/overview/events": Deed.SEE_OVERVIEW,
     "POST /api/sites/{city}/{district}/{street}/{site}/permits": Deed.SEE_PERMITS,
+    "GET /reports": Deed.SEE_REPORTS,
+    "GET /reports/{period}.{kind}": Deed.SEE_REPORTS,
+    "GET /api/reports": Deed.SEE_REPORTS,
+    "POST /api/sites/{city}/{district}/{street}/{site}/rectifications": Deed.ISSUE_NOTICE,
+    "POST /api/rectifications/{notice}/done": Deed.ISSUE_NOTICE,
+    "GET /rectifications/{notice}.pdf": Deed.SEE_REPORTS,
+    "GET /incidents/{incident}/dossier.pdf": Deed.SEE_EVIDENCE,
     "GET /api/handovers": Deed.SEE_BOARD,
     "POST /api/handovers": Deed.ACKNOWLEDGE,
     "POST /api/handovers/{handover}/take": Deed.ACKNOWLEDGE,
@@ -127,7 +134,9 @@ ROUTES: dict[str, Rule] = {
     "POST /api/building/reports/{token}/photos": Deed.REPORT_HAZARD,
 }
 # What leaves the product as a file: noted in the audit also when it is only read.
-NOTED_READS = frozenset({"GET /audit/export", "GET /photos/{sha256}", "GET /evidence/{incident}/{evidence}/{name}"})
+NOTED_READS = frozenset({"GET /audit/export", "GET /photos/{sha256}", "GET /evidence/{incident}/{evidence}/{name}",
+    "GET /reports/{period}.{kind}", "GET /rectifications/{notice}.pdf", "GET /incidents/{incident}/dossier.pdf",
+})
 # Files that hold no data: the only thing that is mounted beside the routes.
 OPEN_MOUNTS = frozenset({"/static"})
 

@@ -167,7 +167,7 @@ def _add_permit_acts(router: APIRouter, officer: Officer, person_of: PersonOf, *
         if request.headers.get("x-tocsin") != "board":
             return JSONResponse({"refusal": "this request did not come from our pages"}, 403)
         try:
-            body = msgspec.json.decode(await _body(request), type=PermitBody)
+            body = msgspec.json.decode(await read_body(request), type=PermitBody)
         except ValueError as error:
             return JSONResponse({"refusal": f"not an act on a permit: {error}"}, 400)
         deed = Deed.APPROVE_PERMIT if body.step.act in SIGNS else Deed.ASK_PERMIT
@@ -186,7 +186,7 @@ def _add_permit_acts(router: APIRouter, officer: Officer, person_of: PersonOf, *
                         headers={"Cache-Control": "no-store"})
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
     """The body, never more than the bound. Raises ValueError."""
     body = bytearray()
     async for chunk in request.stream():

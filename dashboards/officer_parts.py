@@ -7,6 +7,8 @@ from fastapi import APIRouter
 
 from dashboards.officer import Officer
 from dashboards.officer_pages import Page, PersonOf, officer_router
+from dashboards.report import Reports
+from dashboards.report_pages import report_router
 from device_model.clock import Clock
 
 
@@ -14,10 +16,14 @@ class OfficerParts(msgspec.Struct, frozen=True):
     """What a program brings; None: that page is not there."""
 
     officer: Officer
+    reports: Reports | None = None
 
 
 def officer_routers(
     parts: OfficerParts, person_of: PersonOf, page: Page, clock: Clock, *, speed: float, signed: bool
 ) -> list[APIRouter]:
     """All routes. signed: names come from the sign-in."""
-    return [officer_router(parts.officer, person_of, page, clock, speed=speed, signed=signed)]
+    routers = [officer_router(parts.officer, person_of, page, clock, speed=speed, signed=signed)]
+    if parts.reports is not None:
+        routers.append(report_router(parts.reports, person_of, page, signed=signed))
+    return routers

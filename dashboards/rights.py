@@ -37,6 +37,7 @@ class Deed(StrEnum):
     SEE_PERMITS = "see_permits"
     ASK_PERMIT = "ask_permit"
     APPROVE_PERMIT = "approve_permit"
+    ISSUE_NOTICE = "issue_notice"
     SEE_OVERVIEW = "see_overview"
     SEE_REPORTS = "see_reports"
     SET_PARAMETERS = "set_parameters"
@@ -83,7 +84,7 @@ ROLES: dict[str, tuple[End, frozenset[Deed]]] = {
         Deed.SILENCE, Deed.DISPATCH, Deed.SHELVE, Deed.DRILL, Deed.CHANGE_ROTA, Deed.INSPECT, Deed.SEE_REPORTS}),
     "officer": (End.GOVERNMENT, _WATCH | {
         Deed.ACKNOWLEDGE, Deed.VERIFY, Deed.SEE_EVIDENCE, Deed.INSPECT, Deed.ASK_PERMIT, Deed.APPROVE_PERMIT,
-        Deed.SEE_REPORTS, Deed.SET_PARAMETERS, Deed.EXPORT}),
+        Deed.ISSUE_NOTICE,         Deed.SEE_REPORTS, Deed.SET_PARAMETERS, Deed.EXPORT}),
     "tester": (End.BUSINESS, frozenset({Deed.SIMULATE, Deed.SEE_BOARD, Deed.SEE_DEVICES, Deed.WALK_TEST})),
     "auditor": (End.GOVERNMENT, frozenset({
         Deed.SEE_AUDIT, Deed.EXPORT, Deed.SEE_REPORTS, Deed.SEE_BOARD, Deed.SEE_OVERVIEW})),

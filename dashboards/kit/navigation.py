@@ -25,10 +25,11 @@ NAVIGATION: tuple[Destination, ...] = (
     Destination("/overview", "nav.overview", Deed.SEE_OVERVIEW),
     Destination("/hot-work", "nav.hot_work", Deed.SEE_PERMITS),
     Destination("/permits", "nav.permits", Deed.SEE_PERMITS),
+    Destination("/reports", "nav.reports", Deed.SEE_REPORTS),
     Destination("/claim", "nav.claim", Deed.CLAIM_GATEWAY),
-    Destination("/people", "nav.people", Deed.ADMINISTER),
     Destination("/my-sites", "nav.my_sites", Deed.MAINTAIN),
     Destination("/building", "nav.building", Deed.SEE_OWN_BUILDING),
+    Destination("/people", "nav.people", Deed.ADMINISTER),
     Destination("/audit", "nav.audit", Deed.SEE_AUDIT),
     Destination("/account", "nav.account", Deed.OWN_ACCOUNT),
 )

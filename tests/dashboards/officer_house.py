@@ -15,6 +15,7 @@ from community_os.board_service import BoardService
 from community_os.envelopes import Envelope, UpEnvelope, decode_envelope
 from community_os.notice_desk import DutyFiles
 from community_os.officer_service import OfficerService
+from community_os.report_service import ReportService
 from community_os.site_setup import SiteSetup
 from community_os.site_worker import SiteWorker
 from community_os.store import IncidentStore, inline
@@ -88,7 +89,8 @@ class OfficerHouse:
                               officer=self.parts(**more))
 
     def parts(self, **more: object) -> OfficerParts:
-        return OfficerParts(self.officer)
+        self.reports = ReportService(self.store, inline, self.officer, self.clock, sites=self.inventories)
+        return OfficerParts(self.officer, self.reports)
 
     # --- serving ------------------------------------------------------------------------------------------
 
@@ -156,8 +158,8 @@ class OfficerHouse:
 
     def plan(self, zone: str = "works", hours: float = 2.0, level: str = "one") -> PermitPlan:
         at_us = self.now_us()
-        return PermitPlan(zone, PermitLevel(level), at_us - SECOND_US, at_us + round(hours * 3.6e9), ("王强",), "赵敏",
-                          "更换阀门焊接", "焊接工位", ("methane",), measures=PermitPolicy().measures)
+        return PermitPlan(zone, PermitLevel(level), at_us - SECOND_US, at_us + round(hours * 3.6e9), ("王强",),
+                          "赵敏", "更换阀门焊接", "焊接工位", ("methane",), measures=PermitPolicy().measures)
 
     def working(self, permit: str = "HW-20260303-01") -> None:
         """A permit under which somebody works, done at the gateway."""

@@ -139,3 +139,37 @@ def test_a_silent_page_says_so_within_five_seconds(house: OfficerHouse, page: Pa
         expect(page.locator("#link")).to_have_class("link stale", timeout=6000)
         expect(page.locator("#banner")).to_be_visible()
     expect(page.locator("#link")).to_have_class("link live", timeout=4000)
+
+
+def test_a_rectification_notice_is_issued_printed_and_put_right(house: OfficerHouse, page: Page) -> None:
+    page.goto(f"{house.url}/reports")
+    page.locator("#you").fill("Li Na")
+    page.locator("#issue summary").click()
+    form = page.locator("#issue form")
+    form.get_by_label("Facts found").fill("Escape way blocked by scooters")
+    form.get_by_label("Clause").fill("Fire Protection Law, article 28")
+    form.get_by_label("To be done").fill("Clear it")
+    form.get_by_label("Site").select_option(LAKESIDE)
+    form.get_by_role("button").click()
+    card = page.locator("li.card", has_text="第0001号")
+    expect(card).to_contain_text("Escape way blocked")
+    expect(card).to_contain_text("6 d left")
+    printed = httpx.get(house.url + card.get_by_role("link", name="Print").get_attribute("href"))
+    assert printed.headers["content-type"] == "application/pdf" and printed.content.startswith(b"%PDF-")
+    card.get_by_role("button", name="Confirm").click()
+    page.locator("dialog textarea").fill("Walked it, clear")
+    page.locator("dialog button.primary").click()
+    expect(card).to_contain_text("put right")
+
+
+def test_reports_and_the_dossier_come_as_files(house: OfficerHouse) -> None:
+    for period in ("day", "week", "month"):
+        pdf = httpx.get(f"{house.url}/reports/{period}.pdf", params={"scope": "hangzhou"})
+        assert pdf.status_code == 200 and pdf.content.startswith(b"%PDF-"), pdf.text
+        sheet = httpx.get(f"{house.url}/reports/{period}.csv")
+        assert "trial-works" in sheet.text
+    dossier = httpx.get(f"{house.url}/incidents/{house.fire}/dossier.pdf")
+    assert dossier.content.startswith(b"%PDF-")
+    assert httpx.get(f"{house.url}/incidents/none/dossier.pdf").status_code == 404
+    assert httpx.get(f"{house.url}/reports/year.pdf").status_code == 404
+    assert httpx.get(f"{house.url}/reports/day.pdf", params={"scope": "../x"}).status_code == 404

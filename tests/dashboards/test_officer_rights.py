@@ -56,10 +56,30 @@ async def test_no_page_shows_another_tenants_rows(signed: OfficerHouse, what: st
 @pytest.mark.parametrize(("who", "act", "status"), [
     ("officer:hangzhou", "approve", 409), ("property:hangzhou", "approve", 403),
     ("brigade:hangzhou", "suspend", 403),
-    (f"officer:{LAKESIDE}", "approve", 403), ("property:hangzhou", "start", 409), ("property:hangzhou", "suspend", 409)])
+    (f"officer:{LAKESIDE}", "approve", 403),
+    ("property:hangzhou", "start", 409), ("property:hangzhou", "suspend", 409)])
 async def test_who_may_do_what_with_a_permit(signed: OfficerHouse, who: str, act: str, status: int) -> None:
     body = {"step": {"permit": "HW-none", "act": act}, "request": f"click-{who[:8]}-{act}".replace(":", "-")}
     async with asked(signed, who) as client:
         answer = await client.post(f"/api/sites/{WORKS}/permits", json=body, headers=FLAG)
         assert answer.status_code == status, answer.text
         assert (await client.post(f"/api/sites/{WORKS}/permits", json=body)).status_code == 403  # forged
+
+
+async def test_notices_and_reports_of_others_are_not_there(signed: OfficerHouse) -> None:
+    draft = {"draft": {"facts": "f", "clause": "c", "demand": "d", "days": 3, "to": "x"}}
+    async with asked(signed, "officer:hangzhou") as client:
+        issued = await client.post(f"/api/sites/{WORKS}/rectifications", json=draft, headers=FLAG)
+        assert issued.status_code == 200 and issued.json()["who"] == "Chen"
+        notice = issued.json()["id"]
+        assert (await client.get(f"/rectifications/{notice}.pdf")).status_code == 200
+    async with asked(signed, f"officer:{LAKESIDE}") as client:
+        assert (await client.get(f"/rectifications/{notice}.pdf")).status_code == 404
+        assert (await client.get("/api/reports")).json()["notices"] == []
+        assert (await client.get("/reports/week.csv", params={"scope": WORKS})).status_code == 404
+        done = await client.post(f"/api/rectifications/{notice}/done", json={"why": "x"}, headers=FLAG)
+        assert done.status_code == 409
+        assert (await client.post(f"/api/sites/{WORKS}/rectifications", json=draft, headers=FLAG)).status_code == 403
+    async with asked(signed, f"property:{WORKS}") as client:
+        assert (await client.post(f"/api/sites/{WORKS}/rectifications", json=draft, headers=FLAG)).status_code == 403
+        assert (await client.get("/api/reports")).json()["notices"][0]["id"] == notice
