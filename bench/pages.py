@@ -1,5 +1,5 @@
-"""`tocsin bench pages`: how late an alarm is on a thousand open pages while five thousand incidents are open, and what
-a page costs its reader.
+"""`tocsin bench pages`: how late an alarm is on a thousand open pages while five thousand incidents are open, and
+what a page costs its reader.
 
     5,000 incidents in the store                       1,000 event streams, each read here
     detector ─Modbus TCP─► gateway ─mTLS─► broker ─► ingest ─► worker ─► web ─SSE─► each of them

@@ -47,7 +47,7 @@ _log = structlog.get_logger("tocsin.accounts")
 
 class Account(msgspec.Struct, omit_defaults=True):
     """One person. hash: of the password, "" where another service keeps it. salt: of accounts of earlier versions.
-    last_step: of the last code that counted. recovery: hashes."""
+    last_step: of the last code that counted. recovery: hashes. subject: who the other service says it is."""
 
     role: str
     scope: str
@@ -56,6 +56,7 @@ class Account(msgspec.Struct, omit_defaults=True):
     one_time: bool = False
     disabled: bool = False
     outside: bool = False
+    subject: str = ""
     factor: str = ""
     last_step: int = 0
     recovery: tuple[str, ...] = ()
@@ -170,7 +171,8 @@ class Accounts:
             self._pending.pop(pending, None)
         return self._entered(waiting.name, address, agent, how)
 
-    def enter_outside(self, name: str, role: str, scope: str, address: str, agent: str) -> Entry:
+    def enter_outside(self, name: str, role: str, scope: str, address: str, agent: str, *, subject: str = ""
+                      ) -> Entry:
         """Somebody whom another service vouches for (oidc.py). A local account is never taken over by a name.
         Raises NotDone."""
         if role not in ROLES or role == "demo" or not _SCOPE.fullmatch(scope) or not _NAME.fullmatch(name):
@@ -179,7 +181,9 @@ class Accounts:
             known = self._book.accounts.get(name)
             if known is not None and (not known.outside or known.disabled):
                 raise NotDone("this name is disabled" if known.disabled else "a local account has this name")
-            self._book.accounts[name] = Account(role, scope, outside=True)
+            if known is not None and known.subject != subject:
+                raise NotDone("this name belongs to somebody else there")
+            self._book.accounts[name] = Account(role, scope, outside=True, subject=subject)
         return self._entered(name, address, agent, "another service")
 
     def _ask_code(self, name: str, now: float) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from community_os.accounts import Accounts
 from community_os.audit_book import AuditBook
 from community_os.audit_desk import BookDesk
+from community_os.oidc import Oidc, read_oidc_secret
 from community_os.settings import CloudSettings, SignInRule
 from dashboards.server import PeopleParts
 
@@ -39,4 +40,7 @@ def open_people(settings: CloudSettings) -> People:
         return People(None, book, PeopleParts(audit=BookDesk(book)))
     accounts = open_accounts(settings, book)
     accounts.ensure_admin()
-    return People(accounts, book, PeopleParts(accounts, audit=BookDesk(book)))
+    outside = None
+    if settings.oidc is not None:
+        outside = Oidc(settings.oidc, accounts, book, secret=read_oidc_secret(settings.oidc))
+    return People(accounts, book, PeopleParts(accounts, outside, BookDesk(book)))

@@ -3,6 +3,7 @@
     state: var/cloud            folder of database, broker, keys; relative to this file
     address: 127.0.0.1          where the pages listen
     port: 8080
+    oidc: {name: …, issuer: https://…, client_id: …, grants: [ … ]}    oidc_settings.py
     sign_in: required           or open_on_loopback: no accounts, and then loopback only (demo)
     sites: [ riverside.yaml ]   the same site files as the gateways run
     routing: routing.yaml       who is told; duty: duty.yaml; response: response.yaml (docs/routing.md)
@@ -27,6 +28,7 @@ from community_os.broker_config import BrokerSettings
 from community_os.centre_words import CentreSettings
 from community_os.envelopes import PARTITIONS
 from community_os.notice_words import Audience
+from community_os.oidc_settings import OidcSettings, oidc_faults
 from device_model.errors import ConfigError, Finding
 from device_model.site import SeriesKind, SeriesSettings
 from device_model.yaml_source import Source, convert, parse_yaml
@@ -109,6 +111,7 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int = PARTITIONS
     evidence_quota_mib: int = 4096
     sign_in: SignInRule = SignInRule.REQUIRED
+    oidc: OidcSettings | None = None
     broker: BrokerSettings = BrokerSettings()
 
     @property
@@ -150,7 +153,15 @@ def parse_cloud(text: str, file: str) -> CloudSettings:
             one, key_file=str(folder / one.key_file) if one.key_file else "",
             url_file=str(folder / one.url_file) if one.url_file else "") for one in settings.endpoints),
         database=_rooted(settings.database, folder), series=_rooted_series(settings.series, folder),
+        oidc=_rooted_oidc(settings.oidc, folder),
     )
+
+
+def _rooted_oidc(oidc: OidcSettings | None, folder: PurePath) -> OidcSettings | None:
+    """The secret stands beside cloud.yaml."""
+    if oidc is None or not oidc.client_secret_file:
+        return oidc
+    return msgspec.structs.replace(oidc, client_secret_file=str(folder / oidc.client_secret_file))
 
 
 def _rooted_series(series: CloudSeries, folder: PurePath) -> CloudSeries:
@@ -182,6 +193,9 @@ def _check(settings: CloudSettings, source: Source) -> list[Finding]:
         found.append(source.finding(
             ("address",), f"without sign-in the pages may not listen on {settings.address}",
             "set `sign_in: required`, or `address: 127.0.0.1`"))
+    if settings.oidc is not None:
+        found += [source.finding(("oidc", *where), what, remedy)
+                  for where, what, remedy in oidc_faults(settings.oidc, is_loopback)]
     if not settings.state:
         found.append(source.finding(("state",), "state is empty", "name a folder"))
     found += _check_endpoints(settings.endpoints, source)
