@@ -24,6 +24,8 @@ from fastapi.staticfiles import StaticFiles
 
 from dashboards.kit.phrases import phrases
 from dashboards.kit.texts import LANGUAGES, table, text
+from dashboards.install_pages import add_install_pages
+from dashboards.install_view import Installer
 from dashboards.local_view import LocalGateway
 from dashboards.pin_sessions import HEADERS, add_pin_sign_in, bounded_body, language_of, session_of
 from dashboards.pins import PinDoor
@@ -43,12 +45,12 @@ class ActBody(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-def create_local_app(gateway: LocalGateway, door: PinDoor) -> FastAPI:
-    """The application of one gateway."""
+def create_local_app(gateway: LocalGateway, door: PinDoor, installer: Installer | None = None) -> FastAPI:
+    """The application of one gateway. installer: who does the work of the first day, where there is one."""
     app = FastAPI(title="Tocsin gateway", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     _add_guard(app)
-    _add_pages(app, gateway)
+    _add_pages(app, gateway, door, installer)
     _add_reads(app, gateway)
     _add_people(app, gateway, door)
     return app
@@ -63,7 +65,7 @@ def _add_guard(app: FastAPI) -> None:
         return response
 
 
-def _add_pages(app: FastAPI, gateway: LocalGateway) -> None:
+def _add_pages(app: FastAPI, gateway: LocalGateway, door: PinDoor, installer: Installer | None) -> None:
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
     def page(name: str, request: Request, **values: Any) -> Response:
@@ -74,7 +76,10 @@ def _add_pages(app: FastAPI, gateway: LocalGateway) -> None:
 
     @app.get("/")
     async def local(request: Request) -> Response:
-        return page("local.html", request)
+        return page("local.html", request, installs=installer is not None)
+
+    if installer is not None:
+        add_install_pages(app, installer, door, page)
 
     @app.get("/matrix")
     async def matrix(request: Request) -> Response:

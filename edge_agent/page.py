@@ -30,6 +30,7 @@ from device_model.system_clock import clock_from_environment
 from edge_agent.cause_effect import cause_effect
 from edge_agent.cause_effect_sheet import as_table
 from edge_agent.compose import configure_log, read_configuration
+from edge_agent.installer import GatewayInstaller
 from edge_agent.local_control import Request, ask, socket_paths
 from edge_agent.page_view import PageNames
 from edge_agent.plot_ring import PlotRing, with_gaps
@@ -152,7 +153,7 @@ async def _serve(config: Path, page: PageSettings, port: int) -> None:
     door = LocalDoor(config)
     pins = PinDoor(Path(page.pin_file) if page.pin_file else None, time.monotonic)
     settings = uvicorn.Config(
-        create_local_app(door, pins), host=page.host, port=port, log_level="warning", access_log=False,
+        create_local_app(door, pins, GatewayInstaller(config)), host=page.host, port=port, log_level="warning", access_log=False,
         ssl_certfile=page.certificate_file or None, ssl_keyfile=page.key_file or None, limit_concurrency=100,
         server_header=False, timeout_graceful_shutdown=2)
     server = uvicorn.Server(settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dashboards.kit.brigade_texts import BRIGADE_TEXTS
 from dashboards.kit.claim_texts import CLAIM_TEXTS
 from dashboards.kit.estate_texts import ESTATE_TEXTS
+from dashboards.kit.install_texts import INSTALL_TEXTS
 from dashboards.kit.labelling_texts import LABELLING_TEXTS
 from dashboards.kit.local_texts import LOCAL_TEXTS
 from dashboards.kit.officer_texts import OFFICER_TEXTS
@@ -251,6 +252,7 @@ TEXTS: dict[str, Text] = {
     **OFFICER_TEXTS, **ESTATE_TEXTS,
     **CLAIM_TEXTS,
     **LOCAL_TEXTS,
+    **INSTALL_TEXTS,
     **PEOPLE_TEXTS,
     **LABELLING_TEXTS,
     **VISION_TEXTS,
