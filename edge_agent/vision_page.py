@@ -18,7 +18,9 @@ import structlog
 import uvicorn
 from PIL import Image
 
+from dashboards.people import Person
 from dashboards.pins import PinDoor, set_pin
+from dashboards.rights import ROLES, Deed, may
 from dashboards.vision_page import CameraSketch, CamerasView, SweepView, SweptRow, create_vision_app
 from device_drivers.vision.blur import blurred
 from device_drivers.vision.model_card import CLASSES
@@ -57,12 +59,16 @@ class VisionDoor:
         return read_plan(self._config)
 
     def may_look(self, who: str) -> bool:
-        """Whether the vision file names that person."""
-        return who in self.plan().page.may_look
+        """Whether that person's role may see pictures (`Deed.SEE_EVIDENCE`)."""
+        return self._may(who, Deed.SEE_EVIDENCE)
 
     def may_draw(self, who: str) -> bool:
-        """The same, for changes."""
-        return who in self.plan().page.may_draw
+        """The same, for zones and masks (`Deed.CONFIGURE`)."""
+        return self._may(who, Deed.CONFIGURE)
+
+    def _may(self, who: str, deed: Deed) -> bool:
+        role = self.plan().page.people.get(who, "")
+        return may(Person(who, role), deed)
 
     # -- zones and masks ---------------------------------------------------------------------------------------
 
@@ -231,5 +237,8 @@ def set_vision_pin(config: Path, name: str, pin: str) -> Path:
     page = read_plan(config).page
     if not page.pin_file:
         raise LocalFault("the vision file names no pin_file: add page: {pin_file: pins.json}")
+    if pin and page.people.get(name.strip(), "") not in ROLES:
+        raise LocalFault(f"the vision file gives {name!r} no role: add page: {{people: {{{name}: property}}}}; "
+                         f"roles are {', '.join(ROLES)}")
     set_pin(config.parent / page.pin_file, name, pin)
     return config.parent / page.pin_file

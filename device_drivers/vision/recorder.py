@@ -23,9 +23,12 @@ from device_drivers.vision.clips import ClipWriter
 from device_drivers.vision.evidence import EvidenceGap, EvidenceRecord
 from device_drivers.vision.evidence_store import EvidenceStore
 from device_drivers.vision.model_card import ModelCard
+from device_drivers.vision.object_detector import MODEL_SHA256
+from device_drivers.vision.objects import PERSON, VEHICLE
+from device_drivers.vision.pooling import Spot
 from device_drivers.vision.process import WatchedCamera
-from device_drivers.vision.reports import CameraReport
-from device_drivers.vision.scenes import SceneState
+from device_drivers.vision.reports import SEEN, CameraReport
+from device_drivers.vision.scenes import FIRE_LANE, NO_ENTRY
 from device_drivers.vision.vision_file import EvidencePlan
 from device_model.errors import LocalFault
 
@@ -65,43 +68,41 @@ class EvidenceRecorder:
     def report(self, camera: WatchedCamera, report: CameraReport) -> None:
         """Begin or lengthen evidence where a class was decided in a zone just now."""
         with self._lock:
-            for scene in report.scenes:
-                key = (report.camera, scene.zone, scene.name)
-                if not scene.decision.decided:
+            for zone, name, decided in decisions(report):
+                key = (report.camera, zone, name)
+                if not decided:
                     self._decided.discard(key)
                 elif key not in self._decided:
                     self._decided.add(key)
-                    self._begin(camera, report, scene)
+                    self._begin(camera, report, zone, name)
 
-    def _begin(self, camera: WatchedCamera, report: CameraReport, scene: SceneState) -> None:
+    def _begin(self, camera: WatchedCamera, report: CameraReport, zone: str, name: str) -> None:
         going = self._open.get(report.camera)
         now = report.judged_us
         if going is not None:
             going.until_us = now + int(self._plan.after_s * 1e6)
-            going.names.append(f"{scene.name} in {scene.zone}")
+            going.names.append(f"{name} in {zone}")
             return
         identity = f"{report.camera}-{now // 1000}"
         from_us = now - int(self._plan.before_s * 1e6)
         record = EvidenceRecord(
             id=identity,
             camera=report.camera,
-            zone=scene.zone,
-            name=scene.name,
+            zone=zone,
+            name=name,
             decided_us=now,
             from_us=from_us,
             to_us=now + int(self._plan.after_s * 1e6),
             scores=dict(report.scores),
-            thresholds={
-                n: camera.scenes.threshold(z, n) for z in camera.scenes.zones if z.id == scene.zone for n in z.watch
-            },
+            thresholds=_thresholds(camera, zone, name),
             model=f"{self._card.name} {self._card.version}",
             model_sha256=self._card.sha256,
             head_sha256=self._head_sha256,
             previous="",
-            boxes=report.spots,
+            boxes=report.spots | _object_boxes(report),
             sensors={**camera.values, **self._sensors()},
         )
-        opened = _Open(record, camera, None, record.to_us, [f"{scene.name} in {scene.zone}"], [])
+        opened = _Open(record, camera, None, record.to_us, [f"{name} in {zone}{_seen_by(name)}"], [])
         self._open[report.camera] = opened
         self._snapshot(opened)
         self._clip(opened)
@@ -172,6 +173,35 @@ class EvidenceRecorder:
             self.lost += 1
             _log.error("evidence could not be recorded", record=record.id, what=str(error), lost=self.lost)
             return None
+
+
+def decisions(report: CameraReport) -> list[tuple[str, str, bool]]:
+    """Zone, what, whether it is decided: the model's scenes, people where nobody may be, blocked fire lanes."""
+    found = [(scene.zone, scene.name, scene.decision.decided) for scene in report.scenes]
+    for place in report.places:
+        if place.intrusion is not None:
+            found.append((place.zone, NO_ENTRY, place.intrusion >= SEEN))
+        if place.obstruction is not None:
+            found.append((place.zone, FIRE_LANE, place.obstruction >= SEEN))
+    return found
+
+
+def _thresholds(camera: WatchedCamera, zone: str, name: str) -> dict[str, float]:
+    if name in (NO_ENTRY, FIRE_LANE):
+        return {PERSON if name == NO_ENTRY else VEHICLE: camera.plan.places.score}
+    return {n: camera.scenes.threshold(z, n) for z in camera.scenes.zones if z.id == zone for n in z.watch}
+
+
+def _object_boxes(report: CameraReport) -> dict[str, tuple[Spot, ...]]:
+    boxes: dict[str, tuple[Spot, ...]] = {}
+    for box in report.objects[:16]:
+        boxes[box.label] = (*boxes.get(box.label, ()), Spot(box.left, box.top, box.right, box.bottom, box.score))
+    return boxes
+
+
+def _seen_by(name: str) -> str:
+    """Which other model decided it, for the record's note."""
+    return f" (seen by the object detector {MODEL_SHA256})" if name in (NO_ENTRY, FIRE_LANE) else ""
 
 
 def snapshot(picture: np.ndarray, record: EvidenceRecord) -> bytes:

@@ -12,6 +12,8 @@ into a pause and another try, so that a camera that is switched off costs its th
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import subprocess
 import threading
 import time
@@ -31,6 +33,7 @@ from device_drivers.vision.mjpeg import JpegCutter
 from device_model.errors import LocalFault, PeerError, PeerGarbled, PeerSilent
 
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
+STALLED_S = 10.0
 SNAPSHOT_BYTES_MAX = 16 * 1024 * 1024
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
@@ -343,7 +346,7 @@ class GStreamerSource:
         assert self._child.stdout is not None
         size = self._shape.frame_bytes
         while not self._closed:
-            octets = self._child.stdout.read(size)
+            octets = self._read(size)
             if len(octets) < size:
                 if self._closed:
                     return
@@ -352,6 +355,19 @@ class GStreamerSource:
             yield Frame(
                 np.frombuffer(octets, np.uint8).reshape(self._shape.height, self._shape.width, 3), arrived, arrived
             )
+
+    def _read(self, size: int) -> bytes:
+        """So many bytes, fewer at the end. A pipeline that stalls without ending is a camera that does not answer."""
+        assert self._child.stdout is not None
+        number, held = self._child.stdout.fileno(), bytearray()
+        while len(held) < size:
+            if not select.select([number], [], [], STALLED_S)[0]:
+                raise PeerSilent(f"{self._shown}: no picture for {STALLED_S:g} s")
+            piece = os.read(number, min(size - len(held), 1 << 20))
+            if not piece:
+                break
+            held += piece
+        return bytes(held)
 
     def close(self) -> None:
         """End the child."""

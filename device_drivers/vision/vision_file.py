@@ -77,16 +77,15 @@ class DelegatePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ViewerPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The page of the cameras on the gateway. pin_file: who may sign in (`tocsin vision pin`); may_look: of them, who
-    may see a sweep's pictures; may_draw: who may change zones and masks. Nobody who is not named."""
+    """The page of the cameras on the gateway. pin_file: who may sign in (`tocsin vision pin`); people: of them, who
+    has which role of dashboards/rights.py: it decides who sees pictures and who draws. Nobody who is not named."""
 
     host: str = "127.0.0.1"
     port: int = 8444
     pin_file: str = ""
     certificate_file: str = ""
     key_file: str = ""
-    may_look: tuple[str, ...] = ()
-    may_draw: tuple[str, ...] = ()
+    people: dict[str, str] = {}
 
 
 class VisionPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -26,7 +26,7 @@ from device_drivers.vision.sweep_result import Outcome, SweepReport, SweepResult
 from device_drivers.vision.sweep_store import SweepStore
 from device_model.errors import LocalFault
 from edge_agent import vision_page
-from edge_agent.vision_page import VisionDoor, serve_vision_page
+from edge_agent.vision_page import VisionDoor, serve_vision_page, set_vision_pin
 
 pytestmark = pytest.mark.real
 LOCALE = {"zh": "zh-CN", "en": "en-GB"}
@@ -37,7 +37,7 @@ cameras:
     zones: [{{id: bay, outline: [[0.1, 0.3], [0.6, 0.3], [0.6, 0.9]], scenes: [headcount]}}]
   - {{id: hall, source: "folder:{folder}"}}
 sweep: {{cameras: cameras.csv, period_s: 600}}
-page: {{pin_file: pins.json, may_look: [Li Wei], may_draw: [Li Wei]}}
+page: {{pin_file: pins.json, people: {{Li Wei: property, Wang Fang: tester, Zhao Lei: contractor}}}}
 """
 
 
@@ -69,6 +69,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "vision.yaml").write_text(FILE.format(folder=folder / "pictures"))
     set_pin(folder / "pins.json", "Li Wei", "135792")
     set_pin(folder / "pins.json", "Wang Fang", "246801")
+    set_pin(folder / "pins.json", "Zhao Lei", "975310")
     store = SweepStore(folder / "sweep")
     with Image.open(folder / "pictures" / "0.jpg") as image:
         import numpy as np
@@ -132,6 +133,16 @@ def test_pictures_are_shown_blurred_to_named_people_and_each_look_is_logged(page
     assert ("Li Wei", "cam-9", "sweep") in {(x.who, x.camera, x.what) for x in looks}
     assert ("Li Wei", "yard-1", "now") in {(x.who, x.camera, x.what) for x in looks}
     assert not [x for x in looks if x.who == "Wang Fang"]
+
+
+def test_roles_decide_and_a_pin_needs_one(page: TestClient, site: Path) -> None:
+    headers = entered(page, "Zhao Lei", "975310")
+    assert page.get("/api/sweep/cam-9.jpg").status_code == 403, "a contractor draws zones and sees no sweep"
+    assert page.get("/api/cameras/yard-1/now.jpg").status_code == 200
+    assert page.post("/api/cameras/undo", headers=headers).status_code == 200
+    with pytest.raises(LocalFault, match="no role"):
+        set_vision_pin(site, "Stranger", "864209")
+    assert set_vision_pin(site, "Zhao Lei", "975310") == site.parent / "pins.json"
 
 
 def test_the_sweep_says_who_is_dead_without_saying_where(page: TestClient) -> None:
