@@ -5,6 +5,7 @@ In a checkout of the source, with torch in a Python of its own; the product neve
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,9 @@ def _training(name: str) -> Any:
     """A module of the training code; exit 1 with the remedy where it or its packages are not here."""
     import importlib
 
+    checkout = Path(__file__).resolve().parents[1]
+    if (checkout / "tools" / "vision_train").is_dir() and str(checkout) not in sys.path:
+        sys.path.append(str(checkout))  # the training code is in the source and in no package
     try:
         return importlib.import_module(f"tools.vision_train.{name}")
     except ImportError as error:
@@ -46,7 +50,9 @@ def train(
         int, typer.Option(help="leave these sources of negatives out and judge them (0, 1, 2)")
     ] = -1,
     start: Annotated[Path | None, typer.Option("--init", help="weights to go on from, at a lower rate")] = None,
-    harder: Annotated[Path | None, typer.Option(help="files that fooled other folds, JSON")] = None,
+    harder: Annotated[
+        list[Path] | None, typer.Option(help="JSON of each --source-fold run: what fooled it counts threefold")
+    ] = None,
     tiers: Annotated[str, typer.Option(help="licence tiers that may be learnt from; C never")] = "AB",
     size: Annotated[float, typer.Option(help="share of the recipes that is rendered; below 1 for a try")] = 1.0,
 ) -> None:
@@ -66,7 +72,10 @@ def train(
     asked = [str(work), str(out), "--data", str(data), "--epochs", str(epochs), "--seed", str(seed)]
     asked += ["--share", str(share), "--threads", str(threads), "--source-fold", str(source_fold)]
     asked += ["--init", str(start)] if start else []
-    asked += ["--harder", str(harder)] if harder else []
+    if harder:
+        fooled = _training("cuts").harder([json.loads(path.read_text(encoding="utf-8")) for path in harder])
+        (work / "harder.json").write_text(json.dumps(fooled), encoding="utf-8")
+        asked += ["--harder", str(work / "harder.json")]
     fit.main(asked)
 
 
