@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from dashboards.account_pages import Page
 from dashboards.kit.texts import text
 
+Page = Callable[..., Response]
 _STATIC = Path(__file__).parent / "static"
 ICONS = tuple({"src": f"/static/icon-{size}.png", "sizes": f"{size}x{size}", "type": "image/png", "purpose": "any"}
               for size in (192, 512))
