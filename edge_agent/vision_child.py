@@ -26,7 +26,8 @@ PULSE_VARIABLE = "TOCSIN_PULSE_FD"
 HUNG_AFTER_S = 8.0  # with the rule's second still within ten
 FIRST_PULSE_S = 60.0  # models are loaded and cameras asked first
 LOOK_EVERY_S = 0.5
-END_WITHIN_S = 5.0
+END_WITHIN_S = 5.0  # clips are closed and signed
+HUNG_ENDS_WITHIN_S = 0.5  # who gives no sign of life will hardly hear
 
 
 def vision_command(config: str) -> tuple[str, ...]:
@@ -52,11 +53,15 @@ async def keep_vision(command: Sequence[str], clock: Clock, speed: float = 1.0) 
         os.set_blocking(reading, False)
         loop.add_reader(reading, pulse.heard, reading)
         log.info("vision process starts", pid=child.pid)
+        patience_s = END_WITHIN_S
         try:
             await _watched(child, pulse, clock, speed)
+        except PeerSilent:
+            patience_s = HUNG_ENDS_WITHIN_S
+            raise
         finally:
             loop.remove_reader(reading)
-            await _ended(child)
+            await _ended(child, patience_s)
     finally:
         os.close(reading)
 
@@ -87,7 +92,7 @@ async def _watched(child: asyncio.subprocess.Process, pulse: _Pulse, clock: Cloc
         await clock.sleep(LOOK_EVERY_S * speed)
 
 
-async def _ended(child: asyncio.subprocess.Process) -> None:
+async def _ended(child: asyncio.subprocess.Process, patience_s: float) -> None:
     """Asked to end; a hung one is killed. What it was writing is taken in by its next start, with a declared gap."""
     if child.returncode is not None:
         return
@@ -95,7 +100,7 @@ async def _ended(child: asyncio.subprocess.Process) -> None:
         child.terminate()
     ending = asyncio.ensure_future(child.wait())
     try:
-        await asyncio.wait({ending}, timeout=END_WITHIN_S)
+        await asyncio.wait({ending}, timeout=patience_s)
     finally:
         if child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
