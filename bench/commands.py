@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import math
 import sys
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +35,10 @@ BENCHES = {
     "flood": "10,000 alarms in 10 s into one site: how late a fire is, how many notifications, what is lost",
     "isolation": "what dead units on a line cost the healthy ones",
 }
+
+
+# Options of which none is a number to measure by, too.
+MAY_BE_ZERO = frozenset({"dead", "hub", "judged", "kills", "modbus", "mqtt", "seed", "settle", "start", "sweep"})
 
 
 class Bench(Protocol):
@@ -74,6 +79,10 @@ def run_bench(name: str, arguments: list[str]) -> int:
         module.add_options(parser)
         options = parser.parse_args(arguments)
         page = options.html
+        wrong = _wrong_number(options)
+        if wrong:
+            print(f"tocsin bench {each}: {wrong}", file=sys.stderr)
+            return 2
         try:
             result = module.run(options)
         except TocsinError as error:
@@ -84,3 +93,15 @@ def run_bench(name: str, arguments: list[str]) -> int:
     if page is not None:
         page.write_text(as_html(results), encoding="utf-8")
     return 0
+
+
+def _wrong_number(options: argparse.Namespace) -> str:
+    """What a measurement could not end on, as words; "" when all numbers are fit."""
+    for name, number in vars(options).items():
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            option = "--" + name.replace("_", "-")
+            if not math.isfinite(number) or number < 0:
+                return f"{option} {number}: write a number that is not negative"
+            if number == 0 and name not in MAY_BE_ZERO:
+                return f"{option} 0: nothing would be measured; write more"
+    return ""

@@ -41,7 +41,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> Report:
-    """Measure, in the event loop that a gateway uses."""
+    """Measure, in the event loop that a gateway uses. Raises LocalFault where no healthy unit would be left."""
+    if not options.dead < options.units <= 247:
+        raise LocalFault(f"--units {options.units} --dead {options.dead}: at most 247 units, and fewer dead ones")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(options))
 

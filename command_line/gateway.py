@@ -41,7 +41,8 @@ def gateway_reload(
 @group.command("page")
 def gateway_page(
     config: Annotated[Path, typer.Option("--config", help="The site file of the gateway on this machine.")],
-    port: Annotated[int | None, typer.Option(help="another port than the site file's, 0 for any free one")] = None,
+    port: Annotated[int | None, typer.Option(
+        min=0, max=65535, help="another port than the site file's, 0 for any free one")] = None,
 ) -> None:
     """Serve the local page of the gateway on this machine; works with the cloud gone.
 

@@ -99,7 +99,7 @@ def sim_replay(
     file: Annotated[Path, typer.Argument(help="a recorded line")],
     listen: Annotated[str, typer.Option(help="host:port: we are the recorded server")] = "",
     to: Annotated[str, typer.Option(help="host:port: we are the recorded client")] = "",
-    port: Annotated[int, typer.Option(help="short for --listen 127.0.0.1:PORT")] = -1,
+    port: Annotated[int, typer.Option(max=65535, help="short for --listen 127.0.0.1:PORT")] = -1,
     speed: Annotated[float, typer.Option(help="recorded seconds per second")] = 1.0,
     for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds")] = None,
 ) -> None:
@@ -117,7 +117,7 @@ def sim_replay(
 def sim_trace(
     file: Annotated[Path, typer.Argument(help="a recorded line")],
     out: Annotated[Path, typer.Argument(help="pcapng file to write")],
-    port: Annotated[int, typer.Option(help="the server's port: tells Wireshark the protocol")] = 502,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="the server's: tells Wireshark the protocol")] = 502,
 ) -> None:
     """Turn a recorded line into a file that Wireshark opens.
 
@@ -148,7 +148,7 @@ def sim_conform(
 def sim_cameras(
     count: Annotated[int, typer.Argument(help="how many")] = 4,
     host: Annotated[str, typer.Option(help="address to serve on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="RTSP port; 0: any free one")] = 8554,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="RTSP port; 0: any free one")] = 8554,
     clips: Annotated[Path, typer.Option(help="folder for the coded pictures")] = Path("sim-clips"),
     state: Annotated[str, typer.Option(help="normal | frozen | blind | moved | dark")] = "normal",
     for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds")] = None,
@@ -170,7 +170,7 @@ def sim_page(
     scenario: Annotated[str | None, typer.Argument(help="scenario file, shipped scenario, or fleet")] = None,
     profile: Annotated[list[str] | None, typer.Option(help="simulate this profile (may be given often)")] = None,
     host: Annotated[str, typer.Option(help="address to serve the page on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="port of the page; 0: any free one")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port of the page; 0: any free one")] = 0,
     broker: Annotated[str, typer.Option(help="mqtt://host:port for all MQTT lines")] = "",
     cameras: Annotated[int, typer.Option(help="serve so many RTSP cameras as well")] = 0,
     control: Control = None,

@@ -122,6 +122,11 @@ def run_proxy(
     kind: CutKind = CutKind.CUT, duration_s: float | None = None,
 ) -> None:
     """A link that can be made bad: `kind` from `cut_after_s` for `cut_for_s` shown seconds. Exits 1 if busy."""
+    for what, address, least in (("the end to listen on", listen, 0), ("the end to pass on to", to, 1)):
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or not least <= int(port) <= 65535:
+            print(f"{what}, {address!r}, is no address: write host:port, as 127.0.0.1:1883", file=sys.stderr)
+            raise SystemExit(1)
     try:
         asyncio.run(_proxy(Proxy("link", listen, to), cut_after_s, cut_for_s, kind, duration_s))
     except TocsinError as error:

@@ -25,6 +25,8 @@ from firmware_sim.replay_session import ReplaySession
 from firmware_sim.scenario_lines import LineKind, Role, SimLine, broker_address
 from firmware_sim.session_line import SessionLine
 
+PORT_MOST = 65535
+CAMERAS_MOST = 10_000  # the largest district has 1,437
 _TURN_S = 0.02  # finer than a scenario's step: a recorded pause is to be kept
 
 
@@ -36,6 +38,11 @@ def run_record(
     kind = "mqtt" if mqtt else "serial" if serial else "tcp"
     if not (mqtt or serial or (listen and to)):
         _fail("nothing to record: write --listen and --to, or --serial, or --mqtt")
+    if kind == "tcp":
+        _end("--listen", listen)
+        _end("--to", to, least=1)
+    if baud <= 0:
+        _fail(f"--baud {baud} is no speed: write such as 9600")
     _run(_record(out, kind, listen, to, serial, baud, mqtt, topic, duration_s))
 
 
@@ -80,8 +87,8 @@ async def _replay(file: Path, listen: str, to: str, speed: float, duration_s: fl
     recording = read_line_file(file)
     clock = clock_from_environment()
     role = Role.SERVER if listen else Role.CLIENT
-    host, _, port = (listen or to).rpartition(":")
-    line = SimLine("replay", LineKind.REPLAY, host or "127.0.0.1", int(port), role=role, speed=speed, file=str(file))
+    host, port = _end("--listen", listen) if listen else _end("--to", to, least=1)
+    line = SimLine("replay", LineKind.REPLAY, host, port, role=role, speed=speed, file=str(file))
     sessions = [ReplaySession(f"replay-{n}", recording, n, role, speed) for n in recording.connections()]
     start_us = clock.now().mono_us
 
@@ -131,6 +138,8 @@ def run_cameras(
     scenes: Mapping[str, Path] | None = None, duration_s: float | None = None,
 ) -> None:
     """Serve so many RTSP cameras until interrupted. Exits 1 with a message."""
+    if not 1 <= count <= CAMERAS_MOST:
+        _fail(f"{count} cameras cannot be served: write 1 to {CAMERAS_MOST}")
     _run(_cameras(count, host, port, clips, state, scenes or {}, duration_s))
 
 
@@ -161,6 +170,14 @@ def _run(what: Coroutine[Any, Any, None]) -> None:
         asyncio.run(what)
     except TocsinError as error:
         _fail(str(error))
+
+
+def _end(option: str, address: str, *, least: int = 0) -> tuple[str, int]:
+    """host:port of an option; exits 1 with a message for what is none. Without a host it is this machine."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or not least <= int(port) <= PORT_MOST:
+        _fail(f"{option} {address!r} is no address: write host:port, as 127.0.0.1:1502 ({least} to {PORT_MOST})")
+    return host or "127.0.0.1", int(port)
 
 
 def _fail(message: str) -> Any:

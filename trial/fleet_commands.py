@@ -73,6 +73,10 @@ def run_fleet(
         print(error, file=sys.stderr)
         return 1
     print(msgspec.json.encode(cost).decode() if as_json else _as_text(cost))
+    if cost.sessions and not cost.sessions_connected:
+        print(f"sim fleet: {broker} took no session: nothing was heard of what the devices said; start the broker or "
+              "name another with --broker", file=sys.stderr)
+        return 1
     return 0
 
 
