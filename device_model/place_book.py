@@ -160,7 +160,8 @@ class NamedZone(msgspec.Struct, frozen=True):
 
 
 class PlaceView(msgspec.Struct, frozen=True):
-    """What pages read of a site's places. lacking: why there is no place book, "" where there is one."""
+    """What pages read of a site's places. lacking: why there is no place book, "" where there is one.
+    unanswered_limit_s: after so long without an answer a fire enters the dispatch queue (law 1)."""
 
     tenancy: Tenancy
     name: Text
@@ -171,3 +172,4 @@ class PlaceView(msgspec.Struct, frozen=True):
     devices: tuple[NamedDevice, ...]
     book: PlaceBook | None
     lacking: str = ""
+    unanswered_limit_s: float = 120.0

@@ -59,7 +59,7 @@ def place_view(inventory: Inventory, book: PlaceBook | None, lacking: str = "") 
         NamedDevice(device.id, device.zone, device.place, inventory.profiles[device.profile].device_class.value)
         for device in site.devices)
     return PlaceView(site.tenancy, site.name, site.address, site.access_note, site.contacts, tuple(zones), devices,
-                     book, lacking)
+                     book, lacking, site.unanswered_limit_s)
 
 
 def _with_site_positions(site: Site, book: PlaceBook) -> PlaceBook:

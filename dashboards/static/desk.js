@@ -1,15 +1,27 @@
 // The monitoring centre's desk: one queue of work, the most urgent first, driven by the keyboard.
-import { $, LIFE_SAFETY, OPEN, RANK, act, ageOf, announce, ask, begin, drillBanner, follow, get, make, name, nameMissing, patch, place, post, say, tag, texts, urgent } from "./live.js";
+import { $, LIFE_SAFETY, OPEN, RANK, act, ageOf, announce, ask, begin, drillBanner, follow, get, make, name, nameMissing, patch, pathOf, place, post, say, tag, texts, urgent } from "./live.js";
 import { attendTick, setUpAttention } from "./attention.js";
 import { duration, shownUs } from "./shown_time.js";
-import { IncidentPanel } from "./incident.js";
+import { IncidentPanel, places } from "./incident.js";
 import { alarmSound } from "./sound.js";
 
 const ROWS_MAX = 120, FAILED_EVERY_MS = 10000;
 // Which kind of work goes first; within a kind, by severity, then the oldest.
 const WEIGHT = { dispatch: 6, answer: 5, duty: 4, verify: 3, selfcheck: 3, call: 2, task: 1, notice: 0 };
+const due = (w) => (w.kind === "answer" ? w.since : w.until ?? w.since);
 const state = { incidents: new Map(), duties: [], failed: [], drawTimer: 0, loaded: false, opened: "" };
 const panel = new IncidentPanel($("detail"), { others: () => [...state.incidents.values()] });
+
+// Until when somebody may still answer before it stands in the dispatch queue (law 1); known once its site is.
+const limits = new Map(), SITES_MAX = 200;
+function clock(i) {
+  const path = pathOf(i.tenancy);
+  if (!limits.has(path) && limits.size < SITES_MAX) {
+    limits.set(path, 0);
+    places(i.tenancy).then((book) => { limits.set(path, book?.unanswered_limit_s ?? 0); later(); }, () => limits.delete(path));
+  }
+  return limits.get(path) ? { until: i.opened_us + limits.get(path) * 1e6, left: "desk.limit" } : {};
+}
 
 function work() {
   const found = [], add = (kind, i, more = {}) => found.push({ kind, incident: i, key: `${kind}-${i?.id ?? more.id}`, since: i?.opened_us ?? 0, rank: i ? RANK[i.severity] : 2, ...more });
@@ -17,7 +29,7 @@ function work() {
     if (!OPEN(i) || i.drill) continue;
     const h = i.handling, verified = i.verification && i.verification !== "none", waiting = ["new", "reopened"].includes(i.state);
     if (i.in_dispatch_queue) add("dispatch", i);
-    if (urgent(i)) add("answer", i);
+    if (urgent(i)) add("answer", i, i.in_dispatch_queue ? {} : clock(i));
     else if (LIFE_SAFETY.has(i.hazard) && !verified && waiting) add("verify", i);
     if (h?.stage === "self_check" && h.deadline_us && waiting) add("selfcheck", i, { until: h.deadline_us });
     const last = (h?.calls ?? []).at(-1);
@@ -29,7 +41,7 @@ function work() {
   for (const d of state.duties) if (!d.check.state || d.check.state === "asked") add("duty", null, { id: d.check.id, duty: d, until: d.check.due_us, since: d.check.asked_us,
     where: [name(d.site_name), name(d.device_name)].filter(Boolean).join(" · "), said: say("duty.asker", { asker: d.check.asker }) });
   for (const n of state.failed) add("notice", null, { id: n.id, notice: n, since: n.at_us, where: n.endpoint, said: n.reason ?? "" });
-  return found.sort((a, b) => WEIGHT[b.kind] - WEIGHT[a.kind] || b.rank - a.rank || (a.until ?? a.since) - (b.until ?? b.since));
+  return found.sort((a, b) => WEIGHT[b.kind] - WEIGHT[a.kind] || b.rank - a.rank || due(a) - due(b));
 }
 
 function draw() {
@@ -55,7 +67,7 @@ function row(w) {
   one.setAttribute("aria-current", String(Boolean(i) && i.id === state.opened));
   const line = make("span", "line", "", make("span", "what", say(`desk.${w.kind}`)));
   if (i) line.append(tag(say(`severity.${i.severity}`), i.severity), tag(say(`hazard.${i.hazard}`)));
-  if (w.until) { const clock = make("span", "clock", say("desk.clock", { left: duration(Math.max(0, w.until - shownUs()), texts) })); clock.dataset.until = w.until; clock.dataset.left = "desk.clock"; clock.dataset.over = "desk.over"; line.append(clock); }
+  if (w.until) { const clock = make("span", "clock", say(w.left ?? "desk.clock", { left: duration(Math.max(0, w.until - shownUs()), texts) })); clock.dataset.until = w.until; clock.dataset.left = w.left ?? "desk.clock"; clock.dataset.over = "desk.over"; line.append(clock); }
   else if (w.since) line.append(ageOf(w.since));
   one.append(line, make("span", "place", i ? place(i) : w.where), ...(w.said ? [make("span", "more", w.said)] : []));
   one.onclick = () => go(w);

@@ -55,6 +55,9 @@ export async function begin() {
 export function stored(key) { try { return localStorage.getItem(key); } catch { return null; } }
 export function store(key, value) { try { localStorage.setItem(key, value); return true; } catch { return false; } }
 
+// Whoever is signed out leaves no alarms on a shared phone; what waits to be sent stays.
+function forget() { try { localStorage.removeItem("tocsin.station.alarms"); } catch { /* no store, nothing kept */ } }
+
 // --- the stream ---------------------------------------------------------------------------------------------
 
 // on: { board(board), incident(card), list(kind, list), tick(link) }; each may be left out.
@@ -65,7 +68,7 @@ export function follow(on) {
   async function connect() {
     try {
       const answer = await fetch("/api/board", { cache: "no-store", signal: AbortSignal.timeout(15000) });
-      if (answer.status === 401) { location.href = "/sign-in"; return; }
+      if (answer.status === 401) { forget(); location.href = "/sign-in"; return; }
       if (!answer.ok) throw new Error(`board answered ${answer.status}`);
       const { at_us, speed, board } = await answer.json();
       anchor(at_us, speed);

@@ -152,7 +152,7 @@ def test_the_desk_is_worked_by_the_keyboard_alone(page, house) -> None:
                                        house.now_us() + 600_000_000)))
     at(page, house, "/desk")
     queue = page.locator("#queue")
-    for words in ("Acknowledge", "Call", "Answer the duty check", "Firm's own check"):
+    for words in ("Acknowledge", "Call", "Answer the duty check", "Firm's own check", "to the dispatch queue"):
         expect(queue).to_contain_text(words)
     first = page.locator(f'[data-work="answer-{gas}"]')
     page.locator("[data-work]").first.focus()
