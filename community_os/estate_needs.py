@@ -52,7 +52,7 @@ def of_incidents(incidents: Iterable[IncidentView]) -> list[NeedItem]:
                                   **known))  # type: ignore[arg-type]  # as the struct names them
         for task in handling.tasks if handling is not None else ():
             if not task.done_us:
-                found.append(NeedItem(Need.TASK, why=f"{task.title.zh} · {task.title.en} — {task.person}",
+                found.append(NeedItem(Need.TASK, why=task.person, what=task.title,
                                       since_us=task.given_us, due_us=task.due_us,
                                       **known))  # type: ignore[arg-type]  # as the struct names them
         if handling is not None and handling.undelivered:
@@ -67,9 +67,10 @@ def of_lack(view: ImpairmentView, inventory: Inventory | None) -> NeedItem:
     kind = _KIND.get(lack.kind, Need.FAULT)
     if kind is Need.FAULT and inventory is not None:
         points = [point for name, point in inventory.points.items() if name == lack.subject]
-        if points and points[0].quantity in _BATTERY:
+        why = lack.why.lower()  # the rule's title in English, where no point tells more
+        if (points and points[0].quantity in _BATTERY) or "batter" in why:
             kind = Need.BATTERY
-        elif (points and points[0].quantity in _TEST) or "test" in lack.why.lower():
+        elif (points and points[0].quantity in _TEST) or "test" in why:
             kind = Need.TEST
     parts = [part for part in (view.zone_name, view.device_name) if part.en or part.zh]
     place = Text(" · ".join(part.en for part in parts), " · ".join(part.zh for part in parts))

@@ -37,7 +37,7 @@ class Need(StrEnum):
 
 class NeedItem(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing. due_us: until when, 0 where no clock runs; incident: its page, "" for none; subject: device, point,
-    gateway or channel; hazard: of an alarm."""
+    gateway or channel; hazard: of an alarm; what: of a task."""
 
     kind: Need
     path: str
@@ -50,6 +50,7 @@ class NeedItem(msgspec.Struct, frozen=True, omit_defaults=True):
     subject: str = ""
     hazard: str = ""
     drill: bool = False
+    what: Text | None = None
 
 
 class DeviceChoice(msgspec.Struct, frozen=True):

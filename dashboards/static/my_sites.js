@@ -36,8 +36,9 @@ function need(n) {
   const what = n.hazard ? say(`hazard.${n.hazard}`) : "", head = make("header", "", "", tag(say(`need.${n.kind}`), n.kind), make("b", "", [what, name(n.place)].filter(Boolean).join(" · ")));
   if (n.drill) head.prepend(tag(say("building.drill"), "drill"));
   if (n.due_us) head.append(dated(make("span", "clock"), n.due_us, "estate.over"));
-  const why = { alarm: () => say(`state.${n.why}`), undelivered: () => "" }[n.kind]?.() ?? n.why;
+  const why = n.what ? "" : { alarm: () => say(`state.${n.why}`), undelivered: () => "" }[n.kind]?.() ?? n.why;
   const row = make("li", `need ${n.kind}${n.drill ? " drill" : ""}`, "", head, make("span", "quiet", `${name(n.site_name)} · ${say("estate.since", { time: dayTime(n.since_us) })}`));
+  if (n.what) row.append(make("span", "", `${name(n.what)} — ${n.why}`));
   if (why) row.append(make("span", "", why));
   row.append(make("span", "", say(`need.do.${n.kind}`, { why: n.why })));
   const buttons = make("p", "buttons");

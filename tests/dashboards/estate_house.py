@@ -10,7 +10,7 @@ from cloud_bridge.sqlite_series import SqliteSeries
 from community_os.estate_service import EstateService
 from community_os.series_read import SeriesReader
 from community_os.settings import CloudSeries
-from community_os.store import inline
+from community_os.store import IncidentStore, inline
 from dashboards.people import SignIn
 from dashboards.server import create_app
 from device_model.clock import DAY_US, HOUR_US
@@ -25,7 +25,10 @@ class EstateHouse(BrigadeHouse):
     """`gateway_answers` lets the site's gateway do what it was asked."""
 
     def __init__(self, folder: Path, sign_in: SignIn | None = None) -> None:
-        super().__init__(sign_in)
+        # A file: the pages' thread and the tests' would share one connection to a store in memory.
+        store = IncidentStore(f"sqlite:///{folder}/incidents.sqlite")
+        store.open()
+        super().__init__(sign_in, store=store)
         series = CloudSeries(path=str(folder / "series.sqlite"), raw_days=36500)
         self.certificates: dict[tuple[str, str], int] = {}
         assert FILES.duty is not None
