@@ -11,6 +11,7 @@ cannot be read or a worker is not heard, heartbeats stop: pages then say that th
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import AsyncIterator
 
@@ -53,6 +54,8 @@ WORKER_SILENT_S = 5.0
 QUEUE_MAX = 128
 # Snapshots that are kept while nothing changes, one a scope; a district has a few dozen scopes of readers.
 SCOPES_KEPT = 64
+# Of how many incidents the last sent card is known; beyond it cards are sent once more than needed.
+CARDS_KEPT = 20_000
 # How many changes are read in one go; a bigger backlog takes several rounds.
 CHANGES_MAX = 500
 
@@ -64,6 +67,12 @@ class Nudge(msgspec.Struct, frozen=True):
 
     partition: int
     last: int = 0
+
+
+class _CardId(msgspec.Struct, frozen=True):
+    """The only part of a card that is read here."""
+
+    id: str
 
 
 class _Page:
@@ -104,6 +113,7 @@ class BoardService:
         self._store_ok = False
         self._reading = asyncio.Lock()
         self._snapshots: dict[str, BoardSnapshot] = {}
+        self._sent: dict[str, bytes] = {}
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -247,13 +257,25 @@ class BoardService:
         events = await self._incident_events(changes)
         self._revision = changes[-1].revision
         for path, event in events:
-            self._send(event, path)
+            self._send(self._fresh(event), path)
         kinds = {change.kind for change in changes}
         self._dirty |= kinds & set(SIDE_LISTS)
         for kind in AT_ONCE:
             if kind in kinds:
                 await self._flush_lists(only=kind)
         return len(changes) == CHANGES_MAX
+
+    def _fresh(self, event: BoardEvent) -> BoardEvent:
+        """The event, or a short word where the card is as it was: only plots, values or the timeline changed, which
+        whoever looks at that incident fetches."""
+        card = msgspec.json.decode(event.payload, type=_CardId)
+        digest = hashlib.blake2b(event.payload, digest_size=8).digest()
+        if self._sent.get(card.id) == digest:
+            return BoardEvent(event.revision, "fresh", msgspec.json.encode({"id": card.id}))
+        if len(self._sent) >= CARDS_KEPT:
+            self._sent.clear()
+        self._sent[card.id] = digest
+        return event
 
     async def _flush_lists(self, only: str = "") -> None:
         """Send changed side lists, once per scope that somebody looks at."""

@@ -10,6 +10,7 @@ others begin anew and say that they were not heard yet, which is true of this cl
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 import msgspec
 
@@ -30,6 +31,8 @@ WATER = frozenset({"pressure", "level", "flow"})
 # What says how the device is, not how the place is.
 ABOUT_THE_DEVICE = frozenset({"state_code", "count", "uptime", "age", "battery", "signal", "link_quality"})
 TEXT_MAX = 40
+# In the checkpoint, which is one key of less than 1 MiB: about 170 kB.
+KEPT_MAX = 2000
 # The list of quantities begins with alarms, goes on with what is measured, and ends with the device itself.
 # Temperature stands behind gases: most gas detectors measure theirs beside what they are there for.
 _RANK = {**{name: float(rank) for rank, name in enumerate(QUANTITIES)},
@@ -110,8 +113,9 @@ class LiveValues:
     def kept(self, zones: Iterable[str]) -> dict[str, Heard]:
         """For the checkpoint."""
         wanted = {floor_mate for zone in zones for floor_mate in self._floor_of.get(zone, ())}
-        return {name: heard for name, heard in self._heard.items()
-                if self._inventory.points[name].zone in wanted or (wanted and name in self._is_water)}
+        kept = (name for name in self._heard
+                if self._inventory.points[name].zone in wanted or (wanted and name in self._is_water))
+        return {name: self._heard[name] for name in islice(sorted(kept), KEPT_MAX)}
 
     def resume(self, kept: dict[str, Heard]) -> None:
         """From a checkpoint; points that the site file no longer has are left out."""

@@ -130,4 +130,4 @@ function setUpTools() {
 await begin();
 setUpTools();
 setUpAttention();
-await follow({ board: take, incident, list: listed, tick: attendTick });
+await follow({ board: take, incident, fresh: (id) => panel.changed(id), list: listed, tick: attendTick });

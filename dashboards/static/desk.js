@@ -109,5 +109,6 @@ await follow({
   board(board) { state.loaded = true; state.incidents = new Map(board.incidents.map((i) => [i.id, i])); state.duties = board.duties ?? []; draw(); if (state.opened) panel.changed(state.opened); },
   incident(card) { if (OPEN(card)) state.incidents.set(card.id, card); else state.incidents.delete(card.id); panel.changed(card.id); later(); },
   list(kind, list) { if (kind === "duties") { if (list.length > state.duties.length) announce(say("duty.came")); state.duties = list; later(); } },
+  fresh: (id) => panel.changed(id),
   tick: attendTick,
 });

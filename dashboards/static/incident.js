@@ -185,7 +185,7 @@ export class IncidentPanel {
 
   async merge() {
     const given = await ask(say("do.merge"), [{ name: "into", label: say("do.into"), kind: "select",
-      options: this.others().filter((i) => this.fits(i)).map((i) => [i.id, `${say(`hazard.${i.hazard}`)} · ${place(i)} · ${clockTime(i.opened_us)}`]) },
+      options: this.others().filter((i) => this.fits(i)).slice(0, 200).map((i) => [i.id, `${say(`hazard.${i.hazard}`)} · ${place(i)} · ${clockTime(i.opened_us)}`]) },
     { name: "text", label: say("reason.label"), kind: "textarea" }]);
     if (given) await this.run(deed(this.id, { type: "merge", into: given.into }, given.text));
   }

@@ -9,6 +9,7 @@ await begin();
 const connected = follow({
   board(board) { open = board.incidents; panel.changed(id); },
   incident(card) { open = [...open.filter((i) => i.id !== card.id), card]; panel.changed(card.id); },
+  fresh: (changed) => panel.changed(changed),
   list(kind) { if (kind === "impairments") panel.changed(id); },
 });
 await panel.show(id);

@@ -60,7 +60,7 @@ function forget() { try { localStorage.removeItem("tocsin.station.alarms"); } ca
 
 // --- the stream ---------------------------------------------------------------------------------------------
 
-// on: { board(board), incident(card), list(kind, list), tick(link) }; each may be left out.
+// on: { board(board), incident(card), fresh(id), list(kind, list), tick(link) }; each may be left out.
 export function follow(on) {
   const s = { revision: 0, source: null, heard: 0, asked: 0, link: "", lostAt: 0, again: 0 };
   const later = () => { clearTimeout(s.again); s.again = setTimeout(connect, 1000); };
@@ -85,6 +85,7 @@ export function follow(on) {
     // when the workers behind it are dead.
     source.addEventListener("heartbeat", (e) => { const h = JSON.parse(e.data); anchor(h.at_us, h.speed); s.heard = performance.now(); });
     source.addEventListener("incident", (e) => { reached(e); on.incident?.(JSON.parse(e.data)); });
+    source.addEventListener("fresh", (e) => { reached(e); on.fresh?.(JSON.parse(e.data).id); });
     for (const kind of STREAM_LISTS) source.addEventListener(kind, (e) => { reached(e); on.list?.(kind, JSON.parse(e.data)); });
     source.addEventListener("resync", () => { source.close(); connect(); });
     // EventSource retries a broken stream by itself, but not one that was refused.

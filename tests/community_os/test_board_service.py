@@ -14,7 +14,7 @@ from community_os.store_changes import GatewayRow, IncidentRow, SiteCommit
 from community_os.worker import PartitionWorker
 from device_model.errors import LocalFault
 from device_model.ports import Message
-from device_model.read_models import BoardEvent, GatewayView, IncidentAction, IncidentState
+from device_model.read_models import BoardEvent, GatewayView, IncidentAction, IncidentState, LogEntry
 from device_model.site import Tenancy
 from tests.community_os.site_messages import PATH, setup
 from tests.community_os.test_store import OTHER, view
@@ -94,6 +94,45 @@ def test_a_page_sees_the_snapshot_and_then_each_change_once() -> None:
         again = Page(board, after=shown.revision)  # a page that was away gets what it missed
         await bench.clock.sleep(0.1)
         assert [i["id"] for i in again.incidents()] == ["i1", "i2"]
+        await stop(following)
+
+    virtual(main)
+
+
+def test_a_change_that_no_card_shows_is_a_short_word_and_a_page_that_was_away_gets_the_card() -> None:
+    async def main(bench: Bench) -> None:
+        board = board_of(bench)
+        following = asyncio.ensure_future(board.run())
+        await bench.clock.sleep(1)
+        page = Page(board)
+        await bench.clock.sleep(0.1)
+        for number in range(3):
+            commit(bench, IncidentRow(msgspec.structs.replace(view("i1"), log=(LogEntry(number, "note"),))))
+            await bench.clock.sleep(1)
+        kinds = [event.kind for event in page.events if event.kind in ("incident", "fresh")]
+        assert kinds == ["incident", "fresh", "fresh"]
+        assert [e.payload for e in page.events if e.kind == "fresh"] == [b'{"id":"i1"}'] * 2
+        away = Page(board, after=page.events[-1].revision - 1)
+        await bench.clock.sleep(0.1)
+        assert [i["id"] for i in away.incidents()] == ["i1"]
+        await stop(following)
+
+    virtual(main)
+
+
+def test_a_thousand_pages_at_once_read_the_store_once_while_nothing_changes() -> None:
+    async def main(bench: Bench) -> None:
+        board = board_of(bench)
+        commit(bench, IncidentRow(view("i1")))
+        following = asyncio.ensure_future(board.run())
+        await bench.clock.sleep(1)
+        reads, read = [], bench.store.snapshot
+        bench.store.snapshot = lambda *a, **k: reads.append(a) or read(*a, **k)
+        shown = await asyncio.gather(*(board.snapshot("") for _ in range(50)))
+        assert len(reads) == 1 and all(one.incidents[0].id == "i1" for one in shown)
+        commit(bench, IncidentRow(view("i2")))
+        await bench.clock.sleep(1)
+        assert {i.id for i in (await board.snapshot("")).incidents} == {"i1", "i2"} and len(reads) == 2
         await stop(following)
 
     virtual(main)
