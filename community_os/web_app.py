@@ -21,9 +21,11 @@ from community_os.estate_parts import make_estate
 from community_os.evidence_desk import IncidentEvidence
 from community_os.evidence_files import EvidenceFiles
 from community_os.officer_service import OfficerService
+from community_os.pack_desk import PackDesk
 from community_os.people_parts import People
 from community_os.place_shelf import PlaceShelf
 from community_os.report_service import ReportService
+from community_os.series_read import SeriesReader
 from community_os.settings import CloudSettings
 from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, StoreCalls
@@ -56,7 +58,8 @@ def web_app(settings: CloudSettings, people: People, store: IncidentStore, calls
     sites = read_sites_known(settings)
     officer = OfficerService(store, calls, board, clock, sites=sites, evidence=evidence.facts)
     brigade = BrigadeService(store, calls, shelf, clock, evidence=evidence.facts)
-    parts = OfficerParts(officer, ReportService(store, calls, officer, clock, sites=sites, evidence=evidence.facts))
+    parts = OfficerParts(officer, ReportService(store, calls, officer, clock, sites=sites, evidence=evidence.facts),
+                         PackDesk(store, calls, clock, sites=sites, series=SeriesReader(settings.own_series)))
     estate = make_estate(settings, store, calls, stream, clock, board, brigade)
     app = create_app(board, estate=estate, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
                      brigade=brigade, evidence=evidence, trail=people.book, people=people.pages, officer=parts,

@@ -110,6 +110,11 @@ ROUTES: dict[str, Rule] = {
     "GET /api/officer/overview": Deed.SEE_OVERVIEW,
     "GET /api/officer/overview/events": Deed.SEE_OVERVIEW,
     "POST /api/sites/{city}/{district}/{street}/{site}/permits": Deed.SEE_PERMITS,
+    "GET /packs": Deed.SEE_OVERVIEW,
+    "GET /api/packs": Deed.SEE_OVERVIEW,
+    "GET /api/backtests/{test}": Deed.SET_PARAMETERS,
+    "POST /api/sites/{city}/{district}/{street}/{site}/backtests": Deed.SET_PARAMETERS,
+    "POST /api/backtests/{test}/switch-on": Deed.SET_PARAMETERS,
     "GET /reports": Deed.SEE_REPORTS,
     "GET /reports/{period}.{kind}": Deed.SEE_REPORTS,
     "GET /api/reports": Deed.SEE_REPORTS,
@@ -208,6 +213,14 @@ def from_elsewhere(request: Request) -> bool:
         return site not in ("same-origin", "none")
     origin = request.headers.get("origin")
     return origin is not None and origin.partition("://")[2].lower() != request.headers.get("host", "").lower()
+
+
+def language_of(request: Request) -> str:
+    """The chosen language, else the browser's, else Chinese."""
+    chosen = request.cookies.get("tocsin_language", "")
+    if chosen in ("zh", "en"):
+        return chosen
+    return "en" if request.headers.get("accept-language", "").lower().startswith("en") else "zh"
 
 
 def address_of(request: Request) -> str:

@@ -7,6 +7,8 @@ from fastapi import APIRouter
 
 from dashboards.officer import Officer
 from dashboards.officer_pages import Page, PersonOf, officer_router
+from dashboards.pack_pages import pack_router
+from dashboards.packs import Packs
 from dashboards.report import Reports
 from dashboards.report_pages import report_router
 from device_model.clock import Clock
@@ -17,6 +19,7 @@ class OfficerParts(msgspec.Struct, frozen=True):
 
     officer: Officer
     reports: Reports | None = None
+    packs: Packs | None = None
 
 
 def officer_routers(
@@ -26,4 +29,6 @@ def officer_routers(
     routers = [officer_router(parts.officer, person_of, page, clock, speed=speed, signed=signed)]
     if parts.reports is not None:
         routers.append(report_router(parts.reports, person_of, page, signed=signed))
+    if parts.packs is not None:
+        routers.append(pack_router(parts.packs, person_of, page, signed=signed))
     return routers

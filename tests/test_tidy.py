@@ -37,6 +37,7 @@ IO_FILES = {
     "dashboards/brigade_pages.py",
     "community_os/officer_service.py", "community_os/officer_store.py", "dashboards/officer_pages.py",
     "community_os/report_service.py", "community_os/report_commands.py", "dashboards/report_pages.py",
+    "community_os/pack_desk.py", "dashboards/pack_pages.py",
     "dashboards/officer_parts.py",
     "community_os/broker.py", "community_os/centre_link.py", "community_os/commands.py", "community_os/figures.py",
     "community_os/ingest.py", "community_os/nats_link.py", "community_os/nats_stream.py",

@@ -4,6 +4,7 @@ judges permits (edge_agent's own desk): only broker and network are left out."""
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from community_os.board_service import BoardService
 from community_os.envelopes import Envelope, UpEnvelope, decode_envelope
 from community_os.notice_desk import DutyFiles
 from community_os.officer_service import OfficerService
+from community_os.pack_desk import PackDesk
 from community_os.report_service import ReportService
 from community_os.site_setup import SiteSetup
 from community_os.site_worker import SiteWorker
@@ -39,6 +41,7 @@ from device_model.messages import (
 )
 from device_model.permit import GasSample, PermitAct, PermitLevel, PermitPlan, PermitPolicy, PermitStep
 from device_model.reading import Reading
+from device_model.series import Level, Sample
 from device_model.system_clock import SystemClock
 from edge_agent.permit_desk import PermitDesk
 from rules_engine import Engine
@@ -49,6 +52,23 @@ ROOT = Path(__file__).parents[2]
 WORKS_FILE = ROOT / "firmware_sim/scenarios/sites/works.yaml"
 WORKS = "hangzhou/yuhang/cangqian/trial-works"
 LAKESIDE = "hangzhou/yuhang/cangqian/lakeside"
+
+
+class MadeSeries:
+    """A day in which the workshop's gas rose to 28 %LEL for ten minutes, and cameras saw welding twice."""
+
+    async def samples(self, path, points, from_us, to_us, limit=5000):
+        middle, found = (from_us + to_us) // 2, []
+        for back in range(-600, 600, 10):
+            at_us = middle + back * 6 * SECOND_US
+            gas = 28.0 if 0 <= back < 100 else 2.0
+            for point, value, unit in (("gas.gas", gas, "%[LEL]"), ("camera-store.hot_work", gas / 40, "1")):
+                if point in points:
+                    found.append(Sample(path, "gw-1", "works", point, "", unit, at_us, value))
+        return tuple(found)
+
+    async def rollups(self, path, points, from_us, to_us, level=Level.HOUR):
+        return {}
 
 
 class StraightStream:
@@ -90,7 +110,13 @@ class OfficerHouse:
 
     def parts(self, **more: object) -> OfficerParts:
         self.reports = ReportService(self.store, inline, self.officer, self.clock, sites=self.inventories)
-        return OfficerParts(self.officer, self.reports)
+        folder = Path(tempfile.mkdtemp(prefix="tocsin-officer-"))
+        file = folder / "works.yaml"
+        file.write_text(WORKS_FILE.read_text(encoding="utf-8"), encoding="utf-8")
+        self.inventories[WORKS] = read_inventory(file)
+        self.series = MadeSeries()
+        self.packs = PackDesk(self.store, inline, self.clock, sites=self.inventories, series=self.series)
+        return OfficerParts(self.officer, self.reports, self.packs)
 
     # --- serving ------------------------------------------------------------------------------------------
 

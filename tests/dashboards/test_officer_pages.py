@@ -173,3 +173,28 @@ def test_reports_and_the_dossier_come_as_files(house: OfficerHouse) -> None:
     assert httpx.get(f"{house.url}/incidents/none/dossier.pdf").status_code == 404
     assert httpx.get(f"{house.url}/reports/year.pdf").status_code == 404
     assert httpx.get(f"{house.url}/reports/day.pdf", params={"scope": "../x"}).status_code == 404
+
+
+def test_a_number_is_tested_over_what_was_recorded_and_then_switched_on(house: OfficerHouse, page: Page) -> None:
+    page.goto(f"{house.url}/packs?site={WORKS}")
+    page.locator("#you").fill("Li Na")
+    pack = page.locator("#pack-hot_work")
+    pack.locator("summary").click()
+    rule = pack.locator("article", has_text="hot_work.no_permit")
+    expect(rule).to_contain_text("hot work detected without permit is a violation")
+    rule.locator(".param", has_text="score").get_by_role("button").click()
+    page.locator("#reason-value").fill("0.99")
+    page.locator("dialog button.primary").click()
+    expect(rule).to_contain_text("0.99 is above 0.95")
+    rule.locator(".param", has_text="score").get_by_role("button").click()
+    page.locator("#reason-value").fill("0.8")
+    page.locator("dialog button.primary").click()
+    expect(rule).to_contain_text("Alarms no more: 1", timeout=20_000)
+    expect(rule.locator("svg.series")).to_have_count(1)
+    rule.get_by_role("button", name="Switch it on").click()
+    page.locator("dialog textarea").fill("sun on the camera")
+    page.locator("dialog button.primary").click()
+    expect(pack.locator("article", has_text="hot_work.no_permit")).to_contain_text("sun on the camera")
+    site = house.inventories[WORKS].site
+    assert site.rules.parameters["hot_work.no_permit"] == {"score": "0.8"}
+    assert site.rules.parameters["hot_work.no_watcher"] == {"wait": "20 s"} and site.permits.open_hours

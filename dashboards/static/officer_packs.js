@@ -1,0 +1,101 @@
+// Rule packs: each rule in words with its standard; a number of this site is tested over what was recorded, then switched on.
+import { $, announce, ask, begin, button, get, make, name, post, say, tag } from "./live.js";
+import { localTime, pair, round, scope, withScope } from "./officer_live.js";
+import { unit } from "./plot.js";
+import { anchor } from "./shown_time.js";
+
+const NS = "http://www.w3.org/2000/svg", mayset = $("main").dataset.ask === "1";
+let page = null;
+function told(done, words) { $("outcome").textContent = words; $("outcome").className = `outcome ${done ? "" : "bad"}`; announce(words); }
+function svg(kind, attributes = {}) { const n = document.createElementNS(NS, kind); for (const [k, v] of Object.entries(attributes)) n.setAttribute(k, v); return n; }
+
+function plotOf(line, test) {
+  const known = line.samples.filter((s) => s[1] !== null);
+  const box = make("figure", "", "", make("figcaption", "", `${line.point} ${unit(line.unit)}`));
+  if (known.length < 2) return box;
+  const low = Math.min(...known.map((s) => s[1])), high = Math.max(...known.map((s) => s[1])), t0 = test.from_us, t1 = test.to_us;
+  const x = (us) => ((us - t0) / (t1 - t0) * 600).toFixed(1), y = (v) => (96 - (v - low) / (high - low || 1) * 84).toFixed(1);
+  const p = svg("svg", { viewBox: "0 0 600 110", preserveAspectRatio: "none", class: "series", role: "img" });
+  p.setAttribute("aria-label", `${line.point}: ${round(low)} – ${round(high)} ${unit(line.unit)}`);
+  let d = "", pen = false;
+  for (const [us, v] of line.samples) { if (v === null) { pen = false; continue; } d += `${pen ? "L" : "M"}${x(us)} ${y(v)}`; pen = true; }
+  p.append(svg("path", { class: "trace", d }));
+  for (const [kind, alarms] of [["new", test.new], ["gone", test.gone]]) for (const a of alarms) if (a.subject === line.point || !a.subject.includes("."))
+    p.append(svg("rect", { class: kind, x: x(a.at_us), y: 100, width: Math.max(3, Number(x(a.ended_us || t1)) - Number(x(a.at_us))), height: 8 }));
+  box.append(p, make("p", "quiet", `${localTime(t0)} – ${localTime(t1)} · ${round(low)} – ${round(high)} ${unit(line.unit)}`));
+  return box;
+}
+function alarms(title, list, kind) {
+  const box = make("div", "", "", make("h4", "", `${title}: ${list.length}`)), rows = make("ul", "list");
+  for (const a of list.slice(0, 30)) rows.append(make("li", kind, `${a.subject} · ${localTime(a.at_us)} – ${a.ended_us ? localTime(a.ended_us) : say("pack.stands")}`));
+  box.append(rows); return box;
+}
+function resultOf(test, node) {
+  if (test.state === "running") { node.replaceChildren(make("p", "quiet", say("pack.running"))); return; }
+  if (test.state === "failed") { node.replaceChildren(make("p", "bad", `${say("pack.failed")} ${test.fault}`)); return; }
+  const head = make("p", "", `${test.name}: ${test.before} → ${test.value} · ${say("pack.held", { n: test.samples, from: localTime(test.from_us), to: localTime(test.to_us) })}`);
+  node.replaceChildren(head, make("p", "legend", "", make("span", "key fire", say("pack.new")), make("span", "key", say("pack.gone"))), ...test.lines.map((l) => plotOf(l, test)), alarms(say("pack.new"), test.new, "bad"), alarms(say("pack.gone"), test.gone, ""), alarms(say("pack.kept"), test.kept, ""));
+  if (test.refusal) { node.append(make("p", "bad", test.refusal)); return; }
+  if (!test.samples) node.append(make("p", "bad", say("pack.nosamples")));
+  node.append(button(say("pack.switch"), async () => {
+    const values = await ask(`${say("pack.switch")}: ${test.rule} ${test.name} = ${test.value}`, [{ name: "why", label: say("permit.why"), kind: "textarea" }]);
+    if (!values) return;
+    const { done, text } = await post(`/api/backtests/${test.id}/switch-on`, { why: values.why }, `on/${test.id}/${values.why}`);
+    told(done, done ? say("pack.on") : text); if (done) await load(page.path);
+  }, "primary"));
+}
+async function change(rule, p, node) {
+  const values = await ask(`${name(rule.title)} · ${p.name}`, [
+    { name: "value", label: `${name(p.meaning)} [${p.least || "…"} – ${p.most || "…"}]`, kind: "text", value: p.value, max: 60 },
+    { name: "hours", label: say("pack.hours"), kind: "number", value: 24 }]);
+  if (!values) return;
+  const { done, result, text } = await post(`/api/sites/${page.path}/backtests`, { rule: rule.id, name: p.name, value: values.value, hours: Number(values.hours) }, `test/${rule.id}/${p.name}/${values.value}/${values.hours}/${Date.now()}`);
+  if (!done) { told(false, text); node.replaceChildren(make("p", "bad", text)); return; }
+  told(true, say("pack.running"));
+  let test = result; resultOf(test, node);
+  while (test.state === "running") { await new Promise((r) => setTimeout(r, 400)); test = (await get(`/api/backtests/${test.id}`)) ?? { ...test, state: "failed", fault: "" }; }
+  resultOf(test, node); told(test.state === "done", say(test.state === "done" ? "pack.done" : "pack.failed"));
+}
+function ruleOf(rule) {
+  const node = make("article", "rule"), head = make("h3", "", `${name(rule.title)} `), result = make("div", "stack");
+  head.append(tag(say(`severity.${rule.severity}`), rule.severity)); if (rule.at_once) head.append(document.createTextNode(" "), tag(say("pack.law"), "critical"));
+  node.append(head, make("p", "", `${say("pack.when")} ${name(rule.words)}`), make("p", "", `${say("pack.ends")} ${name(rule.clears)}`), make("p", "quiet", `${say("pack.source")} ${rule.source} (${rule.certainty}) · ${rule.id} · ${say("pack.subjects", { n: rule.subjects })}`));
+  const list = make("div", "params");
+  for (const p of rule.parameters) {
+    const line = make("div", "param", "", make("code", "", p.name), make("b", "", p.value), make("span", "", name(p.meaning)), make("span", "quiet", `${say("pack.bounds")} ${p.least || "…"} – ${p.most || "…"}${p.value === p.default ? "" : ` · ${say("pack.default", { value: p.default })}`}`));
+    if (mayset) line.append(button(say("pack.test"), () => change(rule, p, result)));
+    list.append(line);
+  }
+  for (const c of rule.changes) list.append(make("p", "quiet", `${localTime(c.at_us)} ${c.who}: ${c.name} ${c.before} → ${c.value} (${say("pack.version", { n: c.version })}) — ${c.why}`));
+  node.append(list, result);
+  return node;
+}
+function packOf(pack) {
+  const box = make("details", "detail"); box.id = `pack-${pack.id}`;
+  const changed = pack.rules.reduce((n, r) => n + r.parameters.filter((p) => p.value !== p.default).length, 0);
+  box.append(make("summary", "", `${name(pack.title)} (${pack.id}) · ${say("pack.count", { n: pack.rules.length })}${changed ? ` · ${say("pack.changed", { n: changed })}` : ""}`), ...pack.rules.map(ruleOf));
+  return box;
+}
+async function load(path = new URLSearchParams(location.search).get("site") ?? "") {
+  try {
+    const open = [...document.querySelectorAll("details[open][id]")].map((d) => d.id);
+    page = await get(`${withScope("/api/packs")}${scope() ? "&" : "?"}site=${encodeURIComponent(path)}`);
+    if (!page) { $("view").replaceChildren(make("p", "empty", say("officer.noplace"))); return; }
+    anchor(page.at_us, 1);
+    const site = make("select"); site.id = "site";
+    for (const s of page.sites) { const o = make("option", "", name(s.name)); o.value = s.path; o.selected = s.path === page.path; site.append(o); }
+    site.onchange = () => load(site.value);
+    const label = make("label", "", say("permit.site")); label.htmlFor = "site";
+    $("view").replaceChildren(make("p", "field", "", label, document.createTextNode(" "), site), make("p", "quiet", say("pack.how")), ...(page.packs.length ? page.packs.map(packOf) : [make("p", "empty", say("over.nosites"))]));
+    for (const id of open) { const d = document.getElementById(id); if (d) d.open = true; }
+    $("link").className = "link live"; $("link").textContent = say("rep.asof", { time: new Date(page.at_us / 1000).toLocaleTimeString(document.documentElement.lang, { hour12: false }) });
+    $("banner").hidden = true;
+  } catch (error) {
+    console.warn("no packs", error);
+    $("link").className = "link stale"; $("link").textContent = say("link.stale"); $("banner").hidden = false; $("banner").textContent = say("rep.lost");
+    setTimeout(load, 3000, path);
+  }
+}
+void pair;
+await begin();
+await load();
