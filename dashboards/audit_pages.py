@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import urlencode
@@ -15,7 +16,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from dashboards.account_pages import Page
-from dashboards.gate import PersonOf
+from dashboards.gate import PersonOf, language_of
+from dashboards.kit.people_texts import AUDIT_WORDS
 
 ROWS = 100
 EXPORT_MAX = 100_000
@@ -84,7 +86,7 @@ def audit_router(desk: AuditDesk, person_of: PersonOf, page: Page) -> APIRouter:
         state = await asyncio.to_thread(desk.state)
         older = urlencode({**asked, "below": rows[-1].number}) if len(rows) == ROWS else ""
         return page("audit.html", request, person=person, rows=rows, state=state, asked=asked, older=older,
-                    export=urlencode(asked), when=_stamp(round(state.checked_s * 1e6)))
+                    export=urlencode(asked), when=_stamp(round(state.checked_s * 1e6)), word=_words(request))
 
     @router.get("/audit/export")
     async def export(request: Request) -> Response:
@@ -95,6 +97,17 @@ def audit_router(desk: AuditDesk, person_of: PersonOf, page: Page) -> APIRouter:
             "Content-Disposition": 'attachment; filename="audit.csv"', "Cache-Control": "no-store"})
 
     return router
+
+
+def _words(request: Request) -> Callable[[str], str]:
+    """What was written, in the reader's language."""
+    language = language_of(request)
+
+    def word(written: str) -> str:
+        known = AUDIT_WORDS.get(written)
+        return written if known is None else known.zh if language == "zh" else known.en
+
+    return word
 
 
 def _asked(request: Request) -> dict[str, str]:

@@ -36,7 +36,7 @@ from dashboards.estate import Estate
 from dashboards.estate_pages import estate_router
 from dashboards.evidence_pages import EvidenceDesk, evidence_router
 from dashboards.frame_pages import frame_router
-from dashboards.gate import MustChange, NotSignedIn, Refused, gate_of, routes_of
+from dashboards.gate import MustChange, NotSignedIn, Refused, gate_of, language_of, routes_of
 from dashboards.guard import Guard
 from dashboards.incident_work import IncidentWork, add_incident_work
 from dashboards.kit.navigation import destinations
@@ -160,7 +160,7 @@ class _Door:
 
     def page(self, name: str, request: Request, status: int = 200, **values: Any) -> Response:
         """A page without data, never cached."""
-        language = _language(request)
+        language = language_of(request)
         other = next(other for other in LANGUAGES if other != language)
         html = self._pages.get_template(name).render(
             t=lambda key: text(key, language), language=language, other=other,
@@ -383,15 +383,6 @@ class _StreamCount:
 
     def leave(self) -> None:
         self._open -= 1
-
-
-def _language(request: Request) -> str:
-    """The chosen language, else the browser's, else Chinese."""
-    chosen = request.cookies.get("tocsin_language", "")
-    if chosen in LANGUAGES:
-        return chosen
-    accepted = request.headers.get("accept-language", "").lower()
-    return "en" if accepted.startswith("en") else "zh"
 
 
 async def _body(request: Request) -> bytes:

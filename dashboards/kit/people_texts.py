@@ -11,8 +11,8 @@ PEOPLE_TEXTS: dict[str, Text] = {
                          "您的角色或管辖范围不包含此内容，本次访问已记录。如工作需要，请联系管理员。"),
     "refused.back": Text("Back to my pages", "返回我的页面"),
     "offline.title": Text("No contact", "无法连接"),
-    "offline.text": Text("The server cannot be reached. Nothing is shown, because nothing would be current. This page "
-                         "tries again by itself. In an emergency, call 119.",
+    "offline.text": Text("The server cannot be reached. Nothing is shown, because nothing would be current. This "
+                         "page tries again by itself. In an emergency, call 119.",
                          "无法连接服务器。为避免误导，不显示任何旧数据；页面会自动重试。紧急情况请拨打 119。"),
     "offline.since": Text("Since", "自"),
     "nav.account": Text("My account", "我的账号"),
@@ -141,4 +141,57 @@ PEOPLE_TEXTS: dict[str, Text] = {
     "role.name.auditor": Text("auditor", "审计员"),
     "role.name.admin": Text("administrator", "管理员"),
     "role.name.demo": Text("demo visitor", "演示访客"),
+}
+
+
+# What the audit says, in the reader's language; a word that is not here stands as it was written.
+AUDIT_WORDS: dict[str, Text] = {
+    "signed in": Text("signed in", "登录"),
+    "signed out": Text("signed out", "退出登录"),
+    "sign-in refused": Text("sign-in refused", "登录被拒"),
+    "refused": Text("refused", "访问被拒"),
+    "account added": Text("account added", "新增账号"),
+    "rights changed": Text("rights changed", "权限变更"),
+    "account disabled": Text("account disabled", "停用账号"),
+    "account enabled": Text("account enabled", "启用账号"),
+    "account reset": Text("account reset", "重置账号"),
+    "password changed": Text("password changed", "修改密码"),
+    "second factor on": Text("second factor on", "启用第二重验证"),
+    "second factor off": Text("second factor off", "关闭第二重验证"),
+    "sessions ended": Text("sessions ended", "结束会话"),
+    "audit exported": Text("audit exported", "导出审计"),
+    "records lost": Text("records lost", "记录丢失"),
+    "first start": Text("first start", "首次启动"),
+    "password": Text("password", "密码"),
+    "password and code": Text("password and code", "密码与验证码"),
+    "password and recovery code": Text("password and recovery code", "密码与恢复码"),
+    "another service": Text("another service", "外部登录服务"),
+    "wrong name or secret": Text("wrong name or secret", "姓名或口令错误"),
+    "wrong or used code": Text("wrong or used code", "验证码错误或已使用"),
+    "wrong present password": Text("wrong present password", "当前密码错误"),
+    "sent by a foreign page": Text("sent by a foreign page", "来自其他网站的请求"),
+    "a path that climbs": Text("a path that climbs", "越界路径"),
+    "flood": Text("flood", "同类记录过多"),
+    "not written": Text("not written", "未能写入"),
+    "GET /audit/export": Text("audit exported from its page", "从页面导出审计"),
+    "POST /api/incidents/{incident}/actions": Text("step on an incident", "处置警情"),
+    "POST /api/incidents/{incident}/deeds": Text("deed on an incident", "警情作业"),
+    "POST /api/incidents/{incident}/photos": Text("photo from the scene", "上传现场照片"),
+    "POST /api/duties/{check}/answer": Text("duty check answered", "应答查岗"),
+    "POST /api/sites/{city}/{district}/{street}/{site}/silences":
+        Text("silence set or ended", "设置或结束静音"),
+    "POST /api/sites/{city}/{district}/{street}/{site}/shelf":
+        Text("alarm on or off the shelf", "搁置或恢复报警"),
+    "POST /api/sites/{city}/{district}/{street}/{site}/inspections": Text("inspection", "检查"),
+    "POST /api/sites/{city}/{district}/{street}/{site}/reports":
+        Text("report taken in, or drill begun", "受理报警或开始演练"),
+    "POST /api/sites/{city}/{district}/{street}/{site}/permits":
+        Text("permit asked for, signed or ended", "申请、签批或结束作业票"),
+    "POST /api/handovers": Text("shift handed over", "交班"),
+    "POST /api/handovers/{handover}/take": Text("shift taken over", "接班"),
+    "POST /api/notices/{notice}/again": Text("notice sent again", "重发通知"),
+    "GET /photos/{sha256}": Text("photo seen", "查看照片"),
+    "GET /evidence/{incident}/{evidence}/{name}": Text("evidence seen", "查看证据"),
+    "POST /api/claims": Text("gateway claimed", "认领网关"),
+    "POST /api/claims/revoke": Text("gateway revoked", "吊销网关"),
 }

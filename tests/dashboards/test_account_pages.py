@@ -14,6 +14,8 @@ from community_os.accounts import Accounts
 from community_os.audit_book import AuditBook
 from community_os.audit_desk import BookDesk
 from community_os.passwords import Passwords
+from dashboards.gate import ROUTES
+from dashboards.kit.people_texts import AUDIT_WORDS
 from dashboards.server import PeopleParts, create_app
 
 GOOD = "correct horse battery"
@@ -160,3 +162,18 @@ async def test_the_language_link_leads_back_and_nowhere_else(house: House) -> No
     for back, to in (("/account", "/account"), ("//evil.example", "/"), ("https://evil.example", "/"),
                      ("/\\evil", "/")):
         assert (await http.get("/language/en", params={"back": back})).headers["location"] == to
+
+
+async def test_the_audit_speaks_the_readers_language(house: House) -> None:
+    http = await house.signed_in("ma", "auditor")
+    assert "<td>signed in</td>" in (await http.get("/audit")).text
+    await http.get("/language/zh")
+    page = (await http.get("/audit")).text
+    assert "<td>登录</td>" in page and "signed in" not in page
+
+
+@pytest.mark.parametrize("word", sorted(AUDIT_WORDS))
+def test_every_word_of_the_audit_is_there_in_both(word: str) -> None:
+    entry = AUDIT_WORDS[word]
+    assert entry.en and re.search(r"[\u4e00-\u9fff]", entry.zh)
+    assert not word.startswith(("GET ", "POST ")) or word in ROUTES
