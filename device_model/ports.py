@@ -148,6 +148,7 @@ class LaneState(msgspec.Struct, frozen=True):
 class JournalState(msgspec.Struct, frozen=True):
     """What the journal knows at start. `damage` lists what could not be read, for a LossRecord.
 
+    checkpoint_copy: the same once more, where the store keeps two; one flipped bit must not cost latches and trips.
     replaced: the file was damaged as a whole and a new epoch began: (old epoch, lane, numbers not delivered
     under it, reason); what could be saved stands in the new epoch already.
     """
@@ -157,6 +158,7 @@ class JournalState(msgspec.Struct, frozen=True):
     checkpoint: bytes | None
     damage: tuple[tuple[Lane, Range, str], ...] = ()
     replaced: tuple[tuple[str, Lane, Range, str], ...] = ()
+    checkpoint_copy: bytes | None = None
 
 
 class Store(Protocol):

@@ -59,14 +59,23 @@ def encode_checkpoint(checkpoint: AgentCheckpoint) -> bytes:
 
 def read_checkpoint(journal: JournalState | None, say: Callable[..., None]) -> AgentCheckpoint | None:
     """What the journal kept of the mind; None where there is nothing, or nothing readable, which is said."""
-    if journal is None or journal.checkpoint is None:
-        return None
-    try:
-        return decode_checkpoint(journal.checkpoint)
-    except ValueError as error:
+    kept = () if journal is None else (journal.checkpoint, journal.checkpoint_copy)
+    problems = []
+    for text in kept:
+        if text is None:
+            continue
+        try:
+            found = decode_checkpoint(text)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        if problems:
+            say("error", "checkpoint damaged, its copy is taken", detail=problems[0])
+        return found
+    if problems:
         # Better a gateway that starts from the devices' present state than none: alarms rise again.
-        say("error", "checkpoint not readable, starting without it", detail=str(error))
-        return None
+        say("error", "checkpoint not readable, starting without it", detail="; ".join(dict.fromkeys(problems)))
+    return None
 
 
 def decode_checkpoint(text: bytes) -> AgentCheckpoint:

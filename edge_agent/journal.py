@@ -119,7 +119,7 @@ class SqliteJournal:
         def work(connection: sqlite3.Connection) -> None:
             _insert(connection, rows)
             if checkpoint is not None:
-                connection.execute("INSERT OR REPLACE INTO meta VALUES('checkpoint',?)", (checkpoint,))
+                _keep(connection, checkpoint, checkpoint)
 
         await self._write(work)
 
@@ -307,8 +307,7 @@ class SqliteJournal:
         connection = self._connection()
         connection.execute("BEGIN IMMEDIATE")
         saved = salvage(aside, lambda rows: _insert(connection, rows), by_bytes=by_bytes)
-        if saved.checkpoint is not None:
-            connection.execute("INSERT OR REPLACE INTO meta VALUES('checkpoint',?)", (saved.checkpoint,))
+        _keep(connection, saved.checkpoint, saved.checkpoint_copy)
         connection.execute("COMMIT")
         return msgspec.structs.replace(self._load(), replaced=tuple(
             (saved.epoch, lane, lost, f"{reason}; {saved.count} records saved travel again under its epoch")
@@ -351,8 +350,8 @@ class SqliteJournal:
             self._forget_acknowledged(connection, lane, known)
             lanes.append(LaneState(lane, last, tuple(known)))
             damage += self._damage(connection, lane, last, known)
-        checkpoint = meta.get("checkpoint")
-        return JournalState(as_text(meta["epoch"]), tuple(lanes), checkpoint, tuple(damage))
+        return JournalState(as_text(meta["epoch"]), tuple(lanes), meta.get("checkpoint"), tuple(damage),
+                            checkpoint_copy=meta.get("checkpoint_copy"))
 
     def _forget_acknowledged(self, connection: sqlite3.Connection, lane: Lane, known: RangeSet) -> None:
         """What a kill kept from being forgotten, found by two look-ups; if it is much, between later commits."""
@@ -437,3 +436,10 @@ def _fault(path: Path, error: Exception) -> LocalFault:
     else:
         what = f"{error}: check the disk"
     return LocalFault(f"journal {path}: {what}")
+
+
+def _keep(connection: sqlite3.Connection, checkpoint: bytes | None, copy: bytes | None) -> None:
+    """Both places of the checkpoint: what a card damages in one is read from the other."""
+    for name, octets in (("checkpoint", checkpoint), ("checkpoint_copy", copy)):
+        if octets is not None:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (name, octets))

@@ -31,6 +31,7 @@ class Salvaged(msgspec.Struct):
 
     epoch: str = "unknown"
     checkpoint: bytes | None = None
+    checkpoint_copy: bytes | None = None
     lost: list[tuple[Lane, Range]] = []
     count: int = 0
 
@@ -48,6 +49,8 @@ def salvage(path: Path, insert: Callable[[Sequence[Row]], None], *, by_bytes: bo
                     saved.epoch = as_text(value)
                 elif name == "checkpoint":
                     saved.checkpoint = value
+                elif name == "checkpoint_copy":
+                    saved.checkpoint_copy = value
         for lane in () if by_bytes else Lane:
             _salvage_lane(connection, lane, saved, insert)
     if saved.epoch == "unknown" and not saved.count:
