@@ -22,10 +22,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from dashboards.kit.phrases import phrases
-from dashboards.kit.texts import LANGUAGES, table, text
 from dashboards.install_pages import add_install_pages
 from dashboards.install_view import Installer
+from dashboards.kit.phrases import phrases
+from dashboards.kit.texts import LANGUAGES, table, text
 from dashboards.local_view import LocalGateway
 from dashboards.pin_sessions import HEADERS, add_pin_sign_in, bounded_body, language_of, session_of
 from dashboards.pins import PinDoor

@@ -153,7 +153,8 @@ async def _serve(config: Path, page: PageSettings, port: int) -> None:
     door = LocalDoor(config)
     pins = PinDoor(Path(page.pin_file) if page.pin_file else None, time.monotonic)
     settings = uvicorn.Config(
-        create_local_app(door, pins, GatewayInstaller(config)), host=page.host, port=port, log_level="warning", access_log=False,
+        create_local_app(door, pins, GatewayInstaller(config)), host=page.host, port=port, log_level="warning",
+        access_log=False,
         ssl_certfile=page.certificate_file or None, ssl_keyfile=page.key_file or None, limit_concurrency=100,
         server_header=False, timeout_graceful_shutdown=2)
     server = uvicorn.Server(settings)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import msgspec
+import structlog
 
 from edge_agent.provision_wizard import Talk
 from provisioning.claim_box import ShownCode
@@ -51,5 +53,7 @@ class JsonLines:
 
 
 def talk_of(*, as_json: bool, asks: bool) -> Talk:
-    """The talk for a command."""
+    """The talk for a command; what the product logs meanwhile goes to standard error."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+                        logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     return JsonLines() if as_json else Terminal(asks=asks)

@@ -121,9 +121,9 @@ def run_wizard(folder: Path, answers: Answers, talk: Talk, *, start: bool = True
     _claim(box, answers, talk)
     if not config.exists():
         _first_site(box, config, answers, talk)
-    started = _run(config, talk) if start else ()
     installer = GatewayInstaller(config)
-    installer.hand_in()
+    installer.hand_in()  # so that the cloud knows the site before it hears of it
+    started = _run(config, talk) if start else ()
     for check in installer.network():
         text = f"{check.state}: {check.what.en} · {check.what.zh} {check.remedy.en} {check.remedy.zh}"
         talk.say("network", text.rstrip(), id=check.id, state=check.state)

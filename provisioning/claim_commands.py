@@ -70,9 +70,6 @@ def wait_for_claim(
     until_s, last = time.monotonic() + within_s, ""
     while True:
         code = box.code(cloud, asset)
-        if code.code != last:
-            shown(code)
-            last = code.code
         try:
             identity = box.collect(code)
             if identity is not None:
@@ -80,9 +77,12 @@ def wait_for_claim(
             say("")
         except PeerRefused as refused:
             say(str(refused))
-            box.new_code(cloud, asset)
+            code = box.new_code(cloud, asset)
         except PeerSilent as silent:
             say(str(silent))
+        if code.code != last:  # after the cloud has heard of it, so that whoever is quick is not refused
+            shown(code)
+            last = code.code
         if time.monotonic() >= until_s:
             return None
         time.sleep(min(POLL_EVERY_S, max(0.0, until_s - time.monotonic())))

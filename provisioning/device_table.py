@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -65,17 +66,20 @@ def as_csv(rows: Iterable[Mapping[str, str]]) -> str:
 
 def csv_rows(text: str) -> tuple[list[str], list[dict[str, str]]]:
     """(heading, rows) of a CSV with commas, semicolons or tabs."""
-    text = text.removeprefix("\ufeff")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
     rows = []
-    for row in reader:
+    try:
+        heading = [str(name).strip() for name in reader.fieldnames or ()]
+        listed = list(itertools.islice(reader, ROWS_MAX + 1))
+    except csv.Error:  # a cell longer than any that people write, or a quote that never ends
+        return [], []
+    for row in listed:
         rows.append({str(key).strip(): (value or "").strip().removeprefix("'") if isinstance(value, str) else ""
                      for key, value in row.items() if key is not None})
-        if len(rows) > ROWS_MAX:
-            break
-    return [name.strip() for name in reader.fieldnames or ()], rows
+    return heading, rows
 
 
 def read_rows(heading: Sequence[str], rows: Sequence[Mapping[str, str]], known: Known
