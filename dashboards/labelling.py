@@ -53,11 +53,18 @@ class UndoBody(msgspec.Struct, frozen=True):
     by: str
 
 
-def labelling_router(desk: LabelDesk, may: Callable[[Request], bool] = lambda _: True) -> APIRouter:
-    """The page's routes. may: whether a request may see the site's pictures; else 403 and nothing is told."""
+def _nobody(_: Request) -> str:
+    return ""
+
+
+def labelling_router(
+    desk: LabelDesk, may: Callable[[Request], bool] = lambda _: True, who: Callable[[Request], str] = _nobody
+) -> APIRouter:
+    """The page's routes. may: whether a request may see the site's pictures; else 403 and nothing is told. who: the
+    person signed in, whose name every label then bears; "" where the page asks for a name."""
     router = APIRouter()
     _add_page(router, may)
-    _add_api(router, desk, may)
+    _add_api(router, desk, may, who)
     return router
 
 
@@ -115,7 +122,9 @@ def _add_page(router: APIRouter, may: Callable[[Request], bool]) -> None:
         return JSONResponse({key: value for key, value in words.items() if key.startswith("labelling.")})
 
 
-def _add_api(router: APIRouter, desk: LabelDesk, may: Callable[[Request], bool]) -> None:
+def _add_api(
+    router: APIRouter, desk: LabelDesk, may: Callable[[Request], bool], who: Callable[[Request], str]
+) -> None:
     def told(status: int, why: str) -> Response:
         return JSONResponse({"error": why}, status)
 
@@ -138,7 +147,8 @@ def _add_api(router: APIRouter, desk: LabelDesk, may: Callable[[Request], bool])
         if not may(request):
             return told(403, "not allowed")
         found, counts = await asyncio.to_thread(lambda: (desk.clips(), desk.counts()))
-        return Response(msgspec.json.encode({"clips": found, "counts": counts}), media_type="application/json")
+        whole = {"clips": found, "counts": counts, "who": who(request)}
+        return Response(msgspec.json.encode(whole), media_type="application/json")
 
     @router.get("/api/labelling/clips/{clip}/{number}.jpg")
     async def picture(request: Request, clip: str, number: int) -> Response:
@@ -155,7 +165,8 @@ def _add_api(router: APIRouter, desk: LabelDesk, may: Callable[[Request], bool])
         if body is None or not _CLIP.fullmatch(clip):
             return told(400, "not understood")
         try:
-            view = await asyncio.to_thread(lambda: desk.label(clip, body.labels, body.by, skip=body.skip))
+            by = who(request) or body.by
+            view = await asyncio.to_thread(lambda: desk.label(clip, body.labels, by, skip=body.skip))
         except ConfigError as error:
             return told(422, "; ".join(f"{f.what}: {f.remedy}" for f in error.findings))
         except LocalFault as error:
@@ -171,6 +182,6 @@ def _add_api(router: APIRouter, desk: LabelDesk, may: Callable[[Request], bool])
         if body is None:
             return told(400, "not understood")
         try:
-            return JSONResponse({"clip": await asyncio.to_thread(desk.undo, body.by)})
+            return JSONResponse({"clip": await asyncio.to_thread(desk.undo, who(request) or body.by)})
         except LocalFault as error:
             return told(507, str(error))

@@ -25,9 +25,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse,
 from fastapi.staticfiles import StaticFiles
 
 from dashboards.kit.texts import LANGUAGES, table, text
+from dashboards.labelling import labelling_router
 from dashboards.pin_sessions import COOKIE, HEADERS, add_pin_sign_in, bounded_body, language_of, session_of
 from dashboards.pins import PinDoor
 from device_model.errors import ConfigError, LocalFault
+from device_model.labelling import LabelDesk
 
 HERE = Path(__file__).parent
 DRAWING_BYTES_MAX = 256 * 1024
@@ -98,8 +100,8 @@ class VisionDesk(Protocol):
     def may_draw(self, who: str) -> bool: ...
 
 
-def create_vision_app(desk: VisionDesk, door: PinDoor) -> FastAPI:
-    """The application of one gateway's cameras."""
+def create_vision_app(desk: VisionDesk, door: PinDoor, labelling: LabelDesk | None = None) -> FastAPI:
+    """The application of one gateway's cameras. labelling: clips that people who may look at pictures may label."""
     app = FastAPI(title="Tocsin cameras", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
@@ -110,21 +112,29 @@ def create_vision_app(desk: VisionDesk, door: PinDoor) -> FastAPI:
             response.headers.setdefault(name, value)
         return response
 
-    _add_pages(app)
+    _add_pages(app, labelling is not None)
     add_pin_sign_in(app, door)
     _add_drawing(app, desk, door)
     _add_pictures(app, desk, door)
+    if labelling is not None:
+
+        def who(request: Request) -> str:
+            session = door.session(request.cookies.get(COOKIE, ""))
+            return session.who if session is not None and desk.may_look(session.who) else ""
+
+        app.include_router(labelling_router(labelling, lambda request: bool(who(request)), who))
     return app
 
 
-def _add_pages(app: FastAPI) -> None:
+def _add_pages(app: FastAPI, labels: bool) -> None:
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
     def page(name: str, request: Request) -> Response:
         language = language_of(request)
         other = next(other for other in LANGUAGES if other != language)
         return Response(pages.get_template(name).render(
-            t=lambda key: text(key, language), language=language, other=other, here=request.url.path),
+            t=lambda key: text(key, language), language=language, other=other, here=request.url.path,
+            labels=labels),
             media_type="text/html")
 
     @app.get("/")

@@ -23,6 +23,7 @@ from dashboards.pins import PinDoor, set_pin
 from dashboards.rights import ROLES, Deed, may
 from dashboards.vision_page import CameraSketch, CamerasView, SweepView, SweptRow, create_vision_app
 from device_drivers.vision.blur import blurred
+from device_drivers.vision.label_desk import FolderDesk
 from device_drivers.vision.model_card import CLASSES
 from device_drivers.vision.object_detector import ObjectDetector
 from device_drivers.vision.objects import Tile
@@ -216,6 +217,12 @@ def _detector() -> ObjectDetector | None:
         return None
 
 
+def _clips_to_label(config: Path, plan: VisionPlan) -> FolderDesk | None:
+    """The folder of `tocsin vision record`, where the vision file names one that is there."""
+    folder = config.parent / plan.candidates
+    return FolderDesk(folder) if plan.candidates and folder.is_dir() else None
+
+
 def serve_vision_page(config: Path, *, port: int | None = None) -> None:
     """Serve until SIGTERM. Raises ConfigError, LocalFault."""
     door = VisionDoor(config)
@@ -224,7 +231,8 @@ def serve_vision_page(config: Path, *, port: int | None = None) -> None:
         raise LocalFault(f"the page would be seen on {page.host} without TLS; name certificate_file and key_file")
     pins = PinDoor(config.parent / page.pin_file if page.pin_file else None, time.monotonic)
     try:
-        uvicorn.run(create_vision_app(door, pins), host=page.host, port=page.port if port is None else port,
+        app = create_vision_app(door, pins, _clips_to_label(config, door.plan()))
+        uvicorn.run(app, host=page.host, port=page.port if port is None else port,
                     log_level="warning", access_log=False, server_header=False, limit_concurrency=100,
                     ssl_certfile=page.certificate_file or None, ssl_keyfile=page.key_file or None,
                     timeout_graceful_shutdown=2)

@@ -6,6 +6,7 @@ from device_model.site import Text
 
 LABELLING_TEXTS: dict[str, Text] = {
     "labelling.title": Text("What did the camera see?", "画面里是什么？"),
+    "labelling.nav": Text("Label clips", "标注片段"),
     "labelling.skip": Text("Skip to the picture", "跳到画面"),
     "labelling.you": Text("Your name", "您的姓名"),
     "labelling.you.needed": Text("Enter your name first: every label is kept with it.",

@@ -89,6 +89,7 @@ async function load(keep) {
     const told = await ask("/api/labelling/clips");
     $("stale").hidden = true;
     state.clips = told.clips;
+    if (told.who) { $("you").value = told.who; $("you").readOnly = true; }
     drawCounts(told.counts);
     const found = state.clips.findIndex((c) => c.id === keep);
     state.at = found >= 0 ? found : Math.max(0, state.clips.findIndex(open));

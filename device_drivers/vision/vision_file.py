@@ -90,7 +90,8 @@ class ViewerPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class VisionPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. detectors: interpreters that share the work; trusted_keys: a site's own model keys;
-    heads: folder of what the site taught it (`tocsin vision learn`), beside this file."""
+    heads: folder of what the site taught it (`tocsin vision learn`), candidates: of `tocsin vision record`, to be
+    labelled on the cameras' page; both beside this file."""
 
     cameras: tuple[CameraPlan, ...] = ()
     broker: BrokerPlan | None = None
@@ -103,6 +104,7 @@ class VisionPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sweep: SweepPlan | None = None
     page: ViewerPlan = ViewerPlan()
     heads: str = ""
+    candidates: str = ""
 
 
 def parse_vision(text: str, name: str) -> VisionPlan:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import uvicorn
+from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from dashboards.labelling import create_labelling_app
+from dashboards.labelling import create_labelling_app, labelling_router
+from dashboards.pin_sessions import COOKIE
+from dashboards.vision_page import create_vision_app
 from device_model.errors import ConfigError, Finding
 from device_model.labelling import ClipView, Counts
 
@@ -115,6 +119,35 @@ def test_the_page_is_in_the_language_that_was_chosen_and_loads_nothing_from_outs
     assert "default-src 'self'" in english.headers["content-security-policy"]
     client.get("/labelling/language/zh")
     assert "画面里是什么" in client.get("/labelling", headers={"Accept-Language": "en"}).text
+
+
+def test_where_people_sign_in_a_label_bears_the_session_name_and_a_stranger_sees_nothing(desk: MemoryDesk) -> None:
+    app = FastAPI()
+
+    def who(request: Request) -> str:
+        return {"one": "Chen Jing"}.get(request.cookies.get("s", ""), "")
+
+    app.include_router(labelling_router(desk, lambda request: bool(who(request)), who))
+    page = TestClient(app, headers={"X-Tocsin-Labelling": "1"})
+    assert page.get("/api/labelling/clips").status_code == page.get("/labelling").status_code == 403
+    page.cookies.set("s", "one")
+    assert page.get("/api/labelling/clips").json()["who"] == "Chen Jing"
+    page.post("/api/labelling/clips/yard-1", json={"labels": [0, 0, 0], "by": "somebody else"})
+    assert desk.views["yard-1"].by == "Chen Jing"
+
+
+def test_the_cameras_page_lets_only_those_label_who_may_look_at_pictures(desk: MemoryDesk) -> None:
+    sessions = {"one": SimpleNamespace(who="Chen Jing"), "two": SimpleNamespace(who="Visitor")}
+    door = SimpleNamespace(session=sessions.get)
+    cameras = SimpleNamespace(may_look=lambda who: who == "Chen Jing")
+    with_clips = TestClient(create_vision_app(cameras, door, desk))
+    for cookie, status in (("", 403), ("two", 403), ("one", 200)):
+        with_clips.cookies.set(COOKIE, cookie)
+        assert with_clips.get("/api/labelling/clips").status_code == status
+        assert with_clips.get("/api/labelling/clips/yard-1/0.jpg").status_code == status
+    assert 'href="/labelling"' in with_clips.get("/cameras").text
+    without = TestClient(create_vision_app(cameras, door))
+    assert without.get("/labelling").status_code == 404 and "/labelling" not in without.get("/cameras").text
 
 
 # In a browser
