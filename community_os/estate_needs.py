@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dashboards.estate import BuildingAlarm, Need, NeedItem
 from device_model.alarm import LIFE_SAFETY
@@ -61,8 +61,8 @@ def of_incidents(incidents: Iterable[IncidentView]) -> list[NeedItem]:
     return found
 
 
-def of_lack(view: ImpairmentView, inventory: Inventory | None) -> NeedItem:
-    """One impairment."""
+def of_lack(view: ImpairmentView, inventory: Inventory | None, titles: Mapping[str, str]) -> NeedItem:
+    """One impairment. titles: of rules, English → Chinese, for a fault names its rule in English."""
     lack = view.impairment
     kind = _KIND.get(lack.kind, Need.FAULT)
     if kind is Need.FAULT and inventory is not None:
@@ -74,9 +74,12 @@ def of_lack(view: ImpairmentView, inventory: Inventory | None) -> NeedItem:
             kind = Need.TEST
     parts = [part for part in (view.zone_name, view.device_name) if part.en or part.zh]
     place = Text(" · ".join(part.en for part in parts), " · ".join(part.zh for part in parts))
-    why = " — ".join(part for part in (lack.why, lack.who, lack.compensation) if part)
-    return NeedItem(kind, view.tenancy.path, view.site_name, place, why or lack.kind.value, lack.since_us,
-                    lack.expires_us, subject=lack.subject)
+    title, _, detail = lack.why.partition(": ")
+    what = Text(title, titles[title]) if title in titles else None
+    said = detail if what is not None else lack.why
+    why = " — ".join(part for part in (said, lack.who, lack.compensation) if part)
+    return NeedItem(kind, view.tenancy.path, view.site_name, place, why or ("" if what else lack.kind.value),
+                    lack.since_us, lack.expires_us, subject=lack.subject, what=what)
 
 
 def of_gateway(view: GatewayView) -> NeedItem | None:

@@ -21,6 +21,7 @@ from device_model.messages import GatewayAddress
 from device_model.ports import Stream
 from provisioning.identity import EnrolledGateway, GatewayStatus
 from rules_engine.duty_rota import DutyPlan
+from rules_engine.packs import rules_of_site
 from rules_engine.routing_commands import read_duty
 
 
@@ -32,6 +33,7 @@ class SiteFiles:
         self._settings = settings
         self._stamps: object = None
         self._known: dict[str, Inventory] = {}
+        self._titles: dict[str, str] = {}
 
     def __call__(self) -> dict[str, Inventory]:
         """By tenancy path. A file that does not fit is left out here; the worker says why."""
@@ -40,8 +42,19 @@ class SiteFiles:
         except OSError:
             return self._known  # replaced just now: the next look sees it whole
         if stamps != self._stamps:
-            self._stamps, self._known = stamps, self._read()
+            self._stamps, self._known, self._titles = stamps, self._read(), {}
         return self._known
+
+    def titles(self) -> dict[str, str]:
+        """Of their rules, English → Chinese."""
+        if not self._titles:
+            for inventory in self().values():
+                try:
+                    rules = rules_of_site(inventory.site).rules.values()
+                except (ConfigError, LocalFault):
+                    continue
+                self._titles |= {rule.title.en: rule.title.zh for rule in rules}
+        return self._titles
 
     def _read(self) -> dict[str, Inventory]:
         found = {}
@@ -80,6 +93,7 @@ def make_estate(
             plan = read_duty(Path(settings.duty)).plan
         except (ConfigError, LocalFault):
             plan = None
+    files = SiteFiles(settings)
     return EstateService(store, calls, stream, clock, board=board, brigade=brigade,
-                         series=SeriesReader(settings.own_series), inventories=SiteFiles(settings), duty=plan,
-                         certificates=lambda: certificate_ends(settings))
+                         series=SeriesReader(settings.own_series), inventories=files, duty=plan,
+                         certificates=lambda: certificate_ends(settings), titles=files.titles)

@@ -100,12 +100,14 @@ class EstateService:
         self, store: IncidentStore, calls: StoreCalls, stream: Stream, clock: Clock, *, board: BoardService,
         brigade: BrigadeService, series: SeriesRead, inventories: Callable[[], Mapping[str, Inventory]],
         duty: DutyPlan | None, certificates: Callable[[], Mapping[tuple[str, str], int]],
+        titles: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         """inventories: of the configured sites by path, as they are now. certificates: (path, gateway) → end of the
-        newest, µs."""
+        newest, µs. titles: of the sites' rules, English → Chinese."""
         self._store, self._calls, self._stream, self._clock = store, calls, stream, clock
         self._board, self._brigade, self._series = board, brigade, series
         self._inventories, self._plan, self._certificates = inventories, duty, certificates
+        self._titles = titles
         self._notices = NoticeStore(store)
         self._reported: OrderedDict[str, list[int]] = OrderedDict()
         self._tokens: OrderedDict[str, tuple[str, str, str, int]] = OrderedDict()  # → incident, path, who, when
@@ -127,7 +129,8 @@ class EstateService:
         inspections = msgspec.json.decode(listed, type=tuple[InspectionView, ...])
         ends = await asyncio.to_thread(self._certificates)
         needs = of_incidents(board.incidents)
-        needs += [of_lack(view, inventories.get(view.tenancy.path)) for view in board.impairments]
+        titles = self._titles()
+        needs += [of_lack(view, inventories.get(view.tenancy.path), titles) for view in board.impairments]
         needs += [found for view in board.gateways if (found := of_gateway(view)) is not None]
         needs += [of_inspection(view, inventories[view.tenancy.path].site.name) for view in inspections
                   if view.tenancy.path in inventories and view.inspection.state is not InspectionState.ACCEPTED]
@@ -280,7 +283,8 @@ class EstateService:
             common = zone.kind in _COMMON
             key = (zone.building, zone.floor, zone.id if common else "")
             places.setdefault(key, BuildingPlace(
-                zone.id if common else f"{_FLOOR}{zone.building}:{zone.floor}", building.name if building else Text("", ""), floor.name if floor else Text("", ""),
+                zone.id if common else f"{_FLOOR}{zone.building}:{zone.floor}",
+                building.name if building else Text("", ""), floor.name if floor else Text("", ""),
                 zone.name if common else Text("", "")))
         impaired = sum(view.tenancy.path == path for view in board.impairments)
         return BuildingPage(now_us, path, site.name, site.address, tuple(alarms), tuple(dict.fromkeys(contacts)),
@@ -296,8 +300,8 @@ class EstateService:
         now_us = self._clock.now().wall_us
         click = row_id("", path, "TakeIn", who, request)
         if not self._may_report(who, now_us):
-            return ReportOutcome(False, f"more than {REPORTS_MAX} reports in {REPORTS_WITHIN_US // MINUTE_US} minutes; "
-                                        "in an emergency call 119")
+            minutes = REPORTS_WITHIN_US // MINUTE_US
+            return ReportOutcome(False, f"more than {REPORTS_MAX} reports in {minutes} min; in an emergency call 119")
         # A floor has dwellings only: the report stands at one of them, and says that it is of the floor.
         said = text if known == zone else f"[{zone.removeprefix(_FLOOR)}] {text}"
         deed = TakeIn(IntakeKind.CITIZEN, hazard, known, said[:TEXT_MAX], who, phone[:40], True)

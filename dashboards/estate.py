@@ -37,7 +37,7 @@ class Need(StrEnum):
 
 class NeedItem(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing. due_us: until when, 0 where no clock runs; incident: its page, "" for none; subject: device, point,
-    gateway or channel; hazard: of an alarm; what: of a task."""
+    gateway or channel; hazard: of an alarm; what: title of a task, or of the rule that found a fault."""
 
     kind: Need
     path: str

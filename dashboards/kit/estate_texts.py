@@ -99,8 +99,8 @@ ESTATE_TEXTS: dict[str, Text] = {
     "building.contacts": Text("Contacts", "联系电话"),
     "building.fire": Text("Fire and rescue", "火警与救援"),
     "building.do.fire": Text(
-        "Leave by the stairs. Do not use lifts. Close doors behind you. In smoke keep low. If you cannot leave: close "
-        "the door, seal the gap, go to a window and call 119.",
+        "Leave by the stairs. Do not use lifts. Close doors behind you. In smoke keep low. If you cannot leave: "
+        "close the door, seal the gap, go to a window and call 119.",
         "走楼梯撤离，勿乘电梯，随手关门，遇烟俯身。无法撤离时：关好房门、堵住门缝，到窗边并拨打119。"),
     "building.do.gas": Text(
         "Open windows. No flame, no switch, no telephone indoors. Leave, then call from outside.",

@@ -1,6 +1,7 @@
 // My sites: what needs me first, then each site with its people, what is out of service, its meters. Phone width first.
 import { $, announce, ask, begin, button, follow, get, make, name, post, say, tag, texts } from "./live.js";
 import { clockTime, duration, shownUs } from "./shown_time.js";
+import { words } from "./words.js";
 
 const state = { page: null, kind: "", usage: new Map(), told: new Map(), busy: false, wanted: false, timer: 0 };
 const dayTime = (us) => new Date(us / 1000).toLocaleString(document.documentElement.lang, { month: "numeric", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false });
@@ -38,8 +39,8 @@ function need(n) {
   if (n.due_us) head.append(dated(make("span", "clock"), n.due_us, "estate.over"));
   const why = n.what ? "" : { alarm: () => say(`state.${n.why}`), undelivered: () => "" }[n.kind]?.() ?? n.why;
   const row = make("li", `need ${n.kind}${n.drill ? " drill" : ""}`, "", head, make("span", "quiet", `${name(n.site_name)} · ${say("estate.since", { time: dayTime(n.since_us) })}`));
-  if (n.what) row.append(make("span", "", `${name(n.what)} — ${n.why}`));
-  if (why) row.append(make("span", "", why));
+  if (n.what) row.append(make("span", "", [name(n.what), words(n.why)].filter(Boolean).join(" — ")));
+  if (why) row.append(make("span", "", words(why)));
   row.append(make("span", "", say(`need.do.${n.kind}`, { why: n.why })));
   const buttons = make("p", "buttons");
   if (n.incident && state.page.may_see_board) { const link = make("a", "button", say("estate.open")); link.href = `/incidents/${encodeURIComponent(n.incident)}`; buttons.append(keyed(link, `open-${n.kind}-${n.incident}-${n.why}`)); buttons.append(keyed(button(say("delivery.title"), () => told(n.incident)), `told-${n.kind}-${n.incident}-${n.why}`)); }

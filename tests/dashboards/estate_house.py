@@ -35,7 +35,8 @@ class EstateHouse(BrigadeHouse):
         self.estate = EstateService(
             self.store, inline, self, self.clock, board=self.board,  # type: ignore[arg-type]  # its get is all that is used
             brigade=self.brigade, series=SeriesReader(series), inventories=lambda: self.inventories,
-            duty=FILES.duty.plan, certificates=lambda: self.certificates)
+            duty=FILES.duty.plan, certificates=lambda: self.certificates,
+            titles=lambda: {"Low battery": "电池电压低"})
         self.app = create_app(self.board, clock=self.clock, sign_in=sign_in, work=self.board, brigade=self.brigade,
                               estate=self.estate)
         self._series = series

@@ -88,12 +88,16 @@ def test_what_needs_me_comes_in_order_and_only_of_my_sites(house: EstateHouse) -
     for number, kind in enumerate((ImpairmentKind.SILENT, ImpairmentKind.FAULT, ImpairmentKind.GATEWAY_SILENT)):
         house.up(ImpairmentRecord(ImpairmentChange(Impairment(kind, device(house, number), now_us, why="self-test due"
                                                               if kind is ImpairmentKind.FAULT else "x"))))
+    low = Impairment(ImpairmentKind.FAULT, device(house, 3), now_us, why="Low battery: 2.1 V")
+    house.up(ImpairmentRecord(ImpairmentChange(low)))
     house.certificates[RIVERSIDE, "gw-1"] = now_us + 2 * DAY_US
     house.certificates[LAKESIDE, "gw-2"] = now_us + 2 * DAY_US
     found = needs(house)
     kinds = [one["kind"] for one in found]
     assert kinds == sorted(kinds, key=[need.value for need in Need].index)
     assert {"alarm", "silent", "test", "gateway", "certificate"} <= set(kinds)
+    (battery,) = [one for one in found if one["kind"] == "battery"]
+    assert battery["what"] == {"en": "Low battery", "zh": "电池电压低"} and battery["why"] == "2.1 V"
     assert found[0]["incident"] == incident and {one["path"] for one in found} == {RIVERSIDE}
     assert {one["path"] for one in needs(house, "all")} == {RIVERSIDE, LAKESIDE}
     status, page = ask(house, "manager", "/api/my-sites")
