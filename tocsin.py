@@ -37,8 +37,8 @@ app = typer.Typer(
 )
 for name, commands in (("profile", profiles), ("site", sites), ("rules", rules), ("gateway", gateway),
                        ("cloud", cloud), ("sim", sim), ("devices", devices), ("vision", vision),
-                       ("evidence", evidence), ("provision", provision), ("permit", permits), ("series", series), ("grafana", grafana),
-                       ("people", people), ("audit", audit)):
+                       ("evidence", evidence), ("provision", provision), ("permit", permits), ("series", series),
+                       ("grafana", grafana), ("people", people), ("audit", audit)):
     app.add_typer(commands.group, name=name)
 
 
