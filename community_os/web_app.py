@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from community_os.board_service import BoardService
 from community_os.brigade_service import BrigadeService
 from community_os.claim_service import Claims, claimed_site_files, until_sites_change
+from community_os.environment_desk import EnvironmentDesk
 from community_os.estate_parts import make_estate
 from community_os.evidence_desk import IncidentEvidence
 from community_os.evidence_files import EvidenceFiles
@@ -58,8 +59,11 @@ def web_app(settings: CloudSettings, people: People, store: IncidentStore, calls
     sites = read_sites_known(settings)
     officer = OfficerService(store, calls, board, clock, sites=sites, evidence=evidence.facts)
     brigade = BrigadeService(store, calls, shelf, clock, evidence=evidence.facts)
-    parts = OfficerParts(officer, ReportService(store, calls, officer, clock, sites=sites, evidence=evidence.facts),
-                         PackDesk(store, calls, clock, sites=sites, series=SeriesReader(settings.own_series)))
+    series = SeriesReader(settings.own_series)
+    reports = ReportService(store, calls, officer, clock, sites=sites, evidence=evidence.facts)
+    parts = OfficerParts(
+        officer, reports, PackDesk(store, calls, clock, sites=sites, series=series),
+        EnvironmentDesk(store, calls, clock, sites=sites, series=series, reports=reports))
     estate = make_estate(settings, store, calls, stream, clock, board, brigade)
     app = create_app(board, estate=estate, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
                      brigade=brigade, evidence=evidence, trail=people.book, people=people.pages, officer=parts,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 from fastapi import APIRouter
 
+from dashboards.environment import Environment
+from dashboards.environment_pages import environment_router
 from dashboards.officer import Officer
 from dashboards.officer_pages import Page, PersonOf, officer_router
 from dashboards.pack_pages import pack_router
@@ -20,6 +22,7 @@ class OfficerParts(msgspec.Struct, frozen=True):
     officer: Officer
     reports: Reports | None = None
     packs: Packs | None = None
+    environment: Environment | None = None
 
 
 def officer_routers(
@@ -31,4 +34,6 @@ def officer_routers(
         routers.append(report_router(parts.reports, person_of, page, signed=signed))
     if parts.packs is not None:
         routers.append(pack_router(parts.packs, person_of, page, signed=signed))
+    if parts.environment is not None:
+        routers.append(environment_router(parts.environment, person_of, page, signed=signed))
     return routers

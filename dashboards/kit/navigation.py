@@ -27,6 +27,7 @@ NAVIGATION: tuple[Destination, ...] = (
     Destination("/permits", "nav.permits", Deed.SEE_PERMITS),
     Destination("/reports", "nav.reports", Deed.SEE_REPORTS),
     Destination("/packs", "nav.packs", Deed.SEE_OVERVIEW),
+    Destination("/environment", "nav.environment", Deed.SEE_ENVIRONMENT),
     Destination("/claim", "nav.claim", Deed.CLAIM_GATEWAY),
     Destination("/my-sites", "nav.my_sites", Deed.MAINTAIN),
     Destination("/building", "nav.building", Deed.SEE_OWN_BUILDING),

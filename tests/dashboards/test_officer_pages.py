@@ -198,3 +198,19 @@ def test_a_number_is_tested_over_what_was_recorded_and_then_switched_on(house: O
     site = house.inventories[WORKS].site
     assert site.rules.parameters["hot_work.no_permit"] == {"score": "0.8"}
     assert site.rules.parameters["hot_work.no_watcher"] == {"wait": "20 s"} and site.permits.open_hours
+
+
+def test_environment_is_shown_with_age_and_published_by_a_person_only(house: OfficerHouse, page: Page) -> None:
+    page.goto(f"{house.url}/public")
+    expect(page.locator("#view")).to_contain_text("Nothing is published yet")
+    page.goto(f"{house.url}/environment?site={WORKS}")
+    page.locator("#you").fill("Li Na")
+    expect(page.locator("article", has_text="temperature").first).to_contain_text("hours with values")
+    expect(page.locator("article svg.series").first).to_be_visible()
+    page.get_by_role("button", name="Publish").click()
+    page.locator("dialog textarea").fill("order of the street")
+    page.locator("dialog button.primary").click()
+    expect(page.locator("#view")).to_contain_text("Published since")
+    page.goto(f"{house.url}/public")
+    expect(page.locator("article", has_text="temperature").first).to_contain_text("hours with values")
+    assert "Li Na" not in page.content() and "lakeside" not in page.content()

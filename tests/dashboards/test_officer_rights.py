@@ -83,3 +83,32 @@ async def test_notices_and_reports_of_others_are_not_there(signed: OfficerHouse)
     async with asked(signed, f"property:{WORKS}") as client:
         assert (await client.post(f"/api/sites/{WORKS}/rectifications", json=draft, headers=FLAG)).status_code == 403
         assert (await client.get("/api/reports")).json()["notices"][0]["id"] == notice
+
+
+async def test_the_public_view_needs_no_sign_in_and_shows_only_what_is_published(signed: OfficerHouse) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(signed.app), base_url="http://test") as nobody:
+        assert (await nobody.get("/public")).status_code == 200
+        for path in (WORKS, LAKESIDE, "../x"):
+            page = (await nobody.get("/api/public", params={"site": path})).json()
+            assert page["sites"] == [] and page["lines"] == [] and page["rectifications"] == []
+        assert (await nobody.get("/api/environment")).status_code == 401
+        assert (await nobody.post(f"/api/sites/{WORKS}/publish", json={"on": True, "why": "x"}, headers=FLAG)
+                ).status_code == 401
+    body = {"on": True, "why": "order of the street"}
+    async with asked(signed, f"officer:{LAKESIDE}") as client:
+        assert (await client.post(f"/api/sites/{WORKS}/publish", json=body, headers=FLAG)).status_code == 403
+    async with asked(signed, "officer:hangzhou") as client:
+        assert (await client.post(f"/api/sites/{WORKS}/publish", json=body, headers=FLAG)).status_code == 200
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(signed.app), base_url="http://test") as nobody:
+        page = (await nobody.get("/api/public")).json()
+        assert [site["path"] for site in page["sites"]] == [WORKS]
+        assert "Chen" not in str(page) and "facts" not in str(page)
+
+
+async def test_numbers_of_others_are_not_changed(signed: OfficerHouse) -> None:
+    body = {"rule": "hot_work.no_watcher", "name": "wait", "value": "30 s", "hours": 1}
+    async with asked(signed, f"officer:{LAKESIDE}") as client:
+        assert (await client.post(f"/api/sites/{WORKS}/backtests", json=body, headers=FLAG)).status_code == 403
+        assert (await client.get("/api/packs", params={"site": WORKS})).json()["path"] == LAKESIDE
+    async with asked(signed, "property:hangzhou") as client:
+        assert (await client.post(f"/api/sites/{WORKS}/backtests", json=body, headers=FLAG)).status_code == 403
