@@ -51,7 +51,7 @@ from dashboards.estate import (
     ShiftView,
 )
 from device_model.alarm import Hazard
-from device_model.clock import DAY_US, HOUR_US, MINUTE_US, Clock
+from device_model.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US, Clock
 from device_model.errors import PeerError
 from device_model.handling import IntakeKind
 from device_model.impairment import ImpairmentKind
@@ -70,6 +70,7 @@ REPORTS_MAX, REPORTS_WITHIN_US = 5, 10 * MINUTE_US
 PEOPLE_MAX = 10_000
 TOKENS_MAX, TOKEN_HOLDS_US = 2_000, 15 * MINUTE_US
 TEXT_MAX = 500
+SAME_FOR_US = SECOND_US  # a page of a building is made anew so often
 _FLOOR = "floor:"
 _METERS = ("energy", "volume")
 _COMMON = frozenset({"stairs", "staircase", "corridor", "garage", "lobby", "hall", "outside", "plant", "roof",
@@ -108,6 +109,7 @@ class EstateService:
         self._board, self._brigade, self._series = board, brigade, series
         self._inventories, self._plan, self._certificates = inventories, duty, certificates
         self._titles = titles
+        self._buildings: dict[str, BuildingPage] = {}  # one a configured site
         self._notices = NoticeStore(store)
         self._reported: OrderedDict[str, list[int]] = OrderedDict()
         self._tokens: OrderedDict[str, tuple[str, str, str, int]] = OrderedDict()  # → incident, path, who, when
@@ -270,7 +272,10 @@ class EstateService:
         if inventory is None:
             return None
         now_us = self._clock.now().wall_us
-        board = await self._calls(lambda: self._store.snapshot(path, now_us))
+        kept = self._buildings.get(path)
+        if kept is not None and 0 <= now_us - kept.at_us < SAME_FOR_US:
+            return kept  # many neighbours look at once when something happens
+        board = await self._calls(lambda: self._store.snapshot(path, now_us, whole=False))
         site = inventory.site
         alarms = [alarm for view in board.incidents if view.tenancy.path == path
                   and (alarm := for_neighbours(view)) is not None]
@@ -287,8 +292,10 @@ class EstateService:
                 building.name if building else Text("", ""), floor.name if floor else Text("", ""),
                 zone.name if common else Text("", "")))
         impaired = sum(view.tenancy.path == path for view in board.impairments)
-        return BuildingPage(now_us, path, site.name, site.address, tuple(alarms), tuple(dict.fromkeys(contacts)),
-                            tuple(places.values()), impaired)
+        page = self._buildings[path] = BuildingPage(
+            now_us, path, site.name, site.address, tuple(alarms), tuple(dict.fromkeys(contacts)),
+            tuple(places.values()), impaired)
+        return page
 
     async def report(self, path: str, zone: str, hazard: Hazard, text: str, phone: str, *, who: str, request: str
                      ) -> ReportOutcome:

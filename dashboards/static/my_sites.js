@@ -15,7 +15,7 @@ async function load() {
     console.warn(error); if (!state.page) for (const id of ["needs", "sites"]) $(id).replaceChildren(make(id === "needs" ? "li" : "p", "empty bad", say("estate.failed")));
   } finally { state.busy = false; if (state.wanted) { state.wanted = false; soon(); } }
 }
-function soon() { clearTimeout(state.timer); state.timer = setTimeout(load, 700); }
+function soon() { clearTimeout(state.timer); state.timer = setTimeout(load, 1500); }
 
 function draw() {
   const focus = document.activeElement?.dataset?.key, { needs, more, sites } = state.page;
