@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from community_os.risk import risk_of
-from dashboards.officer import Day, OverdueCheck, PlaceFigures
+from dashboards.officer import Day, OpenIncident, OverdueCheck, PlaceFigures
 from device_model.alarm import LIFE_SAFETY, Hazard
 from device_model.clock import HOUR_US, SECOND_US
 from device_model.inspection import InspectionState, InspectionView
@@ -27,6 +27,7 @@ from rules_engine.incident_life import ENDED
 
 DAYS = 30
 DAY_US = 24 * HOUR_US
+INCIDENTS_LISTED = 100
 PROOF_WITHIN_US = 26 * HOUR_US  # once a day, and two hours for a slow night
 VALUE_FRESH_US = 30 * 60 * SECOND_US  # an older head count or gas value is not "now"
 SELF_CHECKS = frozenset({"self_check", "street", "department"})
@@ -178,6 +179,16 @@ def days_of(past: Sequence[IncidentFact], at_us: int, zone: ZoneInfo, days: int 
         rows[day][3] += one.state == "false"
     return tuple(Day(round(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * SECOND_US, *counts)
                  for day, counts in rows.items())
+
+
+def open_incidents(g: Gathered) -> tuple[OpenIncident, ...]:
+    """Those that are not over, worst and oldest first."""
+    views = sorted(g.board.incidents, key=lambda view: (view.drill, -view.severity.rank, view.opened_us))
+    return tuple(OpenIncident(
+        view.id, view.tenancy.path,
+        view.alarms[0].title if view.alarms else Text(view.hazard.value, view.hazard.value),
+        Text(f"{view.site_name.en} {view.zone_name.en}", f"{view.site_name.zh} {view.zone_name.zh}"),
+        view.severity.value, view.state.value, view.opened_us, view.drill) for view in views[:INCIDENTS_LISTED])
 
 
 # --- what is overdue ------------------------------------------------------------------------------------------------

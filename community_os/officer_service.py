@@ -15,6 +15,7 @@ from community_os.officer_figures import (
     DAYS,
     Gathered,
     days_of,
+    open_incidents,
     overdue_checks,
     parts_below,
     site_figures,
@@ -119,7 +120,7 @@ class OfficerService:
         return Overview(
             g.at_us, scope, crumbs, whole, tuple(parts_below(scope, sites, g.incidents)), tuple(ranked),
             days_of(g.incidents, g.at_us, zone), tuple(checks[:OVERDUE_LISTED]), FORMULA,
-            max(0, len(checks) - OVERDUE_LISTED))
+            max(0, len(checks) - OVERDUE_LISTED), open_incidents(g))
 
     async def gathered(self, scope: str, from_us: int, to_us: int) -> Gathered:
         """The same facts over a stated time, for reports."""

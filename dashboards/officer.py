@@ -153,9 +153,22 @@ class OverdueCheck(msgspec.Struct, frozen=True, omit_defaults=True):
     incident: str = ""
 
 
+class OpenIncident(msgspec.Struct, frozen=True):
+    """An incident that is not over."""
+
+    id: str
+    path: str
+    title: Text
+    place: Text
+    severity: str
+    state: str
+    opened_us: int
+    drill: bool
+
+
 class Overview(msgspec.Struct, frozen=True):
     """All of /overview for one scope. parts: the next level down (districts, streets, sites); sites: all sites, for
-    map and league. crumbs: how one came here. days: the last 30."""
+    map and league. crumbs: how one came here. days: the last 30. incidents: the open ones, worst first."""
 
     at_us: int
     scope: str
@@ -167,6 +180,7 @@ class Overview(msgspec.Struct, frozen=True):
     overdue: tuple[OverdueCheck, ...]
     formula: Text
     more_overdue: int = 0
+    incidents: tuple[OpenIncident, ...] = ()
 
 
 class Officer(Protocol):

@@ -285,6 +285,12 @@ OFFICER_TEXTS: dict[str, Text] = {
         "Median from alarm to the end of handling; drills are left out. Fast is only good where the cause was "
         "found: look at the false alarms beside it.",
         "从报警到处置结束的中位数，不含演练。用时短不等于处置好，请同时看误报数。"),
+    "over.noincident": Text("No incident is open.", "没有未结警情。"),
+    "over.dossier": Text("Dossier (PDF)", "卷宗（PDF）"),
+    "over.rectify": Text("Rectification notice", "整改通知书"),
+    "over.col.state": Text("State", "状态"),
+    "over.col.since": Text("Since", "发生"),
+    "over.col.do": Text("Documents", "文书"),
     "over.report.day": Text("Daily report", "日报"),
     "over.report.week": Text("Weekly report", "周报"),
     "over.report.month": Text("Monthly report", "月报"),

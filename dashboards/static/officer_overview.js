@@ -25,9 +25,9 @@ const level = (risk) => (risk >= 60 ? "r4" : risk >= 40 ? "r3" : risk >= 20 ? "r
 
 // Sites as a grid, worst first: a map that is read without a map, and without coordinates.
 function riskGrid(page) {
-  const sites = page.sites.slice(0, 400), columns = Math.max(9, Math.min(16, Math.ceil(Math.sqrt(sites.length * 1.6)))), size = 60, gap = 4;
+  const sites = page.sites.slice(0, 400), columns = Math.max(3, Math.min(16, Math.ceil(Math.sqrt(sites.length * 1.6)))), size = 60, gap = 4;
   const rows = Math.ceil(sites.length / columns) || 1;
-  const box = svg("svg", { viewBox: `0 0 ${columns * (size + gap)} ${rows * (size + gap)}`, class: "risk-grid", role: "group" });
+  const box = svg("svg", { viewBox: `0 0 ${columns * (size + gap)} ${rows * (size + gap)}`, class: "risk-grid", role: "group", width: columns * (size + gap) * 1.3 });
   box.setAttribute("aria-label", say("over.risk"));
   sites.forEach((s, i) => {
     const x = (i % columns) * (size + gap), y = Math.floor(i / columns) * (size + gap);
@@ -92,6 +92,7 @@ function draw(page) {
   const quiet = page.sites.filter((s) => s.silent);
   keepOpen(v, () => v.replaceChildren(crumbs, tiles, actions,
     section("parts", say("over.parts"), table(say("over.parts"), heads, page.parts.map(partRow), say("over.nosites"))),
+    section("incidents", say("over.open"), table(say("over.open"), [say("over.col.what"), say("over.col.name"), say("over.col.state"), say("over.col.since"), say("over.col.do")], page.incidents.map(incidentRow), say("over.noincident"))),
     section("risk", say("over.risk"), riskGrid(page), riskMap(page), make("p", "quiet", name(page.formula))),
     section("trend", say("over.trend"), trend(page.days), legend()),
     section("silent", say("over.silentsites"), table(say("over.silentsites"), [say("over.col.name"), say("over.col.heard")], quiet.map((s) => [down(s), aged(s.heard_us)]), say("over.nosilent"))),
@@ -99,6 +100,14 @@ function draw(page) {
     section("league", say("over.league"), table(say("over.league"), [say("over.col.rank"), say("over.col.name"), say("over.col.acknowledged"), say("over.col.handled"), say("over.col.incidents"), say("over.col.false")],
       league.map((s, i) => [i + 1, down(s), seconds(s.acknowledged_s), seconds(s.handled_s), s.incidents, s.false_alarms]), say("over.noleague")), make("p", "quiet", say("over.league.note")))));
   ages();
+}
+function incidentRow(i) {
+  const to = make("a", "", name(i.title)), dossier = make("a", "", say("over.dossier")), rectify = make("a", "", say("over.rectify")), more = make("span", "links");
+  to.href = `/incidents/${encodeURIComponent(i.id)}`; dossier.href = `/incidents/${encodeURIComponent(i.id)}/dossier.pdf`;
+  rectify.href = `/reports?site=${encodeURIComponent(i.path)}&incident=${encodeURIComponent(i.id)}`;
+  more.append(dossier); if (mayReport) more.append(document.createTextNode(" · "), rectify);
+  const what = make("span", "", "", tag(say(`severity.${i.severity}`), i.severity), document.createTextNode(" "), to); if (i.drill) what.append(document.createTextNode(" "), tag(say("drill"), "drill"));
+  return [what, name(i.place), say(`state.${i.state}`), aged(i.opened_us), more];
 }
 function whatOf(o) {
   if (!o.incident) return document.createTextNode(name(o.what));

@@ -129,6 +129,12 @@ def test_the_overview_leads_from_the_district_to_the_incident(house: OfficerHous
     expected = len(house.inventories[LAKESIDE].devices)
     expect(page.locator("#parts tbody")).to_contain_text(f"0 / {expected - 2} / {expected}")
     expect(page.locator("#risk")).to_contain_text("it is no probability")
+    incident = page.locator("#incidents tbody tr").first
+    expect(incident).to_contain_text("Critical")
+    assert incident.get_by_role("link").first.get_attribute("href") == f"/incidents/{house.fire}"
+    incident.get_by_role("link", name="Rectification notice").click()
+    expect(page.locator("#issue form")).to_be_visible()
+    expect(page.get_by_label("Incident (optional)")).to_have_value(house.fire)
 
 
 def test_a_silent_page_says_so_within_five_seconds(house: OfficerHouse, page: Page, monkeypatch) -> None:
