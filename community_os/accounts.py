@@ -281,10 +281,12 @@ class Accounts:
         return ""
 
     def begin_factor(self, cookie: str) -> tuple[str, str]:
-        """A fresh key, and what its QR code says. NotDone without a session."""
+        """A fresh key, and what its QR code says. NotDone without a session, and where one is on already: only the
+        password takes that away, so that a stolen session cannot put its own in its place."""
         session = self.sessions.of(cookie)
-        if session is None:
-            raise NotDone("sign in first")
+        account = self._account(session.name) if session is not None else None
+        if session is None or account is None or account.factor or account.outside:
+            raise NotDone("the second factor is on already, or kept elsewhere")
         with self._lock:
             secret = self._new_factor.setdefault(session.id, second_factor.new_secret())
             while len(self._new_factor) > PENDING_MAX:
@@ -304,6 +306,8 @@ class Accounts:
         codes = second_factor.recovery_codes()
         with self._changing():
             account = self._book.accounts[session.name]
+            if account.factor:
+                return ()
             account.factor, account.last_step = secret, step
             account.recovery = tuple(second_factor.recovery_hash(one) for one in codes)
             self._new_factor.pop(session.id, None)

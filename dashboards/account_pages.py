@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qsl, quote
 
 import segno
@@ -22,7 +23,9 @@ from dashboards.gate import PersonOf, Refused, address_of
 from dashboards.people import Person
 from dashboards.rights import ROLES, end_of
 
+T = TypeVar("T")
 BODY_BYTES_MAX = 16 * 1024
+WAITING_MAX = 40  # some four seconds of hashing
 COOKIE = "tocsin_session"
 PENDING_COOKIE = "tocsin_step"
 OUTSIDE_COOKIE = "tocsin_outside"
@@ -31,6 +34,25 @@ _SAID = {f"account.done.{what}" for what in ("password", "factor", "factor_off",
 
 Page = Callable[..., Response]
 Home = Callable[[Person | None], str]
+
+
+class _Slow:
+    """Hashes passwords apart from all else: two at once, and a bounded queue. A flood of sign-ins must not take
+    the threads by which the board reads its store."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(2, "passwords")
+        self._waiting = 0
+
+    async def __call__(self, work: Callable[..., T], *arguments: Any) -> T:
+        """The result of slow work. Raises Refused where too many wait."""
+        if self._waiting >= WAITING_MAX:
+            raise Refused("too many sign-ins at once; try again in a minute", 429)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        finally:
+            self._waiting -= 1
 
 
 class OutsideSignIn(Protocol):
@@ -50,10 +72,10 @@ class OutsideSignIn(Protocol):
 def account_router(desk: AccountDesk, person_of: PersonOf, page: Page, home: Home,
                    outside: OutsideSignIn | None = None) -> APIRouter:
     """All routes."""
-    router = APIRouter()
-    _add_sign_in(router, desk, page, home, outside)
-    _add_account(router, desk, person_of, page)
-    _add_factor(router, desk, person_of, page)
+    router, slow = APIRouter(), _Slow()
+    _add_sign_in(router, desk, page, home, outside, slow)
+    _add_account(router, desk, person_of, page, slow)
+    _add_factor(router, desk, person_of, page, slow)
     _add_people(router, desk, person_of, page)
     return router
 
@@ -61,7 +83,8 @@ def account_router(desk: AccountDesk, person_of: PersonOf, page: Page, home: Hom
 # --- signing in ---------------------------------------------------------------------------------------------------
 
 
-def _add_sign_in(router: APIRouter, desk: AccountDesk, page: Page, home: Home, outside: OutsideSignIn | None) -> None:
+def _add_sign_in(router: APIRouter, desk: AccountDesk, page: Page, home: Home, outside: OutsideSignIn | None,
+                 slow: _Slow) -> None:
     def said(request: Request, entry: Entry, name: str, status: int) -> Response:
         return page(name, request, status=status, wrong=not entry.wait_s, outside=outside.name if outside else "",
                     wait=f"{entry.wait_s / 60:.0f} min" if entry.wait_s >= 90 else f"{max(1, round(entry.wait_s))} s"
@@ -74,7 +97,7 @@ def _add_sign_in(router: APIRouter, desk: AccountDesk, page: Page, home: Home, o
     @router.post("/sign-in")
     async def enter(request: Request) -> Response:
         form = await _form(request)
-        entry = await asyncio.to_thread(
+        entry = await slow(
             desk.begin, form.get("name", "").strip(), form.get("secret", ""), address_of(request), _agent(request),
             request.cookies.get(COOKIE, ""))
         if entry.pending:
@@ -94,7 +117,7 @@ def _add_sign_in(router: APIRouter, desk: AccountDesk, page: Page, home: Home, o
     @router.post("/sign-in/code")
     async def code(request: Request) -> Response:
         form = await _form(request)
-        entry = await asyncio.to_thread(desk.finish, request.cookies.get(PENDING_COOKIE, ""),
+        entry = await slow(desk.finish, request.cookies.get(PENDING_COOKIE, ""),
                                         form.get("code", "")[:80], address_of(request), _agent(request))
         if entry.cookie:
             return _welcome(request, entry)
@@ -151,7 +174,7 @@ def _add_sign_in(router: APIRouter, desk: AccountDesk, page: Page, home: Home, o
 # --- one's own account --------------------------------------------------------------------------------------------
 
 
-def _add_account(router: APIRouter, desk: AccountDesk, person_of: PersonOf, page: Page) -> None:
+def _add_account(router: APIRouter, desk: AccountDesk, person_of: PersonOf, page: Page, slow: _Slow) -> None:
     @router.get("/account")
     async def account(request: Request) -> Response:
         return _account_page(desk, person_of, page, request)
@@ -161,7 +184,7 @@ def _add_account(router: APIRouter, desk: AccountDesk, person_of: PersonOf, page
         form = await _form(request)
         if form.get("new", "") != form.get("again", ""):
             return _to("/account", "account.bad.again")
-        wrong = await asyncio.to_thread(desk.change_password, request.cookies.get(COOKIE, ""), form.get("old", ""),
+        wrong = await slow(desk.change_password, request.cookies.get(COOKIE, ""), form.get("old", ""),
                                         form.get("new", ""), address_of(request))
         return _to("/account", f"account.bad.{wrong}" if wrong else "account.done.password")
 
@@ -179,10 +202,13 @@ def _account_page(desk: AccountDesk, person_of: PersonOf, page: Page, request: R
                 end=end_of(person).value, **{"said": _said(request), **values})
 
 
-def _add_factor(router: APIRouter, desk: AccountDesk, person_of: PersonOf, page: Page) -> None:
+def _add_factor(router: APIRouter, desk: AccountDesk, person_of: PersonOf, page: Page, slow: _Slow) -> None:
     @router.post("/account/factor")
     async def begin(request: Request) -> Response:
-        secret, address = desk.begin_factor(request.cookies.get(COOKIE, ""))
+        try:
+            secret, address = desk.begin_factor(request.cookies.get(COOKIE, ""))
+        except NotDone as error:
+            raise Refused(str(error), 409) from error
         picture = segno.make(address, error="m").svg_data_uri(scale=5, border=2, dark="#000", light="#fff")
         return _account_page(desk, person_of, page, request, key=secret, picture=picture)
 
@@ -198,7 +224,7 @@ def _add_factor(router: APIRouter, desk: AccountDesk, person_of: PersonOf, page:
     @router.post("/account/factor/end")
     async def end(request: Request) -> Response:
         form = await _form(request)
-        done = await asyncio.to_thread(desk.end_factor, request.cookies.get(COOKIE, ""), form.get("secret", ""),
+        done = await slow(desk.end_factor, request.cookies.get(COOKIE, ""), form.get("secret", ""),
                                        address_of(request))
         return _to("/account", "account.done.factor_off" if done else "account.bad.old")
 

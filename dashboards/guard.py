@@ -15,7 +15,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import PlainTextResponse
 
-from dashboards.gate import NotSignedIn, PersonOf, address_of
+from dashboards.gate import NotSignedIn, PersonOf, address_of, key_of
 from dashboards.people import Trail
 
 _Message = MutableMapping[str, Any]
@@ -67,9 +67,12 @@ class Guard:
                 raise rest from None
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def note(self, request: Request, status: int) -> None:
-        """Write down a deed that the gate let in."""
+    def note(self, request: Request, status: int, *, leaves: bool) -> None:
+        """Write down a deed that the gate let in. leaves: the answer is a file to be kept: an export."""
         noted = getattr(request.state, "noted", None)
+        person = getattr(request.state, "came_in", None)
+        if noted is None and leaves and person is not None:
+            noted = (person, key_of(request), "")
         if noted is not None:
             person, key, path = noted
             subject = " ".join(f"{k}={v}" for k, v in request.path_params.items())
@@ -108,4 +111,6 @@ class _Answer:
                            for name, value in headers)
         if self._stream:
             self._came_in = getattr(self._request.state, "came_in", None)
-        self._guard.note(self._request, message["status"])
+        leaves = any(name.lower() == b"content-disposition" and value.startswith(b"attachment")
+                     for name, value in headers)
+        self._guard.note(self._request, message["status"], leaves=leaves)

@@ -260,6 +260,8 @@ def test_a_code_is_asked_for_and_counts_once(tmp_path: Path) -> None:
     time.now += 30
     code = pyotp.TOTP(secret).at(time.now)
     assert book.enter("li", GOOD) is None  # the password alone opens nothing
+    with pytest.raises(NotDone, match="already"):  # a stolen session cannot put its own factor in place of it
+        book.begin_factor(book.sessions.begin("li"))
     entry = book.begin("li", GOOD, "a", "")
     assert entry.pending and not entry.cookie and book.person(entry.pending) is None
     assert not book.finish("forged", code, "a", "").cookie

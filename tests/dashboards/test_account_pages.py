@@ -177,3 +177,33 @@ def test_every_word_of_the_audit_is_there_in_both(word: str) -> None:
     entry = AUDIT_WORDS[word]
     assert entry.en and re.search(r"[\u4e00-\u9fff]", entry.zh)
     assert not word.startswith(("GET ", "POST ")) or word in ROUTES
+
+
+async def test_a_flood_of_sign_ins_is_turned_away(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    from dashboards.account_pages import WAITING_MAX
+
+    http = house.browser()
+    answers = await asyncio.gather(*(http.post("/sign-in", data={"name": f"n{n}", "secret": "x"})
+                                     for n in range(WAITING_MAX + 30)))
+    assert {answer.status_code for answer in answers} <= {403, 429}
+    assert sum("too many sign-ins" in answer.text for answer in answers) > 0
+
+
+async def test_whatever_leaves_as_a_file_is_noted(house: House) -> None:
+    from fastapi.responses import Response
+
+    from dashboards import gate
+
+    @house.app.get("/some.csv")
+    async def some() -> Response:
+        return Response("a", headers={"Content-Disposition": 'attachment; filename="some.csv"'})
+
+    http = await house.signed_in("li", "brigade")
+    gate.ROUTES["GET /some.csv"] = gate.Deed.SEE_BOARD
+    try:
+        assert (await http.get("/some.csv")).status_code == 200
+    finally:
+        del gate.ROUTES["GET /some.csv"]
+    assert house.said()[0] == "GET /some.csv"
