@@ -121,7 +121,11 @@ def read_url(name: str, url_file: str, url_env: str, environment: Mapping[str, s
 def _open(name: str, url: str) -> Any:
     import apprise
 
-    logging.getLogger("apprise").propagate = False  # its own lines may name addresses: ours say what is needed
+    # Its own lines may name addresses: ours say what is needed. Without any handler Python would print them.
+    logger = logging.getLogger("apprise")
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
     asset = apprise.AppriseAsset(app_id="Tocsin", app_desc="Tocsin", async_mode=False, secure_logging=True,
                                  plugin_paths=[])
     timed = f"{url}{'&' if '?' in url else '?'}cto={CONNECT_S:g}&rto={READ_S:g}"

@@ -390,7 +390,9 @@ async def test_a_channel_that_hangs_delays_no_other(web: Web) -> None:
 # --- addresses and settings -------------------------------------------------------------------------------------
 
 
-def test_addresses_come_from_a_file_or_the_environment_and_are_never_said(tmp_path: Path) -> None:
+def test_addresses_come_from_a_file_or_the_environment_and_are_never_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str],
+) -> None:
     (tmp_path / "ding").write_text(f"# the duty group\ndingtalk://{SECRET}/\n", encoding="utf-8")
     assert read_url("a", str(tmp_path / "ding"), "") == f"dingtalk://{SECRET}/"
     assert read_url("a", "", "DING", {"DING": f"dingtalk://{SECRET}/"}) == f"dingtalk://{SECRET}/"
@@ -402,6 +404,10 @@ def test_addresses_come_from_a_file_or_the_environment_and_are_never_said(tmp_pa
     with pytest.raises(LocalFault) as caught:
         Channel("a", f"nosuchthing://{SECRET}")
     assert SECRET not in str(caught.value) and "nosuchthing" in str(caught.value)
+    with pytest.raises(LocalFault):
+        Channel("a", f"mailtos://user:{SECRET}@")
+    printed = capfd.readouterr()
+    assert SECRET not in printed.out + printed.err
 
 
 @pytest.mark.parametrize(("endpoint", "what"), [
