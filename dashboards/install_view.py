@@ -79,7 +79,7 @@ class InstallOutput(msgspec.Struct, frozen=True):
     tested: str = ""
 
 
-class WalkStep(msgspec.Struct, frozen=True, omit_defaults=True):
+class WalkStep(msgspec.Struct, frozen=True):
     """One record of a walk or interlock test. took_ms: from the reading that raised it to this page's sight;
     delivered: whether it had left for the cloud by then. result: running, arrived, missed, proved, unproved,
     failed."""

@@ -15,6 +15,7 @@ import logging
 import os
 import random
 import signal
+import ssl
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import tzinfo
@@ -84,6 +85,7 @@ class Composition:
         self._supervisor = Supervisor(self._clock, speed=self._clock.speed)
         self._reloading: asyncio.Future[Answer] | None = None
         self.runtime: GatewayRuntime | None = None
+        self._tls: ssl.SSLContext | None = None
 
     async def run(self) -> None:
         """Open everything and run until cancelled. Raises LocalFault when another gateway has this journal."""
@@ -132,6 +134,12 @@ class Composition:
                 tasks.create_task(self._supervisor.keep("evidence", evidence), name="evidence")
             if isinstance(uplink, SiteTap) and self._config is not None:
                 tasks.create_task(self._remote(uplink, self._config), name="remote site")
+            if site.gateway.cloud is not None and self._clock.speed == 1.0:
+                keys = Path(site.gateway.cloud.key_file).parent
+                if (keys / "identity.json").exists():  # claimed: it renews its certificate by itself
+                    from edge_agent.key_renewal import keep_keys  # loads cryptography: only where it is needed
+
+                    tasks.create_task(keep_keys(keys, self._tls, self._clock), name="keys")
             if site.gateway.metrics_port:
                 tasks.create_task(self._serve_metrics(runtime, site.gateway.metrics_port), name="metrics")
 
@@ -228,7 +236,7 @@ class Composition:
             return None
         address = GatewayAddress(site.tenancy, site.gateway.id)
         try:
-            tls = tls_context(cloud.ca_file, cloud.certificate_file, cloud.key_file)
+            tls = self._tls = tls_context(cloud.ca_file, cloud.certificate_file, cloud.key_file)
         except (LocalFault, OSError) as fault:
             log.error("cloud keys do not load: the site is guarded, but nothing is sent", reason=str(fault))
             return None
