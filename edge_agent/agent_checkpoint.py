@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from device_model.clock import Now
-from device_model.impairment import Impairment
+from device_model.clock import SECOND_US, Now
+from device_model.impairment import Impairment, ImpairmentKind
 from device_model.ports import JournalState
 from edge_agent.duty_book import OpenDuty
 from edge_agent.health import HealthMemory
@@ -21,6 +21,9 @@ from edge_agent.outputs import OutputMemory
 
 VERSION = 1
 PACKED = b"zlib:"  # no msgpack map begins so
+FORGOTTEN = ("what this gateway had in mind cannot be read: which alarms latched, which outputs tripped, what was "
+             "isolated before its start is not known; walk the site and reset what needs it")
+FORGOTTEN_SHOWN_US = 24 * 3600 * SECOND_US  # by then a person has been there, or it is told anew at the next start
 BYTES_MAX = 64 * 1024 * 1024  # unpacked; 100,000 points need some 20 MiB
 
 
@@ -76,6 +79,17 @@ def read_checkpoint(journal: JournalState | None, say: Callable[..., None]) -> A
         # Better a gateway that starts from the devices' present state than none: alarms rise again.
         say("error", "checkpoint not readable, starting without it", detail="; ".join(dict.fromkeys(problems)))
     return None
+
+
+def forgotten(journal: JournalState | None, gateway: str, now: Now) -> list[Impairment]:
+    """The lack of a gateway whose memory is there and cannot be read, in no copy. Law 5 leaves resets to people on
+    site; what is not known any more they must look at."""
+    if journal is None or read_checkpoint(journal, lambda *_, **__: None) is not None:
+        return []
+    if journal.checkpoint is None and journal.checkpoint_copy is None:
+        return []
+    return [Impairment(ImpairmentKind.FAULT, gateway, now.wall_us, why=FORGOTTEN,
+                       expires_us=now.wall_us + FORGOTTEN_SHOWN_US)]
 
 
 def decode_checkpoint(text: bytes) -> AgentCheckpoint:

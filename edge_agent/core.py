@@ -39,7 +39,7 @@ from device_model.messages import (
     ReadingsRecord,
 )
 from device_model.reading import Quality, Reading, Reason
-from edge_agent.agent_checkpoint import VERSION, AgentCheckpoint, encode_checkpoint, read_checkpoint
+from edge_agent.agent_checkpoint import VERSION, AgentCheckpoint, encode_checkpoint, forgotten, read_checkpoint
 from edge_agent.duty_book import DutyBook
 from edge_agent.events import (
     AnswerDuty,
@@ -284,6 +284,7 @@ class AgentCore:
         readings: tuple[Reading, ...] = ()
         if memory is None:
             turn.outputs(self.outputs.resume({}, None, now))
+            turn.impairments([self._register.begin(lack) for lack in forgotten(journal, self._gateway, now)])
         else:
             readings = self._resume(memory, now, turn)
         self._judge(readings, (), now, turn)
@@ -322,6 +323,7 @@ class AgentCore:
         memory = read_checkpoint(event.journal, turn.log)
         if memory is not None:
             self._merge(memory, now, turn)
+        turn.impairments([self._register.begin(lack) for lack in forgotten(event.journal, self._gateway, now)])
 
     def _merge(self, memory: AgentCheckpoint, now: Now, turn: Turn) -> None:
         """The journal opened only after this life had begun without it. What stood before stands again beside what

@@ -136,6 +136,8 @@ def test_a_broken_checkpoint_starts_fresh_and_is_said(kit, junk):
     core = kit.core(state=state)
     effects = core.step(PowerOn(state), kit.at(0))
     assert any(getattr(effect, "what", "").startswith("checkpoint not readable") for effect in effects)
+    (lack,) = core._register.present()
+    assert (lack.kind, lack.subject) == ("fault", "gw-1") and "walk the site" in lack.why and lack.expires_us > 0
     assert core.step(kit.read(kit.at(1), smoke_1__smoke=True), kit.at(1))[0].drive.output == "bell"
 
 
