@@ -30,8 +30,8 @@ class Line:
 
     def __init__(self, port: int) -> None:
         block = ModbusSequentialDataBlock
-        self._inputs = block(1, [0] * 200)
-        device = ModbusDeviceContext(di=self._inputs, co=block(1, [0] * 2000), hr=block(1, [0] * 2000),
+        inputs = block(1, [1, *[0] * 199])  # the head is there, no smoke
+        device = ModbusDeviceContext(di=inputs, co=block(1, [0] * 2000), hr=block(1, [0] * 2000),
                                      ir=block(1, [0] * 2000))
         self._context, self._port = ModbusServerContext(devices={1: device}, single=False), port
         self._loop = asyncio.new_event_loop()
@@ -40,13 +40,14 @@ class Line:
 
     def _run(self) -> None:
         async def serve() -> None:
-            await ModbusTcpServer(self._context, address=("127.0.0.1", self._port)).serve_forever()
+            self._server = ModbusTcpServer(self._context, address=("127.0.0.1", self._port))
+            await self._server.serve_forever()
 
         with contextlib.suppress(RuntimeError):
             self._loop.run_until_complete(serve())
 
     def smoke(self, on: bool) -> None:
-        self._inputs.setValues(1, [int(on)] * 200)
+        asyncio.run_coroutine_threadsafe(self._server.context.async_setValues(1, 2, 2, [on]), self._loop).result(5)
 
 
 def ask(port: int, path: str, body: object = None) -> dict:
@@ -114,7 +115,8 @@ def test_from_a_clean_folder_to_the_brigades_board(cloud, tmp_path, capsys):
         assert heard
 
         again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
-        assert "claimed already" in again.stdout and "known as duct" in again.stdout
+        assert "claimed already" in again.stdout, "it goes on where it was"
+        assert "law of safety 8" in again.stdout, "a detector on duty: its line is not scanned any more"
 
         config = str(box / "site.yaml")
         walk = subprocess.Popen([sys.executable, "-m", "tocsin", "provision", "walk", "duct", "--who", "Li Wei",
