@@ -34,7 +34,7 @@ function resultOf(test, node) {
   if (test.state === "running") { node.replaceChildren(make("p", "quiet", say("pack.running"))); return; }
   if (test.state === "failed") { node.replaceChildren(make("p", "bad", `${say("pack.failed")} ${test.fault}`)); return; }
   const head = make("p", "", `${test.name}: ${test.before} → ${test.value} · ${say("pack.held", { n: test.samples, from: localTime(test.from_us), to: localTime(test.to_us) })}`);
-  node.replaceChildren(head, make("p", "legend", "", make("span", "key fire", say("pack.new")), make("span", "key", say("pack.gone"))), ...test.lines.map((l) => plotOf(l, test)), alarms(say("pack.new"), test.new, "bad"), alarms(say("pack.gone"), test.gone, ""), alarms(say("pack.kept"), test.kept, ""));
+  node.replaceChildren(head, make("p", "legend", "", make("span", "key fire", say("pack.new")), make("span", "key gone", say("pack.gone"))), ...test.lines.map((l) => plotOf(l, test)), alarms(say("pack.new"), test.new, "bad"), alarms(say("pack.gone"), test.gone, ""), alarms(say("pack.kept"), test.kept, ""));
   if (test.refusal) { node.append(make("p", "bad", test.refusal)); return; }
   if (!test.samples) node.append(make("p", "bad", say("pack.nosamples")));
   node.append(button(say("pack.switch"), async () => {
