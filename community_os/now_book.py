@@ -1,6 +1,6 @@
 """Now book (pure): the newest hot work score, gas reading and head count of a site, as one row.
 
-    reading of a watched quantity ──► newest by point ──► row, at most every 2 s        (device_model/place_now.py)
+    reading of a watched quantity ──► newest by point ──► row: 2 s after a change, 30 s after a repetition
 
 Bounded by the inventory. After a restart of the worker it begins anew: the row keeps what was stored until something
 is heard, and each value carries its own time.
@@ -20,6 +20,7 @@ from device_model.reading import Quality, Reading, Reason
 from device_model.site import Text
 
 EVERY_US = 2 * SECOND_US
+AGAIN_US = 30 * SECOND_US  # only the ages are new: no reason to write each telemetry batch
 # What one row shows: an estate with more watched points than this is several sites.
 POINTS_MAX = 400
 
@@ -34,7 +35,8 @@ class NowBook:
         zones = {point.zone for point in points} | {zone.id for zone in self._site.zones if zone.people_limit}
         self._zones = tuple(ZoneName(zone.id, zone.name, zone.kind, round(zone.people_limit or 0))
                             for zone in self._site.zones if zone.id in zones)
-        self._dirty, self._told_us = False, 0
+        self._wait_us: int | None = None  # how long after the last row the next one is due; None: nothing new
+        self._told_us = 0
 
     def add(self, reading: Reading) -> None:
         """Keep it where it is the newest of a watched point."""
@@ -45,19 +47,21 @@ class NowBook:
         self._values[reading.point] = msgspec.structs.replace(
             known, value=None if bad else reading.value, at_us=reading.source_time_us, quality=reading.quality,
             reason=reading.reason)
-        self._dirty = True
+        new = self._values[reading.point]
+        changed = (known.value, known.quality) != (new.value, new.quality)
+        self._wait_us = EVERY_US if changed or self._wait_us == EVERY_US else AGAIN_US
 
     def rows(self, now_us: int) -> list[StoreChange]:
         """The row, where something was heard and the last one is old enough."""
-        if not self._dirty or now_us < self._told_us + EVERY_US:
+        if self._wait_us is None or now_us < self._told_us + self._wait_us:
             return []
-        self._dirty, self._told_us = False, now_us
+        self._wait_us, self._told_us = None, now_us
         values = tuple(self._values.values())
         return [NowRow(PlaceNow(self._site.tenancy, self._site.name, now_us, values, self._zones))]
 
     def due_us(self) -> int | None:
         """When `rows` will have something."""
-        return self._told_us + EVERY_US if self._dirty else None
+        return None if self._wait_us is None else self._told_us + self._wait_us
 
 
 def _unheard(point: Point) -> LiveValue:

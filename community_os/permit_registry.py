@@ -1,6 +1,6 @@
 """Permit registry (pure): the permits of one site, as its gateway tells them and as people ask from afar.
 
-    PermitEnvelope ──► ask, waiting ─Command─► gateway's permit desk ─CommandResult─► applied | refused, why
+    PermitEnvelope ──► ask, waiting ─Command─► gateway's permit desk ─Result─► applied | refused, why
                           │ one at a time, again until answered              └──PermitRecord──► the permit as it stands
                           └─► row: "not confirmed by the gateway" with its age
 
@@ -28,8 +28,18 @@ TELL_FOR_US = 24 * HOUR_US
 # As many as the gateway's own book holds open and ended, and those that wait for it; with rows of a few kB.
 KEPT_MAX = 80
 ASKS_KEPT = 8
+PERMIT_BYTES_MAX = 8 * 1024
 WAITING_MAX = 20  # acts of one permit that have not reached its gateway
 _DONE = (CommandOutcome.APPLIED, CommandOutcome.ALREADY_APPLIED)
+
+
+def _cut(permit: Permit) -> Permit:
+    """What a gateway says, never larger than the checkpoint can bear: the story's end is kept."""
+    if len(msgspec.json.encode(permit)) <= PERMIT_BYTES_MAX:
+        return permit
+    plan = msgspec.structs.replace(permit.plan, outline=permit.plan.outline[:16], certificates=(),
+                                   workers=permit.plan.workers[:10], measures=permit.plan.measures[:10])
+    return msgspec.structs.replace(permit, plan=plan, story=permit.story[-4:], samples=permit.samples[-3:])
 
 
 class PermitTold(msgspec.Struct):
@@ -57,10 +67,12 @@ class PermitRegistry:
 
     def record(self, record: PermitRecord, now_us: int) -> list[StoreChange]:
         """The gateway says how a permit stands. Late and repeated words change nothing."""
-        permit = record.permit
+        permit = _cut(record.permit)
         known = self.told.get(permit.id)
         if known is not None and record.at_us < known.told_us:
             return []
+        if known is None and len(self.told) >= KEPT_MAX + WAITING_MAX:
+            return [AuditRow(self._path, record.at_us, "permit not listed", "", "", f"{permit.id}: too many")]
         same = known is not None and known.heard_us > 0 and known.permit == permit
         if known is None:
             known = self.told[permit.id] = PermitTold(permit)

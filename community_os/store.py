@@ -191,12 +191,14 @@ class IncidentStore:
             self._upsert(connection, table, rows, key="request" if table is schema.act_outcome else "id")
         self._append_audit(connection, [change for change in changes if isinstance(change, AuditRow)])
         self._insert_new(connection, schema.notice, [_notice(c) for c in changes if isinstance(c, NoticeRow)])
-        if last:
+        # What sites measure now is read, never followed: it would push everything else out of the list of changes.
+        told = [change for change in last.values() if not isinstance(change, NowRow)]
+        if told:
             connection.execute(sa.insert(schema.change), [
-                {"kind": _kind(change), "id": change.id, **_place(_tenancy(change))} for change in last.values()
+                {"kind": _kind(change), "id": change.id, **_place(_tenancy(change))} for change in told
             ])
             newest = self._revision(connection)
-            if newest % 1000 < len(last):
+            if newest % 1000 < len(told):
                 connection.execute(sa.delete(schema.change).where(schema.change.c.revision <= newest - CHANGES_KEPT))
 
     def _upsert(self, connection: sa.Connection, table: sa.Table, rows: list[_Row], *, key: str) -> None:

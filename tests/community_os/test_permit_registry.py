@@ -45,7 +45,8 @@ class Street:
     def ask(self, act: str, at: float, who: str, permit: str = "HW-1", plan: PermitPlan | None = None) -> OutcomeRow:
         self.number += 1
         step = PermitStep(permit, PermitAct(act), plan)
-        effects = self.cloud.step(PermitEnvelope(self.path, step, who, "", f"r{self.number}", BEGIN + round(at * SECOND_US)))
+        at_us = BEGIN + round(at * SECOND_US)
+        effects = self.cloud.step(PermitEnvelope(self.path, step, who, "", f"r{self.number}", at_us))
         self.take(effects, at)
         return next(row for row in effects.changes if isinstance(row, OutcomeRow))
 
@@ -211,3 +212,38 @@ def test_rows_stand_in_the_store_by_tenancy(street: Street) -> None:
     rows = msgspec.json.decode(store.listed("permits", street.path), type=list[PermitView])
     assert [view.id for view in rows] == ["HW-1"]
     assert store.listed("permits", "elsewhere") == b"[]"
+
+
+def test_a_gateway_that_floods_permits_never_outgrows_the_sites_checkpoint(street: Street) -> None:
+    from device_model.messages import PermitRecord
+    from device_model.permit import Permit, PermitSign
+
+    story = tuple(PermitSign(BEGIN, "x" * 400, "y" * 400, "z" * 400) for _ in range(90))
+    for number in range(300):
+        permit = Permit(f"P{number}", plan(), "Chen", PermitState.WORKING, story=story)
+        street.up(1 + number, PermitRecord(permit, BEGIN + number))
+    assert len(street.cloud.checkpoint()) < 900_000
+
+
+def test_what_is_measured_now_is_one_row_and_no_change_that_boards_follow(street: Street) -> None:
+    from community_os.store_changes import NowRow
+    from device_model.messages import ReadingsRecord
+    from device_model.reading import Reading
+
+    def read(at: float, value: float) -> None:
+        at_us = BEGIN + round(at * SECOND_US)
+        reading = Reading("cam.score", value, "1", source_time_us=at_us, receive_time_us=at_us)
+        street.up(at, ReadingsRecord((reading,)))
+
+    for second in range(20):
+        read(second, 0.1)
+    rows = [row for row in street.changes if isinstance(row, NowRow)]
+    assert len(rows) == 1, "repetitions wait half a minute"
+    read(21, 0.9)
+    street.tick(24)
+    rows = [row for row in street.changes if isinstance(row, NowRow)]
+    assert len(rows) == 2 and rows[-1].view.values[0].value == 0.9
+    store = IncidentStore("sqlite://")
+    store.open()
+    store.apply([SiteCommit(street.path, 1, tuple(rows))])
+    assert store.revision() == 0 and b"cam.score" in store.listed("now", "")
