@@ -22,7 +22,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARE = "opt/tocsin/share"
-PAGE_NEEDS = ("fastapi", "jinja2", "uvicorn")
+# The local page, and the installer's day on it: QR codes, tables, the acceptance report.
+PAGE_NEEDS = ("fastapi", "jinja2", "uvicorn", "segno", "openpyxl", "reportlab")
 FILES = ("install.sh", "tocsin-gateway.service", "tocsin-page.service", "tocsin-vision.service",
          "journald-tocsin.conf", "site-example.yaml")
 
