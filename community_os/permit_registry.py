@@ -1,7 +1,7 @@
 """Permit registry (pure): the permits of one site, as its gateway tells them and as people ask from afar.
 
     PermitEnvelope ──► ask, waiting ─Command─► gateway's permit desk ─Result─► applied | refused, why
-                          │ one at a time, again until answered              └──PermitRecord──► the permit as it stands
+                          │ one at a time, again until answered              └──PermitRecord──► as it stands
                           └─► row: "not confirmed by the gateway" with its age
 
 The gateway's book is the truth (`rules_engine/permit.py` judges there): nothing is decided here. With the link cut
