@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from community_os.acknowledgements import TELL_EVERY_US, TELL_FOR_US
 from community_os.gateway_watch import PROOF_WITHIN_US
 from community_os.plot_buffers import SAMPLES_KEPT, PlotBuffers
-from community_os.site_worker import TELL_EVERY_US, TELL_FOR_US, CloudEngine, SiteWorker
+from community_os.site_worker import CloudEngine, SiteWorker
 from community_os.store_changes import (
     AuditRow,
     GapGone,
