@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # One fixed profile: examples are derandomised in CI, so that a red run can be repeated by anybody.
@@ -28,6 +29,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
             f"{item.nodeid} is marked `real` and was skipped ({report.longrepr}); install what it needs with "
             "`make system-packages`, or set TOCSIN_ALLOW_SKIPS=1 to look at the rest"
         )
+
+
+def pytest_runtest_teardown() -> None:
+    """A command that a test called in this process may have sent the log to that test's captured output, which is
+    closed now: the next test must not write there."""
+    structlog.reset_defaults()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
