@@ -100,7 +100,8 @@ class Worker:
         sites: Mapping[str, SiteSetup], clock: Clock, partitions: int = PARTITIONS,
         mine: Iterable[int] | None = None, speed: float = 1.0, evidence: TakeEvidence | None = None,
     ) -> None:
-        """evidence: takes the files out of batches. sites: by tenancy path. mine: which partitions; all by default. speed: shown seconds per real one."""
+        """evidence: takes the files out of batches. sites: by tenancy path. mine: which partitions; all by default.
+        speed: shown seconds per real one."""
         self._parts = [
             PartitionWorker(stream, store, calls=calls, link=link, clock=clock, partition=number, speed=speed,
                             evidence=evidence, sites={

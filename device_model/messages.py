@@ -121,7 +121,7 @@ class DutyCheckRecord(msgspec.Struct, frozen=True, tag="duty_check"):
 
 
 class PermitRecord(msgspec.Struct, frozen=True, tag="permit"):
-    """A permit for hot work as it stands at the gateway, which judges it: after every act, and when its time is over."""
+    """A permit for hot work as it stands at the gateway that judges it: after each act, and when its time is over."""
 
     permit: Permit
     at_us: int

@@ -230,7 +230,8 @@ class BoardSnapshot(msgspec.Struct, frozen=True):
 class BoardEvent(msgspec.Struct, frozen=True):
     """One change, already encoded once for all clients.
 
-    kind: incident (its card), fresh (only its id: what is not on its card has changed), impairments, gateways, gaps, proofs, duties, heartbeat. payload: JSON bytes.
+    kind: incident (its card), fresh (only its id: what is not on its card has changed), impairments, gateways, gaps,
+    proofs, duties, heartbeat. payload: JSON bytes.
     """
 
     revision: int

@@ -17,7 +17,8 @@ from device_model.errors import LocalFault
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")])
 # `tocsin sim run …` in code, at a line's beginning in a block, or after sudo: two words after the program's name.
-TYPED = re.compile(r"(?:^|`|\$ |-u tocsin )tocsin ([a-z-]+)(?: ([a-z-]+(?:\|[a-z-]+)*))?", re.MULTILINE)
+_WORD = "[a-z][a-z-]*"
+TYPED = re.compile(rf"(?:^|`|\$ |-u tocsin )tocsin ({_WORD})(?: ({_WORD}(?:\|{_WORD})*))?", re.MULTILINE)
 GROUPS = typer.main.get_command(tocsin.app).commands  # type: ignore[attr-defined]  # click's group has it
 
 

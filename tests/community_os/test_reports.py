@@ -97,7 +97,8 @@ async def test_a_notice_gets_the_next_number_a_deadline_and_a_document(reports: 
     assert await reports.done(first.id, "hangzhou", "孙波", "通道已清理") == ""
     assert "already" in await reports.done(first.id, "hangzhou", "孙波", "again")
     page = await reports.page("hangzhou")
-    assert [(one.number[-6:], one.done_by) for one in page.notices] == [("第0002号"[-6:], ""), ("第0001号"[-6:], "孙波")]
+    assert [(one.number[-6:], one.done_by) for one in page.notices] == [
+        ("第0002号"[-6:], ""), ("第0001号"[-6:], "孙波")]
 
 
 @pytest.mark.parametrize(("path", "change", "says"), [

@@ -100,7 +100,7 @@ def test_what_needs_me_comes_in_order_and_only_of_my_sites(house: EstateHouse) -
     assert battery["what"] == {"en": "Low battery", "zh": "电池电压低"} and battery["why"] == "2.1 V"
     assert found[0]["incident"] == incident and {one["path"] for one in found} == {RIVERSIDE}
     assert {one["path"] for one in needs(house, "all")} == {RIVERSIDE, LAKESIDE}
-    status, page = ask(house, "manager", "/api/my-sites")
+    _, page = ask(house, "manager", "/api/my-sites")
     assert [site["path"] for site in page["sites"]] == [RIVERSIDE] and page["sites"][0]["contacts"]
     assert page["sites"][0]["alive"] == page["sites"][0]["expected"] > 0 and page["may_maintain"]
 

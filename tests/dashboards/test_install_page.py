@@ -112,7 +112,8 @@ def test_the_whole_path_on_a_phone(browser, door, installer, language):
         assert page.locator("#walk li >> nth=1 >> .wrong").count() == 1, "a call point says that it is real"
         page.click("#lock button.primary")
         page.wait_for_selector("#lock li.passed")
-        wide = page.evaluate("[...document.querySelectorAll('body *')].filter(n => n.getBoundingClientRect().right > 361)"
+        wide = page.evaluate("[...document.querySelectorAll('body *')]"
+                             ".filter(n => n.getBoundingClientRect().right > 361)"
                              ".map(n => n.outerHTML.slice(0, 90))")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, wide
         if SHOTS:
