@@ -159,7 +159,9 @@ def test_the_way_in(browser, house: Served, language: str) -> None:
     assert look(browser, house, "", language, ["/sign-in", "/offline"]) == []
 
 
-@pytest.mark.parametrize("role", ROLE_NAMES)
+# What the other roles may open is held against the table of rights by test_tenants.py, without a browser.
+@pytest.mark.parametrize("role", [
+    role if role in ("resident", "officer") else pytest.param(role, marks=pytest.mark.soak) for role in ROLE_NAMES])
 def test_every_role_opens_its_pages(browser, house: Served, role: str) -> None:
     assert house.pages(role)
     assert look(browser, house, role, "en", house.pages(role), axe=False) == []
