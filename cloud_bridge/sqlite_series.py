@@ -30,6 +30,7 @@ from device_model.errors import LocalFault
 from device_model.reading import Value
 from device_model.series import LEVEL_S, Level, Place, Refused, Rollup, Sample, SeriesQuery
 from device_model.site import SeriesSettings
+from device_model.sqlite_file import to_wal
 
 T = TypeVar("T")
 _SCHEMA_VERSION = 1
@@ -115,11 +116,16 @@ class SqliteSeries:
             except OSError as error:
                 raise LocalFault(f"{path.parent}: {error.strerror}") from error
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            # FULL: a group is on the card once it is committed, so that a power cut costs group_s and no more.
-            db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
-                             f"PRAGMA cache_size=-{_PAGE_CACHE_KIB};")
-            db.executescript(_SCHEMA)
-            db.execute("INSERT OR IGNORE INTO meta VALUES('version', ?)", (str(_SCHEMA_VERSION),))
+            try:
+                to_wal(db)
+                # FULL: a group is on the card once it is committed, so that a power cut costs group_s and no more.
+                db.executescript(f"PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; "
+                                 f"PRAGMA cache_size=-{_PAGE_CACHE_KIB};")
+                db.executescript(_SCHEMA)
+                db.execute("INSERT OR IGNORE INTO meta VALUES('version', ?)", (str(_SCHEMA_VERSION),))
+            except sqlite3.Error:
+                db.close()
+                raise
             self._db = db
         return self._db
 

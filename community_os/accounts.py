@@ -133,9 +133,11 @@ class Accounts:
             # Asked again: of many tries sent at once only the first few may be looked at.
             wait_s = self._lockout.wait_s(name, address, now)
             right = wait_s == 0 and self._passwords.right(kept, secret)
+            if account is None or not right:
+                # Counted before the next is let in, so that no more can slip past than are looked at together.
+                with self._lock:
+                    self._lockout.wrong(name, address, now)
         if account is None or not right:
-            with self._lock:
-                self._lockout.wrong(name, address, now)
             self._refused(name, address, "wrong name or secret")
             return Entry(wait_s=wait_s)
         if self._passwords.outdated(kept):

@@ -64,6 +64,7 @@ from device_model.read_models import (
 )
 from device_model.register_views import ShelfView, SilenceView
 from device_model.site import Tenancy
+from device_model.sqlite_file import to_wal
 from rules_engine.incident_life import ENDED
 
 T = TypeVar("T")
@@ -387,9 +388,8 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver's own BEGIN comes too late to be IMMEDIATE; `_begin_sqlite` sends it.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    # The worker's checkpoint may only run behind what a power cut leaves: hence FULL.
-    cursor.execute("PRAGMA synchronous=FULL")
+    to_wal(cursor)
+    cursor.execute("PRAGMA synchronous=FULL")  # the worker's checkpoint runs behind what a power cut leaves
     cursor.close()
 
 

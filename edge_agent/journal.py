@@ -35,6 +35,7 @@ from device_model.errors import LocalFault
 from device_model.messages import Lane, Record, decode_record, encode
 from device_model.ports import JournalState, LaneState
 from device_model.ranges import Range, RangeSet
+from device_model.sqlite_file import to_wal
 from edge_agent.journal_bytes import commits_of_log, is_record, parse_ranges
 from edge_agent.journal_salvage import Row, as_text, read_around, salvage
 
@@ -56,6 +57,8 @@ CREATE TABLE IF NOT EXISTS record(lane TEXT, sequence INTEGER, crc INTEGER NOT N
 CREATE TABLE IF NOT EXISTS lane(lane TEXT PRIMARY KEY, last INTEGER NOT NULL, acknowledged TEXT NOT NULL)
     WITHOUT ROWID;
 """
+# The journal has one process; a second one that looks at it (a report, a back-up) is waited for no longer.
+_BUSY_S = 1.0
 _FULL_CODES = {sqlite3.SQLITE_FULL}
 _DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -251,8 +254,8 @@ class SqliteJournal:
         return self._write_connection
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1.0)
-        connection.execute("PRAGMA journal_mode=WAL")
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
+        to_wal(connection, _BUSY_S)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA journal_size_limit=4194304")
         # One read-cache for both connections of a small gateway: 512 KiB each is enough for appends.
