@@ -100,9 +100,9 @@ def _silence_is_said(world: World) -> None:
 
 def _heard_twice(world: World, path: str) -> bool:
     """Whether a message came, and the worker has had time to take it."""
-    last = world.witness.last_up_us.get(path, 0)
-    since = (world.loop.now_us - last) / SECOND
-    return last > 0 and BACK_SLACK_S < since < SILENT_S - 1
+    stored, heard = world.witness.last_up_us.get(path, 0), world.witness.last_heard_us.get(path, 0)
+    now = world.loop.now_us
+    return stored > 0 and (now - stored) / SECOND > BACK_SLACK_S and (now - heard) / SECOND < SILENT_S - 1
 
 
 def _lately(world: World, kind: str, within_s: float) -> bool:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from community_os.envelopes import ActEnvelope, encode_envelope, subject_of
+from community_os.envelopes import ActEnvelope, UpEnvelope, decode_envelope, encode_envelope, subject_of
 from community_os.ingest import Ingest
 from community_os.nats_link import ALL_UPLINKS
 from community_os.site_setup import SiteSetup
@@ -230,6 +230,9 @@ class CloudBox:
             if message.subject.endswith(".up"):
                 path = "/".join(message.subject.split(".")[2:6])
                 self.witness.last_up_us[path] = self._loop.now_us
+                envelope = decode_envelope(message.payload)
+                if isinstance(envelope, UpEnvelope):
+                    self.witness.last_heard_us[path] = envelope.arrived_us - WORLD_WALL_US
         self._seen_stream = len(messages)
 
     # -- people ------------------------------------------------------------------------------------------------

@@ -70,6 +70,8 @@ class Witness:
         self.problems: list[str] = []  # found while it ran; the checkers add theirs
         self.relay_on: dict[int, bool] = {}
         self.last_up_us: dict[str, int] = {}  # site path → last message of it in the stream
+        # …and when the ingest received that one, from which silence counts: a slow stream may hold it for seconds.
+        self.last_heard_us: dict[str, int] = {}
         self.peaks: dict[str, int] = {}
         self.acknowledged: list[tuple[int, str]] = []  # (site, incident) that a person acknowledged
         self.internal_errors: list[str] = []
