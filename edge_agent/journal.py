@@ -44,6 +44,9 @@ log = structlog.get_logger(__name__)
 SCHEMA_VERSION = 1
 # Rows forgotten per transaction: more would hold up an alarm behind a long delete on an SD card.
 DELETE_ROWS_MAX = 2_000
+# With commits always waiting, some rows are forgotten after so many of them: else the file of a busy gateway on a
+# slow card only grows.
+COMMITS_PER_FORGET = 16
 # Commits that may wait for the writer. The runtime has one at a time; more means that somebody is in error.
 QUEUE_MAX = 64
 # Rows of a lane checked at the start, the newest: what a crash can have torn. More would keep a site unguarded.
@@ -187,6 +190,7 @@ class SqliteJournal:
             self._drop_writer()
             opened.set_exception(_fault(self._path, error))
             return
+        commits = 0  # since rows were forgotten
         while True:
             with self._wake:
                 while not self._jobs and not self._stop and not self._to_delete:
@@ -198,8 +202,10 @@ class SqliteJournal:
                 self._jobs.clear()
             if jobs:
                 self._write_jobs(jobs)
-            else:
+                commits += 1
+            if self._to_delete and (not jobs or commits >= COMMITS_PER_FORGET):
                 self._forget_some()
+                commits = 0
         self._drop_writer()
 
     def _write_jobs(self, jobs: list[_Job]) -> None:

@@ -119,7 +119,9 @@ async def test_a_fire_reaches_dispatch_signed_and_the_incident_knows(cloud: tupl
         async with asyncio.timeout(WITHIN_S):
             while len(receiver.words) < 2:  # the first try was refused
                 await asyncio.sleep(0.05)
-        assert "报警 · 火警" in receiver.words[-1]["title"] and "Not verified yet" in receiver.words[-1]["message"]
+        # On a slow machine "nobody has answered" may have followed by now.
+        assert any("报警 · 火警" in words["title"] and "Not verified yet" in words["message"]
+                   for words in receiver.words)
         deliveries = await asyncio.to_thread(made.get, f"/api/incidents/{incident['id']}/deliveries")
         assert "sent" in {one["state"] for one in deliveries}
         assert "owner-phone" in {one["endpoint"] for one in deliveries}

@@ -9,6 +9,7 @@ import asyncio
 import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import uvicorn
 
@@ -72,7 +73,9 @@ class BrigadeHouse:
     """Serve with `start`, feed with `fire`, `read`; end with `stop`."""
 
     def __init__(self, sign_in: SignIn | None = None, *, store: IncidentStore | None = None) -> None:
-        self.store = store or IncidentStore("sqlite://")
+        # A file: pages and tests use it from threads of their own, which one connection in memory cannot serve.
+        self.folder = TemporaryDirectory(prefix="tocsin-house-")
+        self.store = store or IncidentStore(f"sqlite:///{self.folder.name}/incidents.sqlite")
         self.store.open()
         self.clock = SystemClock()
         self.workers: dict[str, SiteWorker] = {}

@@ -92,7 +92,9 @@ class OfficerHouse:
     """Serve with `start`, feed with `read`, `alarm`, `on_site`; end with `stop`. cut: nothing reaches the gateway."""
 
     def __init__(self, sign_in: SignIn | None = None, **more: object) -> None:
-        self.store = IncidentStore("sqlite://")
+        # A file: pages and tests use it from threads of their own, which one connection in memory cannot serve.
+        self.folder = tempfile.TemporaryDirectory(prefix="tocsin-house-")
+        self.store = IncidentStore(f"sqlite:///{self.folder.name}/incidents.sqlite")
         self.store.open()
         self.clock, self.lock, self.cut = SystemClock(), threading.RLock(), False
         self.workers: dict[str, SiteWorker] = {}
