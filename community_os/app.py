@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import random
 import signal
@@ -52,6 +51,7 @@ from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, StoreCalls, store_calls
 from community_os.web_app import evidence_files, web_app
 from community_os.worker import Worker
+from device_model.child_process import end_with_parent
 from device_model.errors import ConfigError, Finding, LocalFault
 from device_model.library import read_inventory
 from device_model.ports import StaleRevision
@@ -66,7 +66,6 @@ RESTART_WAIT_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 WELL_AFTER_S = 20.0
 STOP_WITHIN_S = 8.0
 BROKER_WITHIN_S = 60.0
-_PR_SET_PDEATHSIG = 1
 
 _log = structlog.get_logger("tocsin.cloud")
 
@@ -388,7 +387,7 @@ async def _keep(role: str, command: list[str]) -> None:
         began = loop.time()
         # A session of its own: Ctrl-C reaches the supervisor alone, which ends all in order.
         process = await asyncio.create_subprocess_exec(
-            *command, preexec_fn=_die_with_parent, start_new_session=True)
+            *command, preexec_fn=end_with_parent, start_new_session=True)
         _log.info("started", role=role, pid=process.pid)
         try:
             code = await process.wait()
@@ -415,7 +414,3 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
             process.kill()
         await process.wait()
 
-
-def _die_with_parent() -> None:
-    """Runs in the child before exec: a supervisor killed with -9 leaves no orphans."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import secrets
 import shutil
@@ -35,6 +34,7 @@ from community_os.broker_config import (
     BrokerSettings,
     broker_configuration,
 )
+from device_model.child_process import end_with_parent
 from device_model.errors import LocalFault
 from provisioning.authority import Authority, write_private
 
@@ -44,7 +44,6 @@ PORT_FREE_WITHIN_S = 5.0
 WATCH_EVERY_S = 0.5
 RESTART_WAIT_S = (0.0, 0.5, 1.0, 2.0, 5.0)
 STOP_WITHIN_S = 10.0
-_PR_SET_PDEATHSIG = 1
 
 _log = structlog.get_logger("tocsin.broker")
 
@@ -223,7 +222,7 @@ class Broker:
         command = [find_nats_server(), "-c", str(self._folder / "broker.conf")]
         self._process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL, preexec_fn=_die_with_parent, start_new_session=True,
+            stderr=asyncio.subprocess.DEVNULL, preexec_fn=end_with_parent, start_new_session=True,
         )
         try:
             async with asyncio.timeout(READY_WITHIN_S):
@@ -313,11 +312,6 @@ def _free_port(host: str) -> int:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
-
-def _die_with_parent() -> None:
-    """Runs in the child before exec: a parent that dies, however, takes its server along (Linux only)."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 __all__: Sequence[str] = ("Broker", "BrokerAccess", "BrokerSettings", "find_nats_server", "read_access")

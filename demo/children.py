@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -16,17 +15,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from device_model.child_process import end_with_parent
 from device_model.errors import LocalFault
 
 RESTART_PAUSE_S = 0.5
 # A process that dies so often does not come up at all: better to say so than to spin.
 DEATHS_MAX = 20
-_PR_SET_PDEATHSIG = 1
 
-
-def _die_with_parent() -> None:
-    """Runs in the child before exec: when the demo is killed, its children go too."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Child:
@@ -59,7 +54,7 @@ class Child:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._arguments, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
-                env=self._environment, preexec_fn=_die_with_parent,
+                env=self._environment, preexec_fn=end_with_parent,
             )
 
     async def _keep_alive(self) -> None:

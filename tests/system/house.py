@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import http.client
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +25,7 @@ import msgspec
 import yaml
 
 from demo.children import free_ports
+from device_model.child_process import end_with_parent
 from device_model.library import shipped_profiles
 from device_model.messages import GatewayAddress
 from device_model.reading import Value
@@ -77,9 +76,6 @@ def processes(*words: str) -> list[int]:
     return found
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
 
 class Program:
     """One `tocsin …` process with a log file."""
@@ -95,7 +91,7 @@ class Program:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tocsin", *self._arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=self._environment, cwd=self.log.parent,
-                preexec_fn=_die_with_parent)  # noqa: PLW1509  one prctl call, no lock that a thread could hold
+                preexec_fn=end_with_parent)  # noqa: PLW1509  one call of the kernel
 
     @property
     def pid(self) -> int:
