@@ -65,6 +65,11 @@ class AlarmEntry(msgspec.Struct):
         return self.state in STANDING
 
     @property
+    def for_everybody(self) -> bool:
+        """Neither a test nor told to the watcher of a permitted work alone."""
+        return not self.test and not self.audience
+
+    @property
     def detector(self) -> str:
         """What counts as one witness: the device, or the subject of a rule over several."""
         return self.device or self.key.subject
@@ -143,7 +148,9 @@ def supersedes(step: AlarmTransition, entry: AlarmEntry, place: Place | None = N
     """Whether a step is news for its entry. What the edge decided is a fact that the cloud never re-decides.
 
     The order is the gateway's own where it is known: by journal, else by the monotonic time of one boot. Wall time,
-    which may have been set back meanwhile, decides last, and never against a raise: what may burn is shown.
+    which may have been set back meanwhile, decides last, and never against a raise that nothing else shows: what may
+    burn is shown. A raise of a former life that arrives behind the raise of the present one shows nothing more, and
+    what was said of it next would take down what burns now.
     """
     if entry.decided == "edge" and step.decided == "cloud":
         return not entry.standing and step.alarm not in entry.onsets and step.onset_us > entry.at_us
@@ -155,8 +162,11 @@ def supersedes(step: AlarmTransition, entry: AlarmEntry, place: Place | None = N
             return place.sequence >= known.sequence
         if place.boot and place.boot == known.boot:
             return place.mono_us >= known.mono_us
-        if step.state is AlarmState.RAISED or step.alarm != entry.alarm:
-            return step.state is AlarmState.RAISED  # what is said of another onset ends nothing
+        if step.state is AlarmState.RAISED:
+            shown = step.alarm != entry.alarm and entry.state is AlarmState.RAISED and entry.for_everybody
+            return not shown or step.at_us >= entry.at_us
+        if step.alarm != entry.alarm:
+            return False  # what is said of another onset ends nothing
     return step.at_us >= entry.at_us
 
 

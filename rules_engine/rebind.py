@@ -79,8 +79,9 @@ def absorb(
 ) -> tuple[dict[str, AlarmTransition], tuple[int, ...]]:
     """Take over alarms that stood before a restart and were not known until now: (orphans, watches that took one).
 
-    standing: ids that stand already. A watch that has raised an alarm of its own meanwhile keeps it; the old one
-    stays beside it until a person resets it, because nobody said that it was over.
+    standing: ids that stand already. A watch that has raised an alarm of its own meanwhile goes on with that one: it
+    is the same matter, latched the same way. Two alarms of one rule and subject would hide each other: the old one
+    could be reset while the new one burns, and the board, which has one place for both, showed it cleared.
     """
     known = {name_of(watch): watch for watch in (*bound.watches, *bound.refused)}
     orphans: dict[str, AlarmTransition] = {}
@@ -89,7 +90,9 @@ def absorb(
         if state.last is None or state.state not in _OPEN or state.last.alarm in standing:
             continue
         watch = known.get(name)
-        if watch is None or watch.state in _OPEN or watch not in bound.watches:
+        if watch is not None and watch.state in _OPEN:
+            continue
+        if watch is None or watch not in bound.watches:
             orphans[state.last.alarm] = state.last
         else:
             watch.load(state)

@@ -11,7 +11,7 @@ from device_model.impairment import Impairment, ImpairmentKind
 from device_model.read_models import IncidentAction, IncidentState, Verification
 from rules_engine.incident import ENDED_MAX, ENTRIES_MAX, JOIN_WINDOW_US, IncidentBook
 from rules_engine.incident_life import TRANSITIONS, next_incident_state
-from rules_engine.incident_record import LOG_HEAD, LOG_TAIL
+from rules_engine.incident_record import LOG_HEAD, LOG_TAIL, Place
 from rules_engine.incident_view import ALARMS_SHOWN
 from tests.rules_engine.incident_house import T0, act, book, feed, step
 
@@ -91,6 +91,28 @@ def test_an_alarm_that_was_raised_and_cleared_during_a_cut_is_an_incident_with_i
     assert len(target.open_incidents()) == 1
     view = target.view(target.open_incidents()[0].id)
     assert (view.opened_us, view.alarms[0].state, view.in_dispatch_queue) == (T0 + 30 * SECOND_US, "cleared", True)
+
+
+def test_a_raise_of_a_former_life_that_arrives_late_takes_nothing_down_that_burns_now() -> None:
+    """A gateway told its present alarm from memory; the journal of the life before is delivered behind it."""
+    target = book()
+    target.apply(step(at_s=90), T0 + 91 * SECOND_US, Place("memory", 0, "boot-2", 5))
+    for number, state in enumerate([AlarmState.RAISED, AlarmState.HELD, AlarmState.CLEARED]):
+        target.apply(step(state=state, at_s=10 + number, onset_s=10), T0 + 95 * SECOND_US,
+                     Place("journal", 7 + number, "boot-1", 50 + number))
+        (entry,) = target.open_incidents()[0].alarms.values()
+        assert (entry.state, entry.alarm) == (AlarmState.RAISED, step(at_s=90).alarm)
+    assert entry.repeats == 1 and target.open_incidents()[0].opened_us == T0 + 10 * SECOND_US
+
+
+def test_a_raise_of_a_former_life_is_shown_where_nothing_burns() -> None:
+    target = book()
+    over = step(state=AlarmState.HELD, at_s=92, onset_s=90)
+    target.apply(step(at_s=90), T0 + 91 * SECOND_US, Place("memory", 0, "boot-2", 5))
+    target.apply(over, T0 + 93 * SECOND_US, Place("memory", 0, "boot-2", 6))
+    target.apply(step(at_s=10), T0 + 95 * SECOND_US, Place("journal", 7, "boot-1", 50))
+    (entry,) = target.open_incidents()[0].alarms.values()
+    assert entry.state is AlarmState.RAISED
 
 
 def test_edge_facts_are_never_re_decided_by_the_cloud() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from device_model.alarm import AlarmState
+from device_model.errors import LawRefusal
 from device_model.reading import Reason
 from tests.rules_engine.rule_house import T0, House, now, rule, told
 
@@ -56,3 +60,34 @@ def test_what_is_true_when_an_isolation_ends_is_raised_at_once() -> None:
     house.engine.isolate("a", T0 + 10_000_000)
     assert house.say(2, a__s=True) == []
     assert told(house.engine.step((), now(20))) == ["t.smoke a.s raised @10"]
+
+
+def test_a_memory_read_late_does_not_stand_beside_what_burns_again() -> None:
+    """A journal that opens late brings back the alarm of the former life; this life has raised the same one itself.
+    Two of one rule and subject would be reset one by one, and the board showed the burning one cleared (law 3)."""
+    house = House(SMOKE, rule("value", bind="{quantities: [smoke_alarm]}", hazard="fire", id="t.smoke",
+                              latch="true"))
+    house.say(1, a__s=False)
+    house.say(2, a__s=True)
+    (before,) = house.engine.open_alarms()
+    kept = house.engine.checkpoint()
+    house.engine = house.fresh_engine()
+    assert house.say(10, a__s=True) == ["t.smoke a.s raised @10"]
+    (mine,) = house.engine.open_alarms()
+    assert house.engine.merge(kept, now(20)) == ()
+    assert house.engine.open_alarms() == (mine,) and mine.alarm != before.alarm
+    assert house.engine.reset(before.alarm, "Li", now(21)) == ()
+    with pytest.raises(LawRefusal):
+        house.engine.reset(mine.alarm, "Li", now(21))
+
+
+def test_a_memory_read_late_stands_where_this_life_found_nothing() -> None:
+    house = House(SMOKE, rule("value", bind="{quantities: [smoke_alarm]}", hazard="fire", id="t.smoke",
+                              latch="true"))
+    house.say(1, a__s=False)
+    house.say(2, a__s=True)
+    kept = house.engine.checkpoint()
+    house.engine = house.fresh_engine()
+    house.say(10, a__s=False)
+    house.engine.merge(kept, now(20))
+    assert [step.state for step in house.engine.open_alarms()] == [AlarmState.HELD]
