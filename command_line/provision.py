@@ -290,7 +290,7 @@ def provision_revoke(
 
     Example: tocsin provision revoke hangzhou/yuhang/cangqian/riverside gw-1 --why stolen --config cloud.yaml
     """
-    from community_os.commands import read_settings
+    from community_os.settings_source import read_settings
     from provisioning.commands import revoke_gateway
 
     revoke_gateway(Path(read_settings(config).authority_folder), path, gateway, why)

@@ -105,7 +105,7 @@ def site_push(
 
     Example: tocsin site push riverside.yaml --version 7 --key site-key.pem --config cloud.yaml
     """
-    from community_os.commands import read_settings
+    from community_os.settings_source import read_settings
     from community_os.site_push import push_site
     from provisioning.site_commands import sign_file
 

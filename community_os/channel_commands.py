@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from community_os.commands import read_settings
 from community_os.notice_signing import headers_of
 from community_os.notifier import Endpoint, post_http, read_endpoints
+from community_os.settings_source import read_settings
 from device_model.errors import LocalFault, PeerRefused
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from community_os.commands import read_settings
 from community_os.settings import CloudSettings, is_loopback
+from community_os.settings_source import read_settings
 from dashboards.claim_pages import ClaimBody, PlaceGateway, RevokeBody, SitePlace
 from dashboards.people import NoTrail, Trail
 from device_model.errors import ConfigError, LocalFault

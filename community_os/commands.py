@@ -9,15 +9,9 @@ from typing import Any
 import msgspec
 import structlog
 
-from community_os.settings import CloudSettings, parse_cloud
+from community_os.settings_source import read_settings
 from device_model.errors import LocalFault
-from device_model.library import read_text
 from provisioning.commands import enrol_gateway as enrol
-
-
-def read_settings(config: Path | None) -> CloudSettings:
-    """cloud.yaml, or safe defaults: loopback, sign-in required, no sites. Raises ConfigError, LocalFault."""
-    return CloudSettings() if config is None else parse_cloud(read_text(config), str(config))
 
 
 def run_cloud(config: Path | None, role: str) -> None:

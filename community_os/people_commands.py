@@ -19,8 +19,8 @@ from community_os.accounts import Accounts
 from community_os.audit import Anchor, Record, parse_anchor
 from community_os.audit_book import AuditBook
 from community_os.audit_desk import fits
-from community_os.commands import read_settings
 from community_os.people_parts import open_accounts, open_audit
+from community_os.settings_source import read_settings
 from dashboards.account_desk import AccountRow, NotDone
 from dashboards.audit_pages import Wanted
 from device_model.errors import LocalFault

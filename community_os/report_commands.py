@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import msgspec
 
-from community_os.commands import read_settings
 from community_os.officer_service import OfficerService
 from community_os.report_service import ReportService
+from community_os.settings_source import read_settings
 from community_os.store import inline
 from dashboards.report import Document
 from device_model.errors import LocalFault
