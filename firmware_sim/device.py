@@ -451,11 +451,20 @@ def _first_value(profile: DeviceProfile, point: ProfilePoint) -> Value:
     if point.quantity == "voltage" and "cell" in point.id:
         ordinary = _CELL_V
     elif point.quantity == "voltage" and profile.device_class in _MAINS_CLASSES and "battery" not in point.id:
-        ordinary = _MAINS_V
+        ordinary = _MAINS_V if _fits(point, _MAINS_V) else ordinary  # a UPS may be one for 12 V
     value = convert_unit(point.quantity, ordinary, quantity.canonical, point.unit)
     low = point.minimum if point.minimum is not None else value
     high = point.maximum if point.maximum is not None else value
     return float(min(high, max(low, value)))
+
+
+def _fits(point: ProfilePoint, value: float) -> bool:
+    """Whether the point's register can say so much (canonical unit); true where it has none of whole numbers."""
+    source = point.register
+    if source is None or source.type in (RegisterType.F32, RegisterType.F64) or source.unit_point:
+        return True
+    of_point = convert_unit(point.quantity, value, QUANTITIES[point.quantity].canonical, point.unit)
+    return (of_point - source.offset) / source.scale <= raw_limits(source)[1]
 
 
 def _roomy_decimals(profile: DeviceProfile, user: ProfilePoint) -> int:
