@@ -15,6 +15,7 @@ from device_model.alarm import AlarmTransition
 from device_model.clock import HOUR_US, SECOND_US
 from device_model.impairment import Impairment, ImpairmentKind
 from device_model.messages import HeartbeatRecord, Record, is_memory_epoch
+from device_model.numbers import DIGEST_LETTERS, NumbersReport
 from device_model.read_models import GatewayView, ProofView
 from device_model.site import Site
 from rules_engine.incident_record import Place
@@ -38,6 +39,8 @@ class WatchState(msgspec.Struct):
     journal_ok: bool = True
     backlog: int = 0
     postponed: int = 0
+    numbers: NumbersReport | None = None
+    numbers_us: int = 0
 
 
 class GatewayWatch:
@@ -60,11 +63,15 @@ class GatewayWatch:
         self.state.silent = False
         return was_silent
 
-    def heartbeat(self, beat: HeartbeatRecord) -> None:
+    def heartbeat(self, beat: HeartbeatRecord, now_us: int = 0) -> None:
         """What it says of itself."""
         self.state.expected, self.state.alive = beat.devices_expected, beat.devices_alive
         self.state.journal_ok, self.state.backlog = beat.journal_ok, beat.backlog
         self.state.postponed = beat.postponed
+        if (said := beat.numbers) is not None:
+            self.state.numbers = msgspec.structs.replace(
+                said, digest=said.digest[:DIGEST_LETTERS], why=said.why[:300])
+            self.state.numbers_us = now_us
 
     def proof(self, raised_us: int, now_us: int) -> ProofView:
         """A proof alarm has come all the way."""
@@ -95,7 +102,7 @@ class GatewayWatch:
         """As the board shows it."""
         s = self.state
         return GatewayView(self._site.tenancy, s.gateway, self._site.name, s.heard_us, s.silent, s.expected,
-                           s.alive, s.journal_ok, s.backlog, s.postponed)
+                           s.alive, s.journal_ok, s.backlog, s.postponed, s.numbers, s.numbers_us)
 
     def _silent_from(self) -> int:
         return max(self.state.heard_us, self.state.listening_us) + self._limit_us

@@ -299,7 +299,7 @@ class SiteWorker:
         watch = self._watches.get(gateway)
         if watch is None:
             return
-        watch.heartbeat(beat)
+        watch.heartbeat(beat, self._now_us)
         effects.changes.append(GatewayRow(watch.view()))
         if beat.stands is not None:
             for change in self._lacks.reconcile(frozenset(beat.stands), beat.at_us):

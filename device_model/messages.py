@@ -24,6 +24,7 @@ from device_model.alarm import AlarmTransition
 from device_model.command import Command, CommandResult
 from device_model.duty import DutyCheck
 from device_model.impairment import ImpairmentChange
+from device_model.numbers import NumbersReport
 from device_model.packing import unpacked
 from device_model.permit import Permit
 from device_model.ranges import Range
@@ -90,6 +91,7 @@ class HeartbeatRecord(msgspec.Struct, frozen=True, tag="heartbeat", omit_default
     so that what a life said from memory and died with is not shown for ever; None: too many to say.
     wall_error_us: how far the gateway's wall clock may be wrong; -1 while it was never set (`Now.wall_error_us`).
     postponed: of the backlog, how many records wait because a metered link has spent its bytes of the day.
+    numbers: which numbers of rules run; None: as said before, for it is said now and then only.
     """
 
     at_us: int
@@ -102,6 +104,7 @@ class HeartbeatRecord(msgspec.Struct, frozen=True, tag="heartbeat", omit_default
     version: str = ""
     stands: tuple[str, ...] | None = None
     postponed: int = 0
+    numbers: NumbersReport | None = None
 
 
 class LossRecord(msgspec.Struct, frozen=True, tag="loss"):

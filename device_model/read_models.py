@@ -12,6 +12,7 @@ from device_model.alarm import Hazard, Severity
 from device_model.duty import DutyCheck
 from device_model.handling import Handling
 from device_model.impairment import Impairment
+from device_model.numbers import NumbersReport
 from device_model.reading import Quality, Reason
 from device_model.site import Contact, Position, Tenancy, Text
 
@@ -165,6 +166,8 @@ class GatewayView(msgspec.Struct, frozen=True, omit_defaults=True):
     journal_ok: bool = True
     backlog: int = 0
     postponed: int = 0  # of the backlog: waits because a metered link has spent its bytes of the day
+    numbers: NumbersReport | None = None  # of rules, as the gateway said last; None: it never did
+    numbers_us: int = 0  # when
 
 
 class GapView(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -300,6 +300,13 @@ class RemoteConfiguration(msgspec.Struct, frozen=True):
     roll_back_after_s: float = 300.0
 
 
+class RemoteNumbers(msgspec.Struct, frozen=True):
+    """Numbers of rules, within the bounds of their packs and nothing else, sent by the cloud and signed by its
+    authority (`cloud.ca_file`). roll_back_after_s: as of `RemoteConfiguration`."""
+
+    roll_back_after_s: float = 300.0
+
+
 class SeriesKind(StrEnum):
     """Which server of time series."""
 
@@ -373,6 +380,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     metrics_port: int = 0
     page: PageSettings | None = None
     remote_configuration: RemoteConfiguration | None = None
+    remote_numbers: RemoteNumbers | None = None
     series: SeriesSettings | None = None
     vision: VisionSettings | None = None
 

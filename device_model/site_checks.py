@@ -191,7 +191,11 @@ class _Checker:
             self.add(("gateway", "remote_configuration"),
                      f"key_file is missing or roll_back_after_s is less than {ROLL_BACK_LEAST_S:g}",
                      "name the public key that signs site files; a link needs a while to come back")
-
+        numbers = gateway.remote_numbers
+        if numbers is not None and not (gateway.cloud is not None and numbers.roll_back_after_s >= ROLL_BACK_LEAST_S):
+            self.add(("gateway", "remote_numbers"),
+                     f"there is no cloud, or roll_back_after_s is less than {ROLL_BACK_LEAST_S:g}",
+                     "numbers come through `cloud:`, signed by its authority; a link needs a while to come back")
         if gateway.series is not None:
             self._series(gateway.series)
 

@@ -58,6 +58,7 @@ from edge_agent.local_control import (
     command_of,
     socket_paths,
 )
+from edge_agent.numbers_teller import hold_against
 from edge_agent.runtime import GatewayRuntime
 from edge_agent.self_watch import SelfWatch
 from edge_agent.site_tap import SiteTap
@@ -207,22 +208,33 @@ class Composition:
             log.error("new site file refused, the old one runs on", reason=str(refusal))
             return Answer(False, str(refusal))
 
-    async def _apply(self, file: Path) -> str:
+    async def _apply(self, file: Path, *, numbers_only: bool = False) -> str:
         """What changed. Raises ConfigError with all findings, LocalFault; then the old one runs on."""
         inventory, rules, zone = await asyncio.to_thread(read_configuration, file)
         if self.runtime is None:
             raise LocalFault("the gateway is still starting")
+        if numbers_only:
+            hold_against(self.runtime.inventory, inventory, self.runtime.core.open_alarms())
         return (await self.runtime.reconfigure(inventory, rules, zone, self._open_ports)).words()
 
     async def _remote(self, tap: SiteTap, config: Path) -> None:
-        """Site files that the cloud sends, where the site file pins the key that signs them."""
-        from edge_agent.remote_site import RemoteSite  # loads cryptography: only where a key is pinned
+        """Site files that the cloud sends, where the site file pins the key that signs them; numbers, where it says
+        so."""
+        from edge_agent.remote_site import NumbersWay, RemoteSite  # loads cryptography: only where it is needed
 
-        site, remote = self._inventory.site, self._inventory.site.gateway.remote_configuration
-        if remote is not None and self.runtime is not None:
-            await self.runtime.started.wait()
-            await RemoteSite(tap, config, Path(remote.key_file), GatewayAddress(site.tenancy, site.gateway.id),
-                             self._clock, self._apply, roll_back_after_s=remote.roll_back_after_s).run()
+        site, gateway = self._inventory.site, self._inventory.site.gateway
+        if self.runtime is None:
+            return
+        await self.runtime.started.wait()
+        pinned, allowed = gateway.remote_configuration, gateway.remote_numbers
+        way = None
+        if allowed is not None and gateway.cloud is not None:
+            way = NumbersWay(Path(gateway.cloud.ca_file), partial(self._apply, numbers_only=True),
+                             allowed.roll_back_after_s, self.runtime.numbers.hear)
+        await RemoteSite(
+            tap, config, Path(pinned.key_file) if pinned else None, GatewayAddress(site.tenancy, gateway.id),
+            self._clock, self._apply, roll_back_after_s=pinned.roll_back_after_s if pinned else 300.0,
+            numbers=way).run()
 
     def reload_soon(self) -> None:
         """As SIGHUP asks for it; what came of it is in the log."""
@@ -242,7 +254,7 @@ class Composition:
             return None
         # Any enrolled gateway that guesses a client id can cut its owner off (measured on nats-server): so it cannot
         # be guessed. Sessions are clean, so a new one each start costs nothing.
-        down = (address.down("ack"), address.down("command"), address.down("site"))
+        down = (address.down("ack"), address.down("command"), address.down("site"), address.down("numbers"))
         ends = [CloudEnd(cloud.host, cloud.port, cloud.interface), *cloud.spares]
         links: list[tuple[str, MessageLink]] = [
             (end.name, GmqttLink(end.host, end.port, f"{address.client_id}_{os.urandom(4).hex()}", down, tls=tls,
@@ -252,7 +264,8 @@ class Composition:
         self._watch.links = lambda: (
             tuple(LinkReport(way.name, way.up, way.used) for way in link.states())
             if isinstance(link, WaysLink) else (LinkReport("cloud", link.connected, True),))
-        return SiteTap(link) if site.gateway.remote_configuration is not None else link
+        gateway = site.gateway
+        return SiteTap(link) if gateway.remote_configuration or gateway.remote_numbers else link
 
     def _way_told(self, way: WayState) -> None:
         """Each way is supervised like a field line: down, it is an impairment, also when it is only the spare."""

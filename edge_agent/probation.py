@@ -25,12 +25,18 @@ class Verdict(StrEnum):
 
 class RemoteState(msgspec.Struct, frozen=True):
     """What survives. version: in force, 0 for the file that a person put there; on_probation: not confirmed yet.
-    refused: the highest version that was rolled back."""
+    refused: the highest version that was rolled back. The same of numbers of rules, which have versions of their own:
+    numbers, numbers_before, numbers_refused with its reason; of_numbers: they are what is on probation."""
 
     version: int = 0
     before: int = 0
     on_probation: bool = False
     refused: int = 0
+    numbers: int = 0
+    numbers_before: int = 0
+    numbers_refused: int = 0
+    numbers_why: str = ""
+    of_numbers: bool = False
 
     def why_not(self, version: int) -> str:
         """Why a signed file of that version is not taken; "" when it may be."""
@@ -44,21 +50,39 @@ class RemoteState(msgspec.Struct, frozen=True):
 
     def applied(self, version: int) -> RemoteState:
         """That version runs now."""
-        return RemoteState(version, self.version, True, self.refused)
+        return msgspec.structs.replace(
+            self, version=version, before=self.version, on_probation=True, of_numbers=False)
 
     def confirmed(self) -> RemoteState:
         """It may stay."""
-        return msgspec.structs.replace(self, on_probation=False)
+        return msgspec.structs.replace(self, on_probation=False, of_numbers=False)
 
-    def rolled_back(self) -> RemoteState:
+    def rolled_back(self, why: str = "") -> RemoteState:
         """The file before runs again."""
-        return RemoteState(self.before, self.before, False, max(self.refused, self.version))
+        if self.of_numbers:
+            back = msgspec.structs.replace(self, numbers=self.numbers_before, on_probation=False, of_numbers=False)
+            return back.numbers_refuse(self.numbers, why)
+        return msgspec.structs.replace(self, version=self.before, on_probation=False,
+                                       refused=max(self.refused, self.version))
+
+    # --- numbers of rules ---------------------------------------------------------------------------------
+
+    def numbers_applied(self, version: int) -> RemoteState:
+        """They run now, on probation."""
+        return msgspec.structs.replace(self, numbers=version, numbers_before=self.numbers, on_probation=True,
+                                       of_numbers=True)
+
+    def numbers_refuse(self, version: int, why: str) -> RemoteState:
+        """That version, and every one before it, is not taken."""
+        refused = max(self.numbers_refused, version)
+        return msgspec.structs.replace(self, numbers_refused=refused, numbers_why=why[:300])
 
 
 class Probation:
     """Watches one change. Times are monotonic µs."""
 
     def __init__(self, limit_s: float, now_us: int) -> None:
+        self.limit_s = limit_s
         self._limit_us, self._began_us, self._heard_us = round(limit_s * SECOND_US), now_us, now_us
 
     def look(self, cloud: bool, now_us: int) -> Verdict:

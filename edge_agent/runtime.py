@@ -57,6 +57,7 @@ from edge_agent.events import (
     Tick,
 )
 from edge_agent.field_lines import FieldLines, LinePorts, OpenPorts
+from edge_agent.numbers_teller import NumbersTeller
 from edge_agent.output_writer import OutputWriter
 from edge_agent.outputs import Drive
 from edge_agent.site_diff import SiteChange, site_change
@@ -130,6 +131,7 @@ class GatewayRuntime:
         self._writer = OutputWriter(self.field, clock, self._take, speed=speed)
         self._tasks: asyncio.TaskGroup | None = None
         self.started = asyncio.Event()
+        self.numbers = NumbersTeller()
         self.failures = self.supervisor.failures
         # Told of every record as it is assigned, for the time series; it neither waits nor raises.
         self.recorded: Callable[[Sequence[tuple[Lane, Record]]], None] | None = None
@@ -339,7 +341,7 @@ class GatewayRuntime:
         return next((body.result for body in bodies if isinstance(body, CommandResultRecord)), None)
 
     def _heartbeat(self) -> HeartbeatRecord:
-        return self.core.heartbeat(self._clock.now())
+        return self.numbers.said(self.core.heartbeat(self._clock.now()), self._inventory.site.rules.parameters)
 
     @property
     def core(self) -> AgentCore:

@@ -1,4 +1,5 @@
-"""SiteTap (I/O): takes signed site files out of what the cloud sends, and gives everything else on to the uplink."""
+"""SiteTap (I/O): takes signed site files and numbers out of what the cloud sends, and gives everything else on to the
+uplink."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ class SiteTap:
     def __init__(self, link: MessageLink) -> None:
         self._link = link
         self.waiting: asyncio.Queue[bytes] = asyncio.Queue(WAITING_MAX)
+        self.numbers: asyncio.Queue[bytes] = asyncio.Queue(WAITING_MAX)
         self.dropped = 0
 
     @property
@@ -29,23 +31,26 @@ class SiteTap:
         await self._link.publish(topic, payload)
 
     async def messages(self) -> AsyncIterator[Message]:
-        """All but site files."""
+        """All but site files and numbers."""
         async for message in self._link.messages():
-            if not _is_site(message):
+            kind = _kind_of(message)
+            if kind not in ("site", "numbers"):
                 yield message
-            elif self.waiting.full():
+                continue
+            queue = self.waiting if kind == "site" else self.numbers
+            if queue.full():
                 self.dropped += 1
             else:
-                self.waiting.put_nowait(message.payload)
+                queue.put_nowait(message.payload)
 
     async def close(self) -> None:
         """As the link's."""
         await self._link.close()
 
 
-def _is_site(message: Message) -> bool:
+def _kind_of(message: Message) -> str:
     try:
         _, direction, kind = parse_topic(message.topic)
     except ValueError:
-        return False
-    return (direction, kind) == ("down", "site")
+        return ""
+    return kind if direction == "down" else ""

@@ -43,6 +43,8 @@ def test_good_settings_and_their_paths(tmp_path, good):
      "more than"),
     ("remote_configuration: {key_file: k, roll_back_after_s: 5}", "less than 30"),
     ("remote_configuration: {key_file: ''}", "missing"),
+    (CLOUD % "" + "\n  remote_numbers: {roll_back_after_s: 5}", "less than 30"),
+    ("remote_numbers: {}", "there is no cloud"),
 ])
 def test_bad_settings_are_found(tmp_path, bad, what):
     (tmp_path / "site.yaml").write_text(SITE % bad, encoding="utf-8")

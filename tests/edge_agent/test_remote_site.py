@@ -98,7 +98,7 @@ class Tap:
     """A link that is there or not, as the test says."""
 
     def __init__(self):
-        self.connected, self.waiting = True, asyncio.Queue()
+        self.connected, self.waiting, self.numbers = True, asyncio.Queue(), asyncio.Queue()
 
 
 def play(tmp_path, script):
