@@ -35,6 +35,7 @@ POINT_ID = re.compile(r"[a-z0-9_]{1,40}")
 ADDRESS_MAX = 0xFFFF
 SUPERVISE_MAX_S = 7200.0
 DECIMALS_MAX = 9
+SCALE_LEAST, SCALE_MOST = 1e-15, 1e15
 COUNTER_MAX_LEAST = 99  # with fewer a step could not be told from a reset
 BIT_TABLES = frozenset({Table.COIL, Table.DISCRETE_INPUT})
 WRITABLE_TABLES = frozenset({Table.COIL, Table.HOLDING, Table.FILE})
@@ -214,8 +215,7 @@ class _Checker:
         if point.writable and register.table not in WRITABLE_TABLES:
             self.add((*path, "writable"), f"a point in table {register.table} cannot be written",
                      "only coils and holding registers can, and files")
-        if register.scale == 0:
-            self.add((*path, "scale"), "scale 0 makes every value the same", "write the factor from the manual")
+        self._scale(register.scale, path)
         if register.type not in _FLOATS:
             low, high = raw_range(register.type)
             for key in ("error_values", "over_range_values"):
@@ -309,11 +309,17 @@ class _Checker:
             self.add(path, "`path:`, `pattern:` and `binary:` exclude each other", "keep one of them")
         if payload.time_unit not in ("s", "ms"):
             self.add((*path, "time_unit"), f"time_unit {payload.time_unit!r} is not known", "write s or ms")
-        if payload.scale == 0:
-            self.add((*path, "scale"), "scale 0 makes every value the same", "write the factor from the manual")
+        self._scale(payload.scale, path)
         both = set(payload.true_values) & set(payload.false_values)
         if both:
             self.add((*path, "true_values"), f"{sorted(both)} counts as true and as false", "keep it in one list")
+
+    def _scale(self, scale: float, path: Path) -> None:
+        if scale == 0:
+            self.add((*path, "scale"), "scale 0 makes every value the same", "write the factor from the manual")
+        elif not SCALE_LEAST <= abs(scale) <= SCALE_MOST:  # beyond it a raw number overflows on its way
+            self.add((*path, "scale"), f"scale {scale:g} is no factor of an instrument",
+                     "write the factor from the manual")
 
     def _times(self, point: ProfilePoint, path: Path) -> None:
         if point.poll_interval_s <= 0:

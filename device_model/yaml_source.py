@@ -125,6 +125,9 @@ def _plain(
             if not isinstance(key, str | int | bool):
                 findings.append(Finding(file, *at, "a key must be a plain word or number", "quote it"))
                 continue
+            if isinstance(key, str) and _halved(key):
+                findings.append(Finding(file, *at, "the key holds half a character", "write the character itself"))
+                continue
             if isinstance(key, bool):  # YAML 1.1 reads `on:` as true; people mean the word
                 key = str(key_node.value)
             if key in mapping:
@@ -136,7 +139,16 @@ def _plain(
         return mapping
     if isinstance(node, yaml.SequenceNode):
         return [_plain(child, (*path, i), marks, findings, file) for i, child in enumerate(node.value)]
-    return _scalar(typing.cast(yaml.ScalarNode, node))
+    content = _scalar(typing.cast(yaml.ScalarNode, node))
+    if isinstance(content, str) and _halved(content):
+        findings.append(Finding(file, line, column, "the text holds half a character", "write the character itself"))
+        return None
+    return content
+
+
+def _halved(text: str) -> bool:
+    """Whether an escape such as \\ud800 left half a character, which nothing can write down again."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:

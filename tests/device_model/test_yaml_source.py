@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from device_model.errors import ConfigError
+from device_model.library import shipped_profiles
+from device_model.profile_file import parse_profile
 from device_model.yaml_source import TEXT_BYTES_MAX, parse_yaml
 
 
@@ -61,3 +65,18 @@ def test_any_text_is_content_or_a_config_error(text: str) -> None:
         assert error.findings and str(error).startswith("fuzz.yaml")
     else:
         assert source.mark(()) >= (1, 1)
+
+
+def test_half_a_character_in_a_text_is_said_at_its_line() -> None:
+    with pytest.raises(ConfigError, match="half a character") as caught:
+        parse_profile('profile: x\nversion: 1\nmaker: "\\ud800"\n', "f.yaml")
+    assert any(finding.line == 3 for finding in caught.value.findings)
+
+
+@pytest.mark.parametrize("scale", ["5.0e-324", "-1.0e-310", "1.0e+308", "0"])
+def test_a_scale_that_is_no_factor_is_refused_at_its_line(scale: str) -> None:
+    profile = next(p for p in shipped_profiles().values() if p.id == "xy-md04")
+    text = Path(profile.file).read_text(encoding="utf-8").replace("scale: 0.1", f"scale: {scale}", 1)
+    with pytest.raises(ConfigError, match=r"scale .*(factor|same)") as caught:
+        parse_profile(text, "f.yaml")
+    assert [finding.line for finding in caught.value.findings] == [15]
