@@ -100,7 +100,7 @@ class MqttDevice:
         for topic, points in self._groups.items():
             since_s = at_s - self._sent_s[topic]
             if since_s >= self.report_s or self._moved(topic, points, since_s):
-                out.append(Publish(self._full(topic), self._payload(points, wall_us)))
+                out.append(Publish(self.topic_of(topic), self._payload(points, wall_us)))
                 first = not self._sent[topic]
                 self._sent_s[topic] = at_s - (self._phase_s if first else 0.0)
                 self._sent[topic] = {point.id: self.device.shown[point.id] for point in points}
@@ -121,7 +121,8 @@ class MqttDevice:
                 return True
         return False
 
-    def _full(self, topic: str) -> str:
+    def topic_of(self, topic: str) -> str:
+        """The whole topic of one that a profile names, which stands below the base topic."""
         return f"{self.base}/{self._filled(topic)}" if topic else self.base
 
     def _payload(self, points: list[ProfilePoint], wall_us: int) -> bytes:
