@@ -41,6 +41,7 @@ from device_model.messages import (
     ReadingsRecord,
     Record,
 )
+from device_model.numbers import NumbersReport, digest_of
 from device_model.permit import GasSample, PermitAct, PermitLevel, PermitPlan, PermitPolicy, PermitStep
 from device_model.reading import Reading
 from device_model.series import Level, Rollup, Sample
@@ -117,7 +118,7 @@ class OfficerHouse:
 
     def parts(self, **more: object) -> OfficerParts:
         self.reports = ReportService(self.store, inline, self.officer, self.clock, sites=self.inventories)
-        folder = Path(tempfile.mkdtemp(prefix="tocsin-officer-"))
+        folder = Path(self.folder.name)
         file = folder / "works.yaml"
         file.write_text(WORKS_FILE.read_text(encoding="utf-8"), encoding="utf-8")
         self.inventories[WORKS] = read_inventory(file)
@@ -219,6 +220,12 @@ class OfficerHouse:
     def beat(self, path: str = WORKS, lost: int = 0) -> None:
         devices = len(self.inventories[path].devices)
         self.up(HeartbeatRecord(self.now_us(), {}, devices, devices - lost), path=path)
+
+    def say_numbers(self, numbers: dict, path: str = WORKS, **report: object) -> None:
+        """A heartbeat in which the gateway says which numbers of rules run."""
+        devices = len(self.inventories[path].devices)
+        said = NumbersReport(digest_of(numbers), **report)
+        self.up(HeartbeatRecord(self.now_us(), {}, devices, devices, numbers=said), path=path)
 
     def read(self, point: str, value: float | bool, path: str = WORKS, ago_s: float = 0.0) -> None:
         unit, at_us = self.inventories[path].points[point].unit, self.now_us() - round(ago_s * SECOND_US)
