@@ -42,6 +42,7 @@ SPEED = 5.0
 PATH = "hangzhou/yuhang/cangqian/small"
 FLATS = ("101", "102", "103", "104", "105", "106")
 OFFICER = "Watch Officer Li"
+OWN_SECRET = "correct-horse-battery"  # what the administrator chooses at the first sign-in
 Json = dict[str, Any]
 T = TypeVar("T")
 
@@ -187,7 +188,11 @@ class House:
         self.cloud = Program(folder, "cloud", "cloud", "run", "--config", str(self.cloud_file),
                              environment=self.environment)
         self.gateway = self.new_gateway()
-        self.devices = Devices(self._scenario(), SystemClock(self.scale))
+        self.devices = self.new_devices()
+
+    def new_devices(self) -> Any:
+        """What stands on the line: here, devices that the test itself moves."""
+        return Devices(self._scenario(), SystemClock(self.scale))
 
     def new_gateway(self, **environment: str) -> Program:
         self.gateway = Program(self.folder, "gateway", "gateway", "run", "--config", str(self.folder / "site.yaml"),
