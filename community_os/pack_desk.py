@@ -1,58 +1,67 @@
-"""Rule packs of sites (I/O): shown in words, a number changed only after a back-test, written into the site file.
+"""Rule packs of sites (I/O): shown in words; a number is changed only after a back-test and by two people.
 
     value ─► bounds and unit of the pack (RuleSet.with_parameters) ─► back-test in a thread, one at a time
-          ─► switched on: site file, next version, with who and why ─► audit ─► `tocsin site push` signs and sends it
-
-The web role has no key that signs site files: a gateway takes a change only when a person signs it.
+          ─► asked for, with a reason ─► approved by a second person ─► pack_courier.py ─► the gateway
+    gateway's digest of the numbers that run ─► which set is that? ─► wanted, sent and running shown apart
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import yaml
 
 from community_os.back_test import Outcome, back_test, points_of
 from community_os.officer_figures import within
-from community_os.officer_store import OfficerStore, Setting
+from community_os.officer_setting import Setting
+from community_os.pack_courier import NumbersBook
+from community_os.pack_numbers import (
+    ASKED,
+    JUDGED,
+    OPEN,
+    WITHDRAWN,
+    WRITTEN,
+    Asked,
+    Change,
+    Judged,
+    Written,
+    running_numbers,
+    view_of,
+)
 from community_os.series_read import POINTS_MAX, ROWS_MAX
 from community_os.store import IncidentStore, StoreCalls
 from community_os.store_changes import row_id
 from dashboards.packs import (
     BackTest,
+    GatewayNumbers,
+    NumberChange,
     PackSite,
     PacksPage,
     PackView,
     ParameterChange,
     ParameterView,
     RuleView,
+    TestFound,
 )
 from device_model.clock import HOUR_US, Clock
-from device_model.errors import ConfigError, LocalFault
+from device_model.errors import ConfigError, LocalFault, RowRefused
 from device_model.inventory import Inventory
 from device_model.library import read_inventory
+from device_model.read_models import GatewayView
 from device_model.series import Sample, SeriesRead
-from device_model.site import Site
-from provisioning.site_versions import SiteVersions
-from rules_engine.explain import explain
+from device_model.site import Site, Text
+from provisioning.site_numbers import Numbers
+from rules_engine.explain import Explanation, explain
 from rules_engine.packs import rules_of_site
-from rules_engine.rule import Rule
+from rules_engine.rule import Rule, RulePack
 
 HOURS_MAX = 24.0 * 14
 TESTS_KEPT = 50
 TEST_WITHIN_S = 120.0
-_KIND = "parameter"
-
-
-class _Changed(msgspec.Struct, frozen=True):
-    name: str
-    value: str
-    before: str
-    version: int
+CHANGES_SHOWN = 60
+TOLD_KEPT = 50  # sites, some 100 kB each
+ToldPack = tuple[RulePack, tuple[Explanation, ...]]
 
 
 class PackDesk:
@@ -63,11 +72,12 @@ class PackDesk:
         series: SeriesRead | None,
     ) -> None:
         """sites: replaced in place when a number changes. series: None where none is kept."""
-        self._own, self._calls, self._clock = OfficerStore(store), calls, clock
+        self._book, self._calls, self._clock = NumbersBook(store), calls, clock
         self._sites, self._series = sites, series
         self._tests: dict[str, BackTest] = {}
         self._jobs: set[asyncio.Task[None]] = set()
         self._one = asyncio.Semaphore(1)
+        self._told, self._stamps = _Told(), dict[str, tuple[int, int]]()
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -76,11 +86,35 @@ class PackDesk:
         mine = [PackSite(one, inventory.site.name) for one, inventory in sorted(self._sites.items())
                 if within(one, scope)]
         chosen = path if any(one.path == path for one in mine) else mine[0].path if mine else ""
-        packs: tuple[PackView, ...] = ()
-        if chosen:
-            changes = await self._calls(lambda: self._own.settings(_KIND, chosen))
-            packs = await asyncio.to_thread(_packs, self._sites[chosen], changes)
-        return PacksPage(self._clock.now().wall_us, tuple(mine), chosen, packs)
+        now_us = self._clock.now().wall_us
+        if not chosen:
+            return PacksPage(now_us, tuple(mine), "", ())
+        await asyncio.to_thread(self._read_again, chosen)
+        inventory = self._sites[chosen]
+        changes, gateway = await self._numbers(chosen)
+        written = await self._calls(lambda: self._book.own.settings(WRITTEN, chosen))
+        told = await asyncio.to_thread(self._told.of, inventory)
+        report = gateway.numbers if gateway is not None else None
+        running = running_numbers(inventory.site.rules.parameters, changes, report)
+        packs = tuple(PackView(pack.id, pack.version, pack.title, tuple(
+            _view(one, inventory, running, written) for one in rules)) for pack, rules in told)
+        titles = {one.rule: one.title for _, rules in told for one in rules}
+        views = tuple(_settled(view_of(one, titles.get(one.rule, Text(one.rule, one.rule)), report), running)
+                      for one in changes[:CHANGES_SHOWN])
+        return PacksPage(now_us, tuple(mine), chosen, packs, _gateway(inventory, gateway, running is not None), views)
+
+    def _read_again(self, path: str) -> None:
+        """The site file as it is now: another process, or a person, may have changed it."""
+        file = self._sites[path].site.file
+        try:
+            stamp = Path(file).stat()
+            if self._stamps.get(path) == (stamp.st_mtime_ns, stamp.st_size):
+                return
+            if path in self._stamps:
+                self._sites[path] = read_inventory(Path(file))
+            self._stamps[path] = (stamp.st_mtime_ns, stamp.st_size)
+        except (OSError, ConfigError, LocalFault):
+            return  # what was read before still stands; the worker says what is wrong with the file
 
     async def result(self, test: str, scope: str) -> BackTest | None:
         """None for one that is not there, or of another tenant."""
@@ -96,10 +130,8 @@ class PackDesk:
             raise ValueError("no such site, or more than 14 days · 没有此单位，或超过 14 天")
         if sum(test.state == "running" for test in self._tests.values()) >= 4:
             raise ValueError("four back-tests run already: wait for one · 已有四个回测在运行，请稍候")
-        active = _rule(inventory.site, rule)
-        if name not in active.parameters:
-            raise ValueError(f"{rule} has no number {name!r} · 没有此参数")
-        changed = _changed(inventory.site, rule, name, value)
+        # Reading all packs takes some tenths of a second: not in the event loop.
+        active, changed = await asyncio.to_thread(_both, inventory.site, rule, name, value)
         before = inventory.site.rules.parameters.get(rule, {}).get(name, active.parameters[name].default)
         now_us = self._clock.now().wall_us
         test = BackTest(row_id("backtest", path, rule, name, value, str(now_us)), path, rule, name, value, before,
@@ -127,10 +159,10 @@ class PackDesk:
             done = msgspec.structs.replace(test, state="failed", fault=str(error) or "took too long")
         self._tests[test.id] = done
 
-    # --- switching on -------------------------------------------------------------------------------------
+    # --- asking and approving -----------------------------------------------------------------------------
 
-    async def switch_on(self, test: str, scope: str, who: str, why: str) -> str:
-        """Write the tested value into the site file as a new version: "" or why not."""
+    async def ask(self, test: str, scope: str, who: str, why: str) -> str:
+        """Ask for the tested value to be approved: "" or why not."""
         found = await self.result(test, scope)
         if found is None or found.state != "done":
             return "there is no finished back-test of that name · 没有已完成的回测"
@@ -138,17 +170,70 @@ class PackDesk:
             return found.refusal
         if not why.strip():
             return "say why · 须写明原因"
-        inventory = self._sites[found.path]
-        file = Path(inventory.site.file)
-        try:
-            version = await asyncio.to_thread(_write, file, found, who, why)
-            self._sites[found.path] = await asyncio.to_thread(read_inventory, file)
-        except (ConfigError, LocalFault, ValueError) as error:
-            return str(error)
-        body = msgspec.json.encode(_Changed(found.name, found.value, found.before, version))
+        changes, gateway = await self._numbers(found.path)
+        report = gateway.numbers if gateway is not None else None
+        if any((one.rule, one.asked.name) == (found.rule, found.name) and one.state(report) in OPEN
+               for one in changes):
+            return "this number is on its way already: approve or withdraw that change first · 该参数已有待处理的更改"
+        standing = self._sites[found.path].site.rules.parameters.get(found.rule, {}).get(found.name, "")
+        body = msgspec.json.encode(Asked(found.name, found.value, found.before, TestFound(
+            found.samples, len(found.kept), len(found.gone), len(found.new), found.from_us, found.to_us,
+            file_value=standing)))
         now_us = self._clock.now().wall_us
-        await self._calls(lambda: self._own.put(_KIND, found.path, found.rule, body, who=who, why=why, at_us=now_us))
+        await self._calls(lambda: self._book.own.put(
+            ASKED, found.path, found.rule, body, who=who, why=why.strip(), at_us=now_us))
         return ""
+
+    async def judge(self, change: str, scope: str, who: str, why: str, *, yes: bool) -> str:
+        """Approve as a second person, decline, or withdraw what does not run yet: "" or why not."""
+        found = next((one for one in await self._calls(lambda: self._book.changes(scope)) if one.id == change), None)
+        if found is None or found.path not in self._sites:
+            return "there is no such change · 没有此项更改"
+        _, gateway = await self._numbers(found.path)
+        state = found.state(gateway.numbers if gateway is not None else None)
+        if state not in OPEN or (yes and state != "asked"):
+            return f"it is no longer waiting for that: {state} · 该更改已处理：{state}"
+        if not yes and state == "probation":
+            return "it runs on probation: ask for the old number instead · 已在网关试运行，请申请改回原值"
+        if not why.strip():
+            return "say why · 须写明原因"
+        if yes and who == found.row.who:
+            return "a second person approves; you have asked for it · 须由另一人批准，申请人不得自批"
+        now_us = self._clock.now().wall_us
+        if not yes:
+            return await self._put_once(WITHDRAWN, found, who, why, now_us)
+        try:
+            await asyncio.to_thread(_changed, self._sites[found.path].site, found.rule, found.asked.name,
+                                    found.asked.value)
+        except ValueError as error:
+            return str(error)
+        body = msgspec.json.encode(Judged(found.id))
+        await self._calls(lambda: self._book.own.put_numbered(
+            JUDGED, found.path, "N", lambda _: body, within=found.path, who=who, why=why.strip(), at_us=now_us))
+        return ""
+
+    async def _put_once(self, kind: str, change: Change, who: str, why: str, at_us: int) -> str:
+        try:
+            await self._calls(lambda: self._book.own.put(
+                kind, change.path, change.id, b"{}", who=who, why=why.strip(), at_us=at_us, once=change.id))
+        except RowRefused:
+            return "somebody else has done that already · 已由他人处理"
+        return ""
+
+    async def _numbers(self, path: str) -> tuple[tuple[Change, ...], GatewayView | None]:
+        """Changes of a site, and what its gateway says."""
+        def read() -> tuple[tuple[Change, ...], GatewayView | None]:
+            gateway = (path, self._sites[path].site.gateway.id)
+            return self._book.changes(path), self._book.gateways(path).get(gateway)
+
+        return await self._calls(read)
+
+
+def _both(site: Site, rule: str, name: str, value: str) -> tuple[Rule, Rule]:
+    active = _rule(site, rule)
+    if name not in active.parameters:
+        raise ValueError(f"{rule} has no number {name!r} · 没有此参数")
+    return active, _changed(site, rule, name, value)
 
 
 def _rule(site: Site, rule: str) -> Rule:
@@ -168,42 +253,64 @@ def _changed(site: Site, rule: str, name: str, value: str) -> Rule:
         raise ValueError("; ".join(f"{one.what}: {one.remedy}" for one in error.findings)) from error
 
 
-def _packs(inventory: Inventory, changes: tuple[Setting, ...]) -> tuple[PackView, ...]:
-    parameters = inventory.site.rules.parameters
-    return tuple(PackView(pack.id, pack.version, pack.title, tuple(
-        _view(rule, inventory, parameters.get(rule.id, {}), changes) for rule in pack.rules))
-        for pack in rules_of_site(inventory.site).packs)
+class _Told:
+    """Packs of sites in words. Binding and wording cost some tenths of a second: kept while the site file is the same
+    and so are the rule files that it names."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Inventory, tuple[int, ...], tuple[ToldPack, ...]]] = {}
+
+    def of(self, inventory: Inventory) -> tuple[ToldPack, ...]:
+        """Each pack with its rules. Raises ConfigError."""
+        path = inventory.site.tenancy.path
+        stamps = tuple(_stamp(Path(file)) for file in inventory.site.rules.files)
+        kept = self._kept.get(path)
+        if kept is None or kept[0] is not inventory or kept[1] != stamps:
+            parameters = inventory.site.rules.parameters
+            kept = (inventory, stamps, tuple(
+                (pack, tuple(explain(rule, inventory, parameters.get(rule.id, {})) for rule in pack.rules))
+                for pack in rules_of_site(inventory.site).packs))
+            self._kept[path] = kept
+            while len(self._kept) > TOLD_KEPT:
+                del self._kept[next(iter(self._kept))]
+        return kept[2]
 
 
-def _view(rule: Rule, inventory: Inventory, chosen: Mapping[str, str], changes: tuple[Setting, ...]) -> RuleView:
-    told = explain(rule, inventory, chosen)
-    mine = [(one, msgspec.json.decode(one.body, type=_Changed)) for one in changes if one.name == rule.id]
+def _stamp(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _view(told: Explanation, inventory: Inventory, running: Numbers | None, written: tuple[Setting, ...]) -> RuleView:
+    mine = [(one, msgspec.json.decode(one.body, type=Written)) for one in written if one.name == told.rule]
     return RuleView(
-        rule.id, told.title, told.hazard, told.severity, told.in_words, told.clears, told.when, told.source,
+        told.rule, told.title, told.hazard, told.severity, told.in_words, told.clears, told.when, told.source,
         told.certainty, told.at_once, told.latched, told.subjects_total,
-        tuple(ParameterView(p.name, p.meaning, p.value, p.default, p.least, p.most) for p in told.parameters),
+        tuple(ParameterView(
+            p.name, p.meaning, p.value, p.default, p.least, p.most,
+            "" if running is None else running.get(told.rule, {}).get(p.name, p.default)) for p in told.parameters),
         tuple(ParameterChange(one.at_us, one.who, one.why, body.name, body.value, body.before, body.version)
               for one, body in mine))
 
 
-def _write(file: Path, test: BackTest, who: str, why: str) -> int:
-    versions = SiteVersions(file)
-    text = with_parameter(versions.text(), test.rule, test.name, test.value)
-    return versions.save(text, who, f"{test.rule} {test.name}: {test.before} -> {test.value}; {why}").number
+def _settled(view: NumberChange, running: Numbers | None) -> NumberChange:
+    """One that ran, or was handed to a person, by what runs now: never said to run because it once did."""
+    if view.state not in ("running", "by_hand"):
+        return view
+    now = None if running is None else running.get(view.rule, {}).get(view.name)
+    if view.state == "by_hand":
+        state = "running" if now == view.value else "by_hand"
+    else:
+        state = "unknown" if running is None else "running" if now == view.value else "replaced"
+    return msgspec.structs.replace(view, state=state)
 
 
-def with_parameter(text: str, rule: str, name: str, value: str) -> str:
-    """The site file with that number; all but its `rules:` block stays to the letter."""
-    whole: dict[str, Any] = yaml.safe_load(text)
-    rules = dict(whole.get("rules") or {})
-    parameters = {key: dict(entry) for key, entry in (rules.get("parameters") or {}).items()}
-    parameters.setdefault(rule, {})[name] = value
-    rules["parameters"] = parameters
-    block = yaml.safe_dump({"rules": rules}, allow_unicode=True, sort_keys=False)
-    lines = text.splitlines(keepends=True)
-    start = next((n for n, line in enumerate(lines) if line.startswith("rules:")), None)
-    if start is None:
-        return text.rstrip("\n") + "\n\n" + block
-    after = range(start + 1, len(lines))
-    end = next((n for n in after if lines[n][:1] not in (" ", "\t", "\n", "#", "-")), len(lines))
-    return "".join(lines[:start]) + block + ("\n" if end < len(lines) else "") + "".join(lines[end:])
+def _gateway(inventory: Inventory, gateway: GatewayView | None, known: bool) -> GatewayNumbers:
+    report = gateway.numbers if gateway is not None else None
+    command = f"tocsin site push {Path(inventory.site.file).name} --version N --key site-key.pem --config cloud.yaml"
+    return GatewayNumbers(
+        inventory.site.gateway.id, gateway.heard_us if gateway else 0, gateway.silent if gateway else True,
+        gateway.numbers_us if gateway else 0, report.takes if report else False, known,
+        report.digest if report else "", report.version if report else 0, command)

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from community_os import schema
 from community_os.officer_service import EvidenceOf, OfficerService
-from community_os.officer_store import OfficerStore, Setting
+from community_os.officer_setting import Setting
+from community_os.officer_store import OfficerStore
 from community_os.report_figures import csv_of, period_of, report_figures
 from community_os.report_pdf import dossier_pdf, notice_pdf, report_pdf
 from community_os.store import IncidentStore, StoreCalls
@@ -102,15 +103,13 @@ class ReportService:
         city = path.split("/", 1)[0]
         year = datetime.fromtimestamp(now_us / SECOND_US, UTC).astimezone(ZoneInfo(self._zone_of(path))).year
 
+        due_us = now_us + round(draft.days * 24 * HOUR_US)
+
         def put() -> Setting:
-            # Numbered within city and year; calls run one after another, and the id is unique.
-            mark = f"〔{year}〕"
-            known = [msgspec.json.decode(one.body, type=_Issued).number
-                     for one in self._own.settings(_NOTICE, city, limit=100_000)]
-            count = max((int(number.rpartition("第")[2][:-1]) for number in known if mark in number), default=0) + 1
-            issued = _Issued(f"整改{mark}第{count:04d}号", now_us + round(draft.days * 24 * HOUR_US), draft)
-            return self._own.put(_NOTICE, path, f"R{year}-{city}-{count:04d}", msgspec.json.encode(issued), who=who,
-                                 why=draft.facts[:200], at_us=now_us)
+            return self._own.put_numbered(
+                _NOTICE, path, f"R{year}-{city}",
+                lambda number: msgspec.json.encode(_Issued(f"整改〔{year}〕第{number:04d}号", due_us, draft)),
+                within=city, who=who, why=draft.facts[:200], at_us=now_us)
 
         return self._notice(await self._calls(put), None)
 

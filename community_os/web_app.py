@@ -22,6 +22,7 @@ from community_os.estate_parts import make_estate
 from community_os.evidence_desk import IncidentEvidence
 from community_os.evidence_files import EvidenceFiles
 from community_os.officer_service import OfficerService
+from community_os.pack_courier import NumbersCourier
 from community_os.pack_desk import PackDesk
 from community_os.people_parts import People
 from community_os.place_shelf import PlaceShelf
@@ -37,6 +38,7 @@ from device_model.errors import ConfigError, LocalFault
 from device_model.inventory import Inventory
 from device_model.library import read_inventory
 from device_model.ports import MessageLink, Stream
+from provisioning.authority import Authority
 
 _log = structlog.get_logger("tocsin.cloud")
 
@@ -68,7 +70,12 @@ def web_app(settings: CloudSettings, people: People, store: IncidentStore, calls
     app = create_app(board, estate=estate, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
                      brigade=brigade, evidence=evidence, trail=people.book, people=people.pages, officer=parts,
                      claims=Claims(settings, people.book))
-    return Web(app, board, (board.run, lambda: _take_places(settings, shelf, sites)))
+    beside = [board.run, lambda: _take_places(settings, shelf, sites)]
+    if nudges is not None:
+        authority = Authority.open(Path(settings.authority_folder), names=settings.broker.names)
+        beside.append(NumbersCourier(store, calls, clock, sites=sites, sign=authority.sign_word,
+                                     publish=nudges.publish).run)
+    return Web(app, board, tuple(beside))
 
 
 def read_place_shelf(settings: CloudSettings) -> PlaceShelf:

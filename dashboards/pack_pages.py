@@ -1,4 +1,4 @@
-"""Rule packs over HTTP (I/O): in words with their standards, numbers per site, back-test before switching on."""
+"""Rule packs over HTTP (I/O): in words with their standards, numbers per site, back-test before anybody may ask."""
 
 from __future__ import annotations
 
@@ -28,15 +28,24 @@ class TestBody(msgspec.Struct, frozen=True):
     who: str = ""
 
 
-class SwitchBody(msgspec.Struct, frozen=True):
-    """Switch on what was tested."""
+class AskBody(msgspec.Struct, frozen=True):
+    """Ask for what was tested."""
 
     why: str
     request: str = ""
     who: str = ""
 
 
-B = TypeVar("B", TestBody, SwitchBody)
+class JudgeBody(msgspec.Struct, frozen=True):
+    """Approve, or decline and withdraw."""
+
+    yes: bool
+    why: str
+    request: str = ""
+    who: str = ""
+
+
+B = TypeVar("B", TestBody, AskBody, JudgeBody)
 
 
 def pack_router(packs: Packs, person_of: PersonOf, page: Page, *, signed: bool) -> APIRouter:
@@ -71,13 +80,20 @@ def pack_router(packs: Packs, person_of: PersonOf, page: Page, *, signed: bool) 
 
         return await _deed(request, person_of, TestBody, begin, signed=signed)
 
-    @router.post("/api/backtests/{test}/switch-on")
-    async def switch_on(test: str, request: Request) -> Response:
-        async def go(body: SwitchBody, who: str) -> Response:
-            refusal = await packs.switch_on(test[:64], person_of(request).scope, who, body.why[:500])
-            return JSONResponse({"done": not refusal, "refusal": refusal}, 409 if refusal else 200)
+    @router.post("/api/backtests/{test}/ask")
+    async def ask(test: str, request: Request) -> Response:
+        async def go(body: AskBody, who: str) -> Response:
+            return _outcome(await packs.ask(test[:64], person_of(request).scope, who, body.why[:500]))
 
-        return await _deed(request, person_of, SwitchBody, go, signed=signed)
+        return await _deed(request, person_of, AskBody, go, signed=signed)
+
+    @router.post("/api/numbers/{change}")
+    async def judge(change: str, request: Request) -> Response:
+        async def go(body: JudgeBody, who: str) -> Response:
+            return _outcome(await packs.judge(change[:64], person_of(request).scope, who, body.why[:500],
+                                              yes=body.yes))
+
+        return await _deed(request, person_of, JudgeBody, go, signed=signed)
 
     return router
 
@@ -101,3 +117,7 @@ async def _deed(
 
 def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _outcome(refusal: str) -> Response:
+    return JSONResponse({"done": not refusal, "refusal": refusal}, 409 if refusal else 200)

@@ -10,7 +10,8 @@ from device_model.site import Text
 
 
 class ParameterView(msgspec.Struct, frozen=True):
-    """A number of a rule: in force, as the pack says, and between what a site may choose."""
+    """A number of a rule: in the cloud's copy of the site file, as the pack says, and between what a site may choose.
+    running: what the gateway says it judges by, "" where that is not known."""
 
     name: str
     meaning: Text
@@ -18,6 +19,7 @@ class ParameterView(msgspec.Struct, frozen=True):
     default: str
     least: str
     most: str
+    running: str = ""
 
 
 class ParameterChange(msgspec.Struct, frozen=True):
@@ -67,6 +69,63 @@ class PackSite(msgspec.Struct, frozen=True):
     name: Text
 
 
+class TestFound(msgspec.Struct, frozen=True):
+    """What the back-test said that a change rests on: values read, alarms that stay, go, come, and how many of the
+    recorded experiments were alarmed before and after. file_value: what stood in the site file, "" nothing."""
+
+    samples: int = 0
+    kept: int = 0
+    gone: int = 0
+    new: int = 0
+    from_us: int = 0
+    to_us: int = 0
+    recorded: int = 0
+    recorded_before: int = 0
+    recorded_after: int = 0
+    file_value: str = ""
+
+
+class NumberChange(msgspec.Struct, frozen=True):
+    """A number on its way to the gateway. state: asked, declined, withdrawn, approved, sent, waiting, probation,
+    running, refused, rolled_back, by_hand. judged_by: who approved, declined or withdrew it, with why. told: the
+    gateway's own words. version: of the numbers that are sent; file_version: of the cloud's copy of the site file."""
+
+    id: str
+    rule: str
+    title: Text
+    name: str
+    value: str
+    before: str
+    who: str
+    why: str
+    at_us: int
+    found: TestFound
+    state: str
+    approved_by: str
+    judged_by: str
+    judged_why: str
+    judged_us: int
+    version: int
+    sent_us: int
+    told: str
+    file_version: int
+
+
+class GatewayNumbers(msgspec.Struct, frozen=True):
+    """What the site's gateway says of its numbers. said_us 0: it has said nothing yet. takes: whether it takes
+    numbers from the cloud; known: whether the ones that run are known here. command: how a person sends the file."""
+
+    gateway: str
+    heard_us: int
+    silent: bool
+    said_us: int
+    takes: bool
+    known: bool
+    digest: str
+    version: int
+    command: str
+
+
 class PacksPage(msgspec.Struct, frozen=True):
     """All of /packs. path "": none chosen."""
 
@@ -74,6 +133,8 @@ class PacksPage(msgspec.Struct, frozen=True):
     sites: tuple[PackSite, ...]
     path: str
     packs: tuple[PackView, ...]
+    gateway: GatewayNumbers | None = None
+    changes: tuple[NumberChange, ...] = ()
 
 
 class TestAlarm(msgspec.Struct, frozen=True):
@@ -130,6 +191,11 @@ class Packs(Protocol):
         """How far it is."""
         ...
 
-    async def switch_on(self, test: str, scope: str, who: str, why: str) -> str:
-        """Write the tested value into the site file: "" or why not."""
+    async def ask(self, test: str, scope: str, who: str, why: str) -> str:
+        """Ask for the tested value to be approved: "" or why not."""
+        ...
+
+    async def judge(self, change: str, scope: str, who: str, why: str, *, yes: bool) -> str:
+        """A second person approves; anybody with the right declines or withdraws what does not run yet: "" or why
+        not."""
         ...

@@ -5,7 +5,10 @@ import { unit } from "./plot.js";
 import { anchor } from "./shown_time.js";
 
 const NS = "http://www.w3.org/2000/svg", mayset = $("main").dataset.ask === "1";
-let page = null;
+const OPEN = new Set(["asked", "approved", "sent", "waiting", "probation"]), GOOD = new Set(["running"]), BAD = new Set(["refused", "rolled_back", "unknown"]);
+const me = document.querySelector(".tools form .you")?.textContent ?? "";
+const AGAIN_MS = 5000; // what gateways say is news while a change is on its way
+let page = null, seen = "", timer = 0;
 function told(done, words) { $("outcome").textContent = words; $("outcome").className = `outcome ${done ? "" : "bad"}`; announce(words); }
 function svg(kind, attributes = {}) { const n = document.createElementNS(NS, kind); for (const [k, v] of Object.entries(attributes)) n.setAttribute(k, v); return n; }
 
@@ -37,11 +40,11 @@ function resultOf(test, node) {
   node.replaceChildren(head, make("p", "legend", "", make("span", "key fire", say("pack.new")), make("span", "key gone", say("pack.gone"))), ...test.lines.map((l) => plotOf(l, test)), alarms(say("pack.new"), test.new, "bad"), alarms(say("pack.gone"), test.gone, ""), alarms(say("pack.kept"), test.kept, ""));
   if (test.refusal) { node.append(make("p", "bad", test.refusal)); return; }
   if (!test.samples) node.append(make("p", "bad", say("pack.nosamples")));
-  node.append(button(say("pack.switch"), async () => {
-    const values = await ask(`${say("pack.switch")}: ${test.rule} ${test.name} = ${test.value}`, [{ name: "why", label: say("permit.why"), kind: "textarea" }]);
+  node.append(button(say("pack.ask"), async () => {
+    const values = await ask(`${say("pack.ask")}: ${test.rule} ${test.name} = ${test.value}`, [{ name: "why", label: say("permit.why"), kind: "textarea" }]);
     if (!values) return;
-    const { done, text } = await post(`/api/backtests/${test.id}/switch-on`, { why: values.why }, `on/${test.id}/${values.why}`);
-    told(done, done ? say("pack.on") : text); if (done) await load(page.path);
+    const { done, text } = await post(`/api/backtests/${test.id}/ask`, { why: values.why }, `ask/${test.id}/${values.why}`);
+    told(done, done ? say("pack.asked") : text); if (done) await load(page.path);
   }, "primary"));
 }
 async function change(rule, p, node) {
@@ -62,13 +65,53 @@ function ruleOf(rule) {
   node.append(head, make("p", "", `${say("pack.when")} ${name(rule.words)}`), make("p", "", `${say("pack.ends")} ${name(rule.clears)}`), make("p", "quiet", `${say("pack.source")} ${rule.source} (${rule.certainty}) · ${rule.id} · ${say("pack.subjects", { n: rule.subjects })}`));
   const list = make("div", "params");
   for (const p of rule.parameters) {
-    const line = make("div", "param", "", make("code", "", p.name), make("b", "", p.value), make("span", "", name(p.meaning)), make("span", "quiet", `${say("pack.bounds")} ${p.least || "…"} – ${p.most || "…"}${p.value === p.default ? "" : ` · ${say("pack.default", { value: p.default })}`}`));
+    const line = make("div", "param", "", make("code", "", p.name), p.running ? make("b", "", p.running) : make("b", "bad", say("pack.unknown")), make("span", "", name(p.meaning)), make("span", "quiet", `${say("pack.bounds")} ${p.least || "…"} – ${p.most || "…"}${p.value === p.default ? "" : ` · ${say("pack.default", { value: p.default })}`}`));
+    if (p.running !== p.value) line.append(make("span", "quiet", say("pack.here", { value: p.value })));
+    for (const c of page.changes) if (c.rule === rule.id && c.name === p.name && OPEN.has(c.state)) line.append(tag(say("pack.wanted", { value: c.value, state: say(`pack.state.${c.state}`) }), "warning"));
     if (mayset) line.append(button(say("pack.test"), () => change(rule, p, result)));
     list.append(line);
   }
   for (const c of rule.changes) list.append(make("p", "quiet", `${localTime(c.at_us)} ${c.who}: ${c.name} ${c.before} → ${c.value} (${say("pack.version", { n: c.version })}) — ${c.why}`));
   node.append(list, result);
   return node;
+}
+function changeOf(c) {
+  const node = make("article", "rule change"), head = make("h3", "", `${name(c.title)}: ${c.name} ${c.before} → ${c.value} `), f = c.found;
+  head.append(tag(say(`pack.state.${c.state}`), GOOD.has(c.state) ? "good" : BAD.has(c.state) ? "critical" : "warning"));
+  node.append(head, make("p", "", say("pack.by", { who: c.who, time: localTime(c.at_us), why: c.why })));
+  node.append(make("p", "quiet", say("pack.rests", { n: f.samples, kept: f.kept, gone: f.gone, new: f.new })));
+  if (f.recorded) node.append(make("p", "quiet", say("pack.rests.recorded", { n: f.recorded, before: f.recorded_before, after: f.recorded_after })));
+  if (c.approved_by) node.append(make("p", "", say("pack.approved", { who: c.approved_by, version: c.version })));
+  if (["declined", "withdrawn"].includes(c.state)) node.append(make("p", "", say(`pack.${c.state}`, { who: c.judged_by, time: localTime(c.judged_us), why: c.judged_why })));
+  if (c.sent_us) node.append(make("p", "quiet", say("pack.sent", { time: localTime(c.sent_us) })));
+  if (c.told) node.append(make("p", "bad", `${say("pack.told")} ${c.told}`));
+  if (c.state === "by_hand") node.append(make("p", "", say("pack.byhand")), make("code", "command", page.gateway.command));
+  const judge = (yes, word) => button(say(word), async () => {
+    const values = await ask(`${say(word)}: ${c.rule} ${c.name} = ${c.value}`, [{ name: "why", label: say("permit.why"), kind: "textarea" }]);
+    if (!values) return;
+    const { done, text } = await post(`/api/numbers/${c.id}`, { yes, why: values.why }, `judge/${c.id}/${yes}/${values.why}`);
+    told(done, done ? say(yes ? "pack.yes.done" : "pack.no.done") : text); if (done) await load(page.path);
+  }, yes ? "primary" : "");
+  if (mayset && OPEN.has(c.state) && c.state !== "probation") {
+    const row = make("div", "buttons"), mine = me && me === c.who;
+    if (c.state === "asked") row.append(mine ? make("span", "quiet", say("pack.second")) : judge(true, "pack.yes"));
+    row.append(judge(false, mine || c.state !== "asked" ? "pack.withdraw" : "pack.no"));
+    node.append(row);
+  }
+  return node;
+}
+function changesOf() {
+  const g = page.gateway, box = make("section", "card"), open = page.changes.filter((c) => OPEN.has(c.state)).length;
+  box.append(make("h2", "", say("pack.changes", { n: open })));
+  if (g) {
+    const line = make("p", "", `${g.gateway}: `);
+    if (!g.said_us) line.append(tag(say("pack.gateway.nothing"), "warning"));
+    else line.append(tag(say(g.known ? "pack.gateway.known" : "pack.gateway.unknown"), g.known ? "good" : "critical"), document.createTextNode(` ${say(g.takes ? "pack.gateway.takes" : "pack.gateway.takesnot")} · ${say("pack.gateway.said", { time: localTime(g.said_us) })}`));
+    if (g.silent) line.append(document.createTextNode(" "), tag(say("pack.gateway.silent"), "critical"));
+    box.append(line);
+  }
+  box.append(...(page.changes.length ? page.changes.map(changeOf) : [make("p", "empty", say("pack.nochanges"))]));
+  return box;
 }
 function packOf(pack) {
   const box = make("details", "detail"); box.id = `pack-${pack.id}`;
@@ -86,15 +129,31 @@ async function load(path = new URLSearchParams(location.search).get("site") ?? "
     for (const s of page.sites) { const o = make("option", "", name(s.name)); o.value = s.path; o.selected = s.path === page.path; site.append(o); }
     site.onchange = () => load(site.value);
     const label = make("label", "", say("permit.site")); label.htmlFor = "site";
-    $("view").replaceChildren(make("p", "field", "", label, document.createTextNode(" "), site), make("p", "quiet", say("pack.how")), ...(page.packs.length ? page.packs.map(packOf) : [make("p", "empty", say("over.nosites"))]));
+    $("view").replaceChildren(make("p", "field", "", label, document.createTextNode(" "), site), make("p", "quiet", say("pack.how")), ...(page.path ? [changesOf()] : []), ...(page.packs.length ? page.packs.map(packOf) : [make("p", "empty", say("over.nosites"))]));
     for (const id of open) { const d = document.getElementById(id); if (d) d.open = true; }
     $("link").className = "link live"; $("link").textContent = say("rep.asof", { time: new Date(page.at_us / 1000).toLocaleTimeString(document.documentElement.lang, { hour12: false }) });
     $("banner").hidden = true;
+    seen = JSON.stringify([page.gateway, page.changes]);
+    watch();
   } catch (error) {
     console.warn("no packs", error);
     $("link").className = "link stale"; $("link").textContent = say("link.stale"); $("banner").hidden = false; $("banner").textContent = say("rep.lost");
     setTimeout(load, 3000, path);
   }
+}
+// Looked at again while nobody writes in a dialog or reads a back-test; drawn again only when something changed.
+function watch() {
+  clearTimeout(timer);
+  timer = setTimeout(async () => {
+    let fresh = null;
+    try { fresh = await get(`${withScope("/api/packs")}${scope() ? "&" : "?"}site=${encodeURIComponent(page.path)}`); } catch (error) { console.warn("no packs", error); }
+    if (!fresh) { $("link").className = "link stale"; $("link").textContent = say("link.stale"); $("banner").hidden = false; $("banner").textContent = say("rep.lost"); watch(); return; }
+    const busy = document.querySelector("dialog[open]") || document.querySelector(".rule .stack:not(:empty)");
+    if (!busy && JSON.stringify([fresh.gateway, fresh.changes]) !== seen) { await load(page.path); return; }
+    $("link").className = "link live"; $("banner").hidden = true;
+    $("link").textContent = say("rep.asof", { time: new Date(fresh.at_us / 1000).toLocaleTimeString(document.documentElement.lang, { hour12: false }) });
+    watch();
+  }, AGAIN_MS);
 }
 void pair;
 await begin();

@@ -7,15 +7,24 @@ import pytest
 import yaml
 
 from community_os.back_test import back_test, points_of
-from community_os.pack_desk import PackDesk, with_parameter
+from community_os.pack_courier import NumbersCourier
+from community_os.pack_desk import PackDesk
 from community_os.store import IncidentStore, inline
+from community_os.store_changes import GatewayRow, SiteCommit
 from device_model.clock import SECOND_US
 from device_model.library import read_inventory
+from device_model.messages import GatewayAddress
+from device_model.numbers import NumbersReport, digest_of
+from device_model.read_models import GatewayView
 from device_model.reading import Quality
 from device_model.series import Sample
+from device_model.site import Text
 from device_model.system_clock import SystemClock
+from provisioning.authority import Authority
+from provisioning.site_numbers import open_numbers, with_numbers
 from rules_engine.packs import rules_of_site
 
+OLD = {"hot_work.no_watcher": {"wait": "20 s"}}
 PATH = "hangzhou/yuhang/cangqian/trial-works"
 BEGIN = 1_772_499_600_000_000
 
@@ -97,19 +106,176 @@ def _later(rule):
     return msgspec.structs.replace(rule, for_us=3000 * SECOND_US)
 
 
-async def test_a_change_is_written_only_after_its_test_with_who_and_why(file) -> None:
-    packs = desk(file)
-    done = await outcome_of(packs, "hot_work.no_watcher", "wait", "40 s")
+class Way:
+    """From the desk to a gateway that the test plays, and back."""
+
+    def __init__(self, file, authority, tmp_path):
+        self.file = file
+        self.store = IncidentStore(f"sqlite:///{tmp_path}/incidents.sqlite")
+        self.store.open()
+        self.sites, self.sent = {PATH: read_inventory(file)}, []
+        self.packs = PackDesk(self.store, inline, SystemClock(), sites=self.sites, series=Recorded())
+        self.courier = NumbersCourier(self.store, inline, SystemClock(), sites=self.sites, sign=authority.sign_word,
+                                      publish=self.publish)
+        self.address, self.ca = GatewayAddress(self.sites[PATH].site.tenancy, "gw-1"), authority.ca_pem
+        self.numbers = dict(self.sites[PATH].site.rules.parameters)
+
+    async def publish(self, topic, payload):
+        assert topic == self.address.down("numbers")
+        self.sent.append(open_numbers(payload, self.address, self.ca))
+
+    def say(self, **report):
+        """The gateway's heartbeat, with the numbers that it runs."""
+        report = NumbersReport(digest_of(self.numbers), **report)
+        view = GatewayView(self.address.tenancy, "gw-1", Text("W", "W"), 5, False, numbers=report, numbers_us=5)
+        self.store.apply([SiteCommit(PATH, 0, (GatewayRow(view),), tick=True)])
+
+    async def asked(self, value="40 s", who="Li", name="wait", rule="hot_work.no_watcher"):
+        done = await outcome_of(self.packs, rule, name, value)
+        refusal = await self.packs.ask(done.id, "", who, "narrow stairs")
+        assert refusal == "", refusal
+        return (await self.page()).changes[0]
+
+    async def page(self):
+        return await self.packs.page("", PATH)
+
+    async def state(self):
+        return (await self.page()).changes[0].state
+
+    async def shown(self, rule="hot_work.no_watcher"):
+        page = await self.page()
+        rule = next(one for pack in page.packs for one in pack.rules if one.id == rule)
+        return rule.parameters[0].value, rule.parameters[0].running
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority.open(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def way(file, authority, tmp_path):
+    return Way(file, authority, tmp_path)
+
+
+async def test_a_change_is_asked_for_only_after_its_test_and_approved_by_another(way) -> None:
+    done = await outcome_of(way.packs, "hot_work.no_watcher", "wait", "40 s")
     assert done.state == "done" and done.before == "20 s"
-    assert await packs.switch_on(done.id, "hangzhou/other", "Li", "x") != ""
-    assert "why" in await packs.switch_on(done.id, "", "Li", " ")
-    assert await packs.switch_on(done.id, "hangzhou", "Li", "narrow stairs") == ""
-    assert read_inventory(file).site.rules.parameters["hot_work.no_watcher"] == {"wait": "40 s"}
-    page = await packs.page("", PATH)
+    assert await way.packs.ask(done.id, "hangzhou/other", "Li", "x") != ""
+    assert "why" in await way.packs.ask(done.id, "", "Li", " ")
+    assert await way.packs.ask(done.id, "hangzhou", "Li", "narrow stairs") == ""
+    assert "on its way already" in await way.packs.ask(done.id, "hangzhou", "Li", "again")
+    change = (await way.page()).changes[0]
+    assert (change.state, change.value, change.before, change.who, change.found.samples) == (
+        "asked", "40 s", "20 s", "Li", 0)
+    assert "second person" in await way.packs.judge(change.id, "", "Li", "ok", yes=True)
+    assert "no such" in await way.packs.judge(change.id, "hangzhou/other", "Sun", "ok", yes=True)
+    assert "why" in await way.packs.judge(change.id, "", "Sun", " ", yes=True)
+    await way.courier.look()
+    assert not way.sent and read_inventory(way.file).site.rules.parameters == way.numbers
+    assert await way.packs.judge(change.id, "hangzhou", "Sun", "seen it", yes=True) == ""
+    assert "no longer" in await way.packs.judge(change.id, "hangzhou", "Zhao", "me too", yes=True)
+    change = (await way.page()).changes[0]
+    assert (change.state, change.version, change.approved_by) == ("approved", 1, "Sun")
+
+
+async def test_wanted_sent_and_running_are_three_things(way) -> None:
+    change = await way.asked()
+    await way.packs.judge(change.id, "", "Sun", "seen", yes=True)
+    await way.courier.look()
+    assert not way.sent and (await way.shown()) == ("20 s", "")  # the gateway has said nothing: nothing is known
+    way.say(takes=True)
+    assert (await way.shown()) == ("20 s", "20 s")
+    await way.courier.look()
+    await way.courier.look()  # not again before its time
+    assert [(one.version, one.numbers) for one in way.sent] == [(1, {"hot_work.no_watcher": {"wait": "40 s"}})]
+    assert await way.state() == "sent" and (await way.shown()) == ("20 s", "20 s")
+    way.say(takes=True, offered=1, why="an alarm of hot_work.no_watcher stands")
+    assert await way.state() == "waiting"
+    way.numbers = {"hot_work.no_watcher": {"wait": "40 s"}}
+    way.say(takes=True, version=1, offered=1, on_probation=True)
+    assert await way.state() == "probation" and (await way.shown()) == ("20 s", "40 s")
+    assert "probation" in await way.packs.judge(change.id, "", "Sun", "stop", yes=False)
+    await way.courier.look()
+    assert read_inventory(way.file).site.rules.parameters == OLD
+    way.say(takes=True, version=1, offered=1)
+    await way.courier.look()
+    await way.courier.look()
+    assert read_inventory(way.file).site.rules.parameters == way.numbers
+    assert await way.state() == "running" and (await way.shown()) == ("40 s", "40 s")
+    page = await way.page()
     rule = next(rule for pack in page.packs for rule in pack.rules if rule.id == "hot_work.no_watcher")
-    change = rule.changes[0]
-    assert (change.who, change.why, change.before, change.value) == ("Li", "narrow stairs", "20 s", "40 s")
-    assert change.version == 2
+    kept = rule.changes[0]
+    assert (kept.who, kept.why, kept.before, kept.value, kept.version) == ("Li", "narrow stairs", "20 s", "40 s", 2)
+    assert len(rule.changes) == 1 and page.gateway.known and page.gateway.takes
+    way.numbers = {"hot_work.no_watcher": {"wait": "50 s"}}
+    way.say(takes=True, version=1, offered=1)  # somebody pushed another site file
+    page = await way.page()
+    assert page.changes[0].state == "unknown" and not page.gateway.known and (await way.shown()) == ("40 s", "")
+
+
+@pytest.mark.parametrize(("why", "state"), [
+    ("rolled back: the cloud was gone for 60 s after it", "rolled_back"), ("wait is more than 2 min", "refused")])
+async def test_what_the_gateway_does_not_take_is_said_and_not_sent_again(way, why: str, state: str) -> None:
+    change = await way.asked()
+    await way.packs.judge(change.id, "", "Sun", "seen", yes=True)
+    way.say(takes=True)
+    await way.courier.look()
+    way.say(takes=True, offered=1, why=why, final=True)
+    way.courier._sent_us.clear()
+    await way.courier.look()
+    view = (await way.page()).changes[0]
+    assert (view.state, view.told) == (state, why) and len(way.sent) == 1
+    assert (await way.shown()) == ("20 s", "20 s") and read_inventory(way.file).site.rules.parameters == OLD
+    assert (await way.asked("45 s")).state == "asked"  # and a new change may be asked for
+
+
+async def test_versions_come_in_order_and_what_is_withdrawn_never_comes(way) -> None:
+    first = await way.asked()
+    second = await way.asked("0.7", rule="hot_work.no_permit", name="score")
+    third = await way.asked("8 s", rule="hot_work.no_permit", name="wait")
+    for one in (first, second, third):
+        assert await way.packs.judge(one.id, "", "Sun", "seen", yes=True) == ""
+    way.say(takes=True)
+    await way.courier.look()
+    assert await way.packs.judge(second.id, "", "Zhao", "no", yes=False) == ""
+    assert "no longer" in await way.packs.judge(second.id, "", "Zhao", "no", yes=False)
+    way.numbers = {"hot_work.no_watcher": {"wait": "40 s"}}
+    way.say(takes=True, version=1, offered=1)
+    await way.courier.look()  # the file here follows
+    await way.courier.look()
+    assert [one.version for one in way.sent] == [1, 3]
+    assert {one.id: one.state for one in (await way.page()).changes} == {
+        first.id: "running", second.id: "withdrawn", third.id: "sent"}
+
+
+async def test_a_gateway_that_takes_none_leaves_it_to_a_person_and_the_page_says_so(way) -> None:
+    change = await way.asked()
+    await way.packs.judge(change.id, "", "Sun", "seen", yes=True)
+    way.say()
+    await way.courier.look()
+    page = await way.page()
+    assert page.changes[0].state == "by_hand" and not way.sent and "tocsin site push" in page.gateway.command
+    assert (await way.shown()) == ("40 s", "20 s")  # the file here has it, the gateway runs the old one
+    way.numbers = {"hot_work.no_watcher": {"wait": "40 s"}}
+    way.say()
+    assert await way.state() == "running" and (await way.shown()) == ("40 s", "40 s")
+
+
+async def test_packs_in_words_are_kept_until_the_site_file_changes(file, monkeypatch) -> None:
+    packs, asked = desk(file), []
+    monkeypatch.setattr("community_os.pack_desk.rules_of_site",
+                        lambda site: asked.append(site) or rules_of_site(site))
+    await packs.page("", PATH)
+    await packs.page("", PATH)
+    assert len(asked) == 1
+    file.write_text(with_numbers(file.read_text("utf-8"), {"hot_work.no_watcher": {"wait": "40 s"}}), "utf-8")
+    page = await packs.page("", PATH)
+    assert len(asked) == 2
+    rule = next(rule for pack in page.packs for rule in pack.rules if rule.id == "hot_work.no_watcher")
+    assert rule.parameters[0].value == "40 s"
+    await packs.page("", PATH)
+    assert len(asked) == 2
 
 
 async def test_bad_readings_break_the_line_and_are_no_numbers(file) -> None:
@@ -126,14 +292,14 @@ async def test_bad_readings_break_the_line_and_are_no_numbers(file) -> None:
     "site: {path: a/b/c/d}\n# kept\nrules:\n  packs: [fire]\n\n# also kept\npermits:\n  night: ''\n",
     "site: {path: a/b/c/d}\nlines: []\n", "rules: {packs: [fire]}\nsite: {path: a/b/c/d}\n"])
 def test_only_the_rules_of_a_site_file_are_touched(text: str) -> None:
-    after = with_parameter(text, "fire.x", "level", "3 dB/m")
+    after = with_numbers(text, {"fire.x": {"level": "3 dB/m"}})
     was, now = yaml.safe_load(text), yaml.safe_load(after)
     assert now["rules"]["parameters"] == {"fire.x": {"level": "3 dB/m"}}
     assert {k: v for k, v in now.items() if k != "rules"} == {k: v for k, v in was.items() if k != "rules"}
-    assert with_parameter(after, "fire.x", "level", "4 dB/m").count("fire.x") == 1
+    assert with_numbers(after, {"fire.x": {"level": "4 dB/m"}}).count("fire.x") == 1
 
 
 def test_the_changed_file_still_is_a_site_file(file) -> None:
-    text = with_parameter(file.read_text(encoding="utf-8"), "hot_work.no_permit", "score", "0.7")
+    text = with_numbers(file.read_text(encoding="utf-8"), {"hot_work.no_permit": {"score": "0.7"}})
     file.write_text(text, encoding="utf-8")
     assert read_inventory(file).site.rules.parameters["hot_work.no_permit"] == {"score": "0.7"}

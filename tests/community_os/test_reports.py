@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from community_os.officer_service import OfficerService
+from community_os.officer_store import OfficerStore
 from community_os.report_commands import report_of
 from community_os.report_figures import COLUMNS, csv_of, period_of
 from community_os.report_service import ReportService
@@ -134,3 +136,25 @@ def test_the_command_writes_files_and_says_what_is_missing(tmp_path) -> None:
 
 def test_every_word_stands_in_both_languages() -> None:
     assert all(text.en.strip() and text.zh.strip() for text in WORDS.values())
+
+
+def test_numbers_of_notices_have_no_hole_and_no_double_with_several_writers(tmp_path) -> None:
+    url = f"sqlite:///{tmp_path}/incidents.sqlite"
+    IncidentStore(url).open()
+
+    def writer(name: str) -> list[str]:
+        store = IncidentStore(url)  # a process has a store of its own
+        own = OfficerStore(store)
+        names = [own.put_numbered("notice", PATH, "R2026-hangzhou", lambda n: str(n).encode(), within="hangzhou",
+                                  who=name, why="x", at_us=n).name for n in range(5)]
+        store.close()
+        return names
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = [name for names in pool.map(writer, "abcd") for name in names]
+    assert sorted(taken) == [f"R2026-hangzhou-{n:04d}" for n in range(1, 21)]
+    own = OfficerStore(IncidentStore(url))
+    assert own.put_numbered("notice", PATH, "R2026-hang", lambda n: b"", within="hangzhou", who="e", why="x",
+                            at_us=1).name == "R2026-hang-0001"  # a longer name of the same beginning does not count
+    assert own.put_numbered("notice", PATH, "R2027-hangzhou", lambda n: b"", within="hangzhou", who="e", why="x",
+                            at_us=1).name == "R2027-hangzhou-0001"

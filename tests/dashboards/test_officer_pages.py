@@ -181,7 +181,9 @@ def test_reports_and_the_dossier_come_as_files(house: OfficerHouse) -> None:
     assert httpx.get(f"{house.url}/reports/day.pdf", params={"scope": "../x"}).status_code == 404
 
 
-def test_a_number_is_tested_over_what_was_recorded_and_then_switched_on(house: OfficerHouse, page: Page) -> None:
+def test_a_number_is_tested_approved_by_another_and_shown_as_the_gateway_says(
+    house: OfficerHouse, page: Page,
+) -> None:
     page.goto(f"{house.url}/packs?site={WORKS}")
     page.locator("#you").fill("Li Na")
     pack = page.locator("#pack-hot_work")
@@ -197,13 +199,29 @@ def test_a_number_is_tested_over_what_was_recorded_and_then_switched_on(house: O
     page.locator("dialog button.primary").click()
     expect(rule).to_contain_text("Alarms no more: 1", timeout=20_000)
     expect(rule.locator("svg.series")).to_have_count(1)
-    rule.get_by_role("button", name="Switch it on").click()
+    rule.get_by_role("button", name="Ask for approval").click()
     page.locator("dialog textarea").fill("sun on the camera")
     page.locator("dialog button.primary").click()
-    expect(pack.locator("article", has_text="hot_work.no_permit")).to_contain_text("sun on the camera")
-    site = house.inventories[WORKS].site
-    assert site.rules.parameters["hot_work.no_permit"] == {"score": "0.8"}
-    assert site.rules.parameters["hot_work.no_watcher"] == {"wait": "20 s"} and site.permits.open_hours
+    change = page.locator(".change", has_text="sun on the camera")
+    expect(change).to_contain_text("waits for approval")
+    change.get_by_role("button", name="Approve").click()
+    page.locator("dialog textarea").fill("I want it")
+    page.locator("dialog button.primary").click()
+    expect(page.locator("#outcome")).to_contain_text("a second person approves")
+    page.locator("#you").fill("Sun Bo")
+    change.get_by_role("button", name="Approve").click()
+    page.locator("dialog textarea").fill("seen on site")
+    page.locator("dialog button.primary").click()
+    expect(change).to_contain_text("approved, not yet sent")
+    expect(rule.locator(".param", has_text="score")).to_contain_text("running: not known")
+    before = dict(house.inventories[WORKS].site.rules.parameters)
+    house.say_numbers(before, takes=True)
+    expect(rule.locator(".param", has_text="score")).to_contain_text("wanted 0.8", timeout=30_000)
+    expect(rule.locator(".param", has_text="score").locator("b")).to_have_text("0.6", timeout=30_000)
+    house.say_numbers({**before, "hot_work.no_permit": {"score": "0.8"}}, takes=True, version=1, offered=1,
+                      on_probation=True)
+    expect(change).to_contain_text("runs on probation", timeout=30_000)
+    expect(rule.locator(".param", has_text="score").locator("b")).to_have_text("0.8")
 
 
 def test_environment_is_shown_with_age_and_published_by_a_person_only(house: OfficerHouse, page: Page) -> None:
