@@ -75,13 +75,13 @@ def bench(context: typer.Context, name: Annotated[str, typer.Argument(help="whic
 
 @app.command("doctor")
 def doctor(
-    config: Annotated[Path, typer.Option("--config", help="The site file.")] = Path("/etc/tocsin/site.yaml"),
+    config: Annotated[Path, typer.Option("--config", help="The site file.")] = Path("/var/lib/tocsin/site.yaml"),
     language: Annotated[str, typer.Option("--lang", help="zh or en")] = "en",
     as_json: AsJson = False,
 ) -> None:
     """The state of a gateway in words and what to do, running or dead; exit code 1 when something needs a person.
 
-    Example: tocsin doctor --config /etc/tocsin/site.yaml --lang zh
+    Example: tocsin doctor --config /var/lib/tocsin/site.yaml --lang zh
     """
     from edge_agent.doctor_commands import report
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from command_line.shared import AsJson
+
 group = typer.Typer(no_args_is_help=True, help="The gateway at a site.")
 
 
@@ -17,12 +19,39 @@ def gateway_run(
 ) -> None:
     """Run the gateway of a site.
 
-    Example: tocsin gateway run --config /etc/tocsin/site.yaml
+    Example: tocsin gateway run --config /var/lib/tocsin/site.yaml
     """
     import os
 
     # In the same process, but without this command line: a gateway does not carry 10 MiB of it for years.
     os.execv(sys.executable, [sys.executable, "-m", "edge_agent", str(config)])  # noqa: S606
+
+
+@group.command("settle")
+def gateway_settle(
+    first: Annotated[Path, typer.Option("--first", help="what an administrator writes")] = Path("/etc/tocsin"),
+    state: Annotated[Path, typer.Option("--state", help="what the gateway writes")] = Path("/var/lib/tocsin"),
+    tidy: Annotated[bool, typer.Option("--tidy", help="remove second copies of keys and PINs in --first")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take site file, keys and PINs that an administrator wrote into the folder that the gateway may write; each
+    once. The service does so before it starts. Exit code 1 when something was not taken.
+
+    Example: tocsin gateway settle --first /etc/tocsin --state /var/lib/tocsin
+    """
+    import msgspec
+
+    from edge_agent.install_settle import left_over, settle
+
+    if tidy:
+        for file in left_over(first, state):
+            file.unlink()
+            print(f"removed: {file}")
+        return
+    done = settle(first, state)
+    print(msgspec.json.encode(done).decode() if as_json else done.text())
+    if done.findings:
+        raise typer.Exit(1)
 
 
 @group.command("reload")
@@ -31,7 +60,7 @@ def gateway_reload(
 ) -> None:
     """Have the running gateway take its changed site file; what did not change is not touched.
 
-    Example: tocsin gateway reload --config /etc/tocsin/site.yaml
+    Example: tocsin gateway reload --config /var/lib/tocsin/site.yaml
     """
     from edge_agent.commands import reload_gateway
 
@@ -46,7 +75,7 @@ def gateway_page(
 ) -> None:
     """Serve the local page of the gateway on this machine; works with the cloud gone.
 
-    Example: tocsin gateway page --config /etc/tocsin/site.yaml
+    Example: tocsin gateway page --config /var/lib/tocsin/site.yaml
     """
     from edge_agent.page import serve_page
 
@@ -61,10 +90,12 @@ def gateway_pin(
 ) -> None:
     """Set the PIN with which a person may acknowledge, silence and reset on the local page.
 
-    Example: tocsin gateway pin "Li Wei" --config /etc/tocsin/site.yaml
+    Example: tocsin gateway pin "Li Wei" --config /var/lib/tocsin/site.yaml
     """
+    from edge_agent.install_settle import become_owner
     from edge_agent.page import set_page_pin
 
+    become_owner(config.parent)
     pin = "" if remove else typer.prompt("PIN (6 or more)", hide_input=True, confirmation_prompt=True)
     print(f"ok: {set_page_pin(config, name, pin)}")
 

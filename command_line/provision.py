@@ -29,15 +29,17 @@ def provision(
 ) -> None:
     """The wizard: claim, site file, network check, scan, place, first readings. Interrupted, it goes on.
 
-    Example: tocsin provision --folder /etc/tocsin --cloud https://cloud.example
+    Example: tocsin provision --folder /var/lib/tocsin --cloud https://cloud.example
     """
     if context.invoked_subcommand is not None:
         return
+    from edge_agent.install_settle import become_owner
     from edge_agent.provision_talk import talk_of
     from edge_agent.provision_wizard import Answers, answers_with, read_answers, run_wizard
 
     given = read_answers(answers) if answers is not None else Answers()
     talk = talk_of(as_json=as_json, asks=answers is None and not as_json)
+    become_owner(folder)
     report = run_wizard(folder.resolve(), answers_with(given, {"cloud": cloud, "asset": asset}), talk, start=start)
     if as_json:
         print(msgspec.json.encode(report).decode())
@@ -53,7 +55,7 @@ def provision_report(
 ) -> None:
     """The acceptance report as PDF: plan, devices, tests, photos, impairments, signatures, hash of the content.
 
-    Example: tocsin provision report --config /etc/tocsin/site.yaml --out acceptance.pdf --lang zh
+    Example: tocsin provision report --config /var/lib/tocsin/site.yaml --out acceptance.pdf --lang zh
     """
     from edge_agent.installer import GatewayInstaller
 
@@ -189,7 +191,7 @@ def provision_code(
 ) -> None:
     """Show this gateway's claim code and wait until its owner has claimed it; exit code 1 when nobody did.
 
-    Example: tocsin provision code --cloud https://cloud.example --folder /etc/tocsin
+    Example: tocsin provision code --cloud https://cloud.example --folder /var/lib/tocsin
     """
     from provisioning.claim_box import ClaimBox, ShownCode
     from provisioning.claim_commands import wait_for_claim
@@ -272,7 +274,7 @@ def provision_batch(
 def provision_renew(folder: Folder = HERE) -> None:
     """Ask for this gateway's next certificate now; it does so by itself, also when its clock is wrong.
 
-    Example: tocsin provision renew --folder /etc/tocsin
+    Example: tocsin provision renew --folder /var/lib/tocsin
     """
     from provisioning.claim_box import ClaimBox
 

@@ -30,6 +30,7 @@ from provisioning.site_draft import as_text, first_site
 from provisioning.site_versions import SiteVersions
 
 RUNNING_WITHIN_S, READING_WITHIN_S, LOOK_EVERY_S = 60.0, 60.0, 0.25
+STATE, UNITS = Path("/var/lib/tocsin"), Path("/etc/systemd/system")
 STEPS = ("claim", "site", "run", "network", "scan", "place", "readings")
 
 
@@ -176,7 +177,9 @@ def _run(config: Path, talk: Talk) -> tuple[int, ...]:
     """Start gateway and page where they do not run; under systemd they do."""
     installer = GatewayInstaller(config)
     started: list[int] = []
-    if not installer.view().running:
+    if not installer.view().running and installed(config):
+        talk.say("run", "the gateway's service starts by itself now")
+    elif not installer.view().running:
         started.append(_child([sys.executable, "-m", "edge_agent", str(config)], config.parent / "gateway.log"))
         started.append(_child([sys.executable, "-m", "tocsin", "gateway", "page", "--config", str(config)],
                               config.parent / "page.log"))
@@ -188,6 +191,11 @@ def _run(config: Path, talk: Talk) -> tuple[int, ...]:
         time.sleep(LOOK_EVERY_S)
     talk.say("run", "the gateway runs")
     return tuple(started)
+
+
+def installed(config: Path, units: Path = UNITS) -> bool:
+    """Whether this is the site file of the package's own service, which its path unit starts."""
+    return config.parent == STATE and (units / "tocsin-gateway.path").exists()
 
 
 def _child(command: list[str], log: Path) -> int:

@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARE = "opt/tocsin/share"
 # The local page, and the installer's day on it: QR codes, tables, the acceptance report.
 PAGE_NEEDS = ("fastapi", "jinja2", "uvicorn", "segno", "openpyxl", "reportlab")
-FILES = ("install.sh", "tocsin-gateway.service", "tocsin-page.service", "tocsin-vision.service",
-         "journald-tocsin.conf", "site-example.yaml")
+FILES = ("install.sh", "tocsin-gateway.service", "tocsin-gateway.path", "tocsin-page.service",
+         "tocsin-vision.service", "journald-tocsin.conf", "site-example.yaml")
 
 CONTROL = """\
 Package: tocsin-gateway
@@ -54,7 +54,9 @@ fi
 PRERM = """\
 #!/bin/sh
 set -e
-if [ "$1" = remove ]; then systemctl disable --now tocsin-vision tocsin-page tocsin-gateway 2>/dev/null || true; fi
+if [ "$1" = remove ]; then
+  systemctl disable --now tocsin-vision tocsin-page tocsin-gateway.path tocsin-gateway 2>/dev/null || true
+fi
 """
 # The site file, keys and journal stay, also on purge: they are the site's, and nobody else has them.
 POSTRM = """\
@@ -62,7 +64,7 @@ POSTRM = """\
 set -e
 if [ "$1" = remove ] || [ "$1" = purge ]; then
   rm -f /etc/systemd/system/tocsin-gateway.service /etc/systemd/system/tocsin-page.service
-  rm -f /etc/systemd/system/tocsin-vision.service
+  rm -f /etc/systemd/system/tocsin-vision.service /etc/systemd/system/tocsin-gateway.path
   rm -rf /opt/tocsin/bin /opt/tocsin/lib /opt/tocsin/lib64 /opt/tocsin/include /opt/tocsin/pyvenv.cfg
   systemctl daemon-reload 2>/dev/null || true
 fi

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs or updates a gateway on Raspberry Pi OS, Debian or a Jetson with a Python of 3.11 or newer.
 #   sudo packaging/install.sh [--wheels FOLDER] [--python PYTHON] [--page]
-# Does nothing to the site file, keys and journal that are there. Safe to run again; `--page` adds the local page.
+# Site file, keys and PINs of /etc/tocsin are taken into /var/lib/tocsin once; the journal stays as it is. Safe to run again; `--page` adds the local page.
 # The Debian package runs this file, too, as its postinst does: /opt/tocsin/share/install.sh --from-package.
 set -eu
 
@@ -51,6 +51,7 @@ if [ -z "$root" ]; then
 fi
 
 install -m 0644 "$here/tocsin-gateway.service" "$root/etc/systemd/system/"
+install -m 0644 "$here/tocsin-gateway.path" "$root/etc/systemd/system/"
 install -m 0644 "$here/tocsin-page.service" "$root/etc/systemd/system/"
 install -m 0644 "$here/tocsin-vision.service" "$root/etc/systemd/system/"   # enabled by hand where there are cameras
 install -d "$root/etc/systemd/journald.conf.d"
@@ -60,12 +61,19 @@ install -m 0644 "$here/journald-tocsin.conf" "$root/etc/systemd/journald.conf.d/
 
 [ -z "$root" ] || exit 0
 systemctl daemon-reload
-if [ -e /etc/tocsin/site.yaml ]; then
-  /opt/tocsin/bin/tocsin site check /etc/tocsin/site.yaml
-  systemctl enable --quiet tocsin-gateway
+systemctl enable --quiet tocsin-gateway tocsin-gateway.path
+systemctl restart tocsin-gateway.path
+# What runs is in /var/lib/tocsin; site file, keys and PINs of /etc/tocsin are taken there, each once.
+runuser -u tocsin -- /opt/tocsin/bin/tocsin gateway settle --first /etc/tocsin --state /var/lib/tocsin ||
+  echo "see above: what was not taken from /etc/tocsin" >&2
+/opt/tocsin/bin/tocsin gateway settle --first /etc/tocsin --state /var/lib/tocsin --tidy
+if [ -e /var/lib/tocsin/site.yaml ]; then
+  runuser -u tocsin -- /opt/tocsin/bin/tocsin site check /var/lib/tocsin/site.yaml
   systemctl restart tocsin-gateway
   [ "$page" = no ] || { systemctl enable --quiet tocsin-page; systemctl restart tocsin-page; }
   echo "the gateway runs; see: tocsin doctor"
 else
-  echo "write /etc/tocsin/site.yaml (see site-example.yaml there), then: systemctl enable --now tocsin-gateway"
+  [ "$page" = no ] || systemctl enable --quiet tocsin-page
+  echo "claim it: sudo tocsin provision --folder /var/lib/tocsin --cloud https://… ; it starts by itself then"
+  echo "or write /etc/tocsin/site.yaml (see site-example.yaml there), then: systemctl start tocsin-gateway"
 fi
