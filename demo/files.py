@@ -29,6 +29,7 @@ def site_with(site: Yaml, *, ports: dict[str, int], journal: Path, cloud: Yaml) 
         line["port"] = ports[line["id"]]
     site["gateway"]["journal_path"] = str(journal)
     site["gateway"]["cloud"] = cloud
+    site["gateway"]["remote_numbers"] = {"roll_back_after_s": 60}
     return site
 
 

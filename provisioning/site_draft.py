@@ -50,6 +50,7 @@ def first_site(
     if host:
         own["cloud"] = {"host": host, "port": port, "ca_file": f"{keys}ca.pem", "key_file": f"{keys}key.pem",
                         "certificate_file": f"{keys}certificate.pem"}
+        own["remote_numbers"] = {"roll_back_after_s": 300}  # approved numbers of rules need no visit (ADR 9)
     return {
         "site": {"path": path, "name": {"en": name_en or name_zh or path, "zh": name_zh or name_en or path}},
         "gateway": own,
