@@ -53,6 +53,7 @@ IO_FILES = {
     "device_drivers/vision/label_desk.py", "device_drivers/vision/label_people.py",
     "device_drivers/vision/learn_commands.py", "device_drivers/vision/learn_store.py",
     "device_drivers/vision/object_detector.py", "device_drivers/vision/onvif_discover.py",
+    "device_drivers/vision/picture_files.py",
     "device_drivers/vision/process.py", "device_drivers/vision/record_folder.py",
     "device_drivers/vision/record_run.py", "device_drivers/vision/recorder.py", "device_drivers/vision/run.py",
     "device_drivers/vision/sources.py", "device_drivers/vision/sweep.py", "device_drivers/vision/sweep_run.py",

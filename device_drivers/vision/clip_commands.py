@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from device_drivers.vision.clip_measures import ClipReport, FilmRow, FilmVerdict, measure_films, parse_films
+from device_drivers.vision.commands import read_manifest
 from device_drivers.vision.detector import SHIPPED, DetectorPool
 from device_drivers.vision.model_card import TRUSTED_KEYS
 from device_drivers.vision.process import VisionProcess, WatchedCamera
@@ -30,12 +31,7 @@ def evaluate_clips(
 
     Raises ConfigError where nothing can be judged, LocalFault where the model cannot run.
     """
-    try:
-        text = manifest.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ConfigError(
-            [Finding(str(manifest), 0, 0, str(error.strerror), "give --manifest a CSV file")]
-        ) from error
+    text = read_manifest(manifest)
     rows, findings = parse_films(text, str(manifest))
     pool = DetectorPool(1, model, trusted)
     judged: list[tuple[FilmRow, FilmVerdict]] = []

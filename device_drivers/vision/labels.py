@@ -1,6 +1,8 @@
 """The manifest of labelled pictures: `file,hot_work,flame,smoke,kind` and whatever columns come beside them.
 
-A label is 1, 0, or -1 for "nobody looked": masked wherever that class is judged. A missing column is -1 throughout.
+A label is 1, 0, or -1 for "nobody looked": masked wherever that class is judged. A missing column or an empty cell is
+-1. Written by whatever program: 1.0 as spreadsheets put it, columns in any order and case, parted by comma,
+semicolon or tab.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from device_drivers.vision.model_card import CLASSES
 from device_model.errors import ConfigError, Finding
 
 ROWS_MAX = 1_000_000  # more is not a manifest of pictures but a mistake
+LABELS = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "-1": -1, "-1.0": -1, "": -1}
+SHORT = "\0"  # stands where a row ends before its columns do
 
 
 class LabelRow(msgspec.Struct, frozen=True):
@@ -35,14 +39,17 @@ class LabelRow(msgspec.Struct, frozen=True):
         return 0 in self.labels and not self.positive
 
 
-def parse_labels(text: str, name: str) -> tuple[list[LabelRow], list[Finding]]:
-    """Rows that can be used, and a finding for every one that cannot.
+def parse_labels(text: str, name: str) -> tuple[list[LabelRow], list[Finding], list[str]]:
+    """Rows that can be used, a finding for every one that cannot, and a note for every one that says nothing new.
 
     Raises ConfigError where the file as a whole is no manifest (no `file` column, no class column, no row).
     """
-    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), restkey="more", restval="")
+    text = text.lstrip("\ufeff")
+    head = text.partition("\n")[0]
+    parted = "," if "," in head else next((sign for sign in ";\t" if sign in head), ",")
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="more", restval=SHORT, delimiter=parted)
     try:
-        columns = [column.strip() for column in reader.fieldnames or ()]
+        columns = [column.strip().lower() for column in reader.fieldnames or ()]
     except csv.Error as error:
         raise ConfigError(
             [Finding(name, 1, 0, f"the first line is no CSV: {error}", "write file,hot_work,flame,smoke,kind")]
@@ -62,7 +69,8 @@ def parse_labels(text: str, name: str) -> tuple[list[LabelRow], list[Finding]]:
         )
     rows: list[LabelRow] = []
     findings: list[Finding] = []
-    seen: dict[str, int] = {}
+    notes: list[str] = []
+    seen: dict[str, LabelRow] = {}
     try:
         for cells in reader:
             if len(rows) >= ROWS_MAX:
@@ -70,12 +78,16 @@ def parse_labels(text: str, name: str) -> tuple[list[LabelRow], list[Finding]]:
                     [Finding(name, reader.line_num, 0, f"more than {ROWS_MAX} rows", "split the manifest")]
                 )
             row, problem = _row(cells, columns, reader.line_num)
-            if problem is None and row is not None and row.file in seen:
-                problem = (f"{row.file} was named on line {seen[row.file]}", "name each picture once")
+            before = None if row is None else seen.get(row.file)
+            if row is not None and before is not None:
+                if before.labels == row.labels:
+                    notes.append(f"{name}:{row.line}: {row.file} was named on line {before.line}: counted once")
+                    continue
+                problem = (f"{row.file} has other labels on line {before.line}", "name each picture once")
             if problem is not None:
                 findings.append(Finding(name, reader.line_num, 0, *problem))
             elif row is not None:
-                seen[row.file] = row.line
+                seen[row.file] = row
                 rows.append(row)
     except csv.Error as error:
         findings.append(
@@ -83,7 +95,7 @@ def parse_labels(text: str, name: str) -> tuple[list[LabelRow], list[Finding]]:
         )
     if not rows and not findings:
         raise ConfigError([Finding(name, 1, 0, "no rows below the first line", "add one line a picture")])
-    return rows, findings
+    return rows, findings, notes
 
 
 def _row(cells: dict[str, str], columns: list[str], line: int) -> tuple[LabelRow | None, tuple[str, str] | None]:
@@ -95,7 +107,8 @@ def _row(cells: dict[str, str], columns: list[str], line: int) -> tuple[LabelRow
     labels = []
     for name in CLASSES:
         text = (cells.get(name) or "").strip() if name in columns else "-1"
-        if text not in ("0", "1", "-1"):
-            return None, (f"{name} is {text!r}", "write 1 (shown), 0 (not shown) or -1 (not looked at)")
-        labels.append(int(text))
-    return LabelRow(file, tuple(labels), (cells.get("kind") or "").strip() or "unnamed", line), None
+        if text not in LABELS:
+            found = "missing: the row is too short" if text == SHORT else repr(text)
+            return None, (f"{name} is {found}", "write 1 (shown), 0 (not shown) or -1 (not looked at)")
+        labels.append(LABELS[text])
+    return LabelRow(file, tuple(labels), (cells.get("kind") or "").strip().strip(SHORT) or "unnamed", line), None

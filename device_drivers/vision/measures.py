@@ -15,6 +15,7 @@ from device_drivers.vision.labels import LabelRow
 from device_drivers.vision.model_card import CLASSES
 
 Z95 = 1.959964
+NOTES_MAX = 100  # a report stays readable; what is beyond is counted
 
 
 class ClassMeasure(msgspec.Struct, frozen=True):
@@ -55,7 +56,8 @@ class KindMeasure(msgspec.Struct, frozen=True):
 
 
 class EvalReport(msgspec.Struct, frozen=True):
-    """What `tocsin vision eval --json` prints."""
+    """What `tocsin vision eval --json` prints. errors: rows that could not be judged. notes: what was judged, but not
+    as the manifest says it (named twice, breaks off)."""
 
     classes: dict[str, ClassMeasure]
     any: AnyMeasure
@@ -66,6 +68,8 @@ class EvalReport(msgspec.Struct, frozen=True):
     model: str
     model_sha256: str
     errors: int = 0
+    notes: tuple[str, ...] = ()
+    notes_left_out: int = 0
 
     def text(self) -> str:
         """For people."""
@@ -185,6 +189,7 @@ def measure(
     model: str,
     model_sha256: str,
     errors: int = 0,
+    notes: Sequence[str] = (),
 ) -> EvalReport:
     """The report. scores: one probability a class for each row, in the order of CLASSES."""
     pairs = list(zip(rows, scores, strict=True))
@@ -201,6 +206,8 @@ def measure(
         model=model,
         model_sha256=model_sha256,
         errors=errors,
+        notes=tuple(notes[:NOTES_MAX]),
+        notes_left_out=max(0, len(notes) - NOTES_MAX),
     )
 
 
