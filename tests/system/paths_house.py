@@ -1,8 +1,8 @@
 """A whole small estate of real processes for the main paths of people: everything that a first day needs.
 
     tocsin sim page ◄─Modbus TCP─ tocsin gateway run ─mTLS─► tocsin cloud run ◄─HTTP─ browsers of nine people
-       (the tester)                 tocsin gateway page                     ▲
-                                       (the installer, PIN)                 └GB/T 26875.3─ a monitoring centre (a thread here)
+       (the tester)                 tocsin gateway page                ▲
+                                       (the installer, PIN)            └GB/T 26875.3─ a monitoring centre (a thread)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from device_model.clock import Now
 from device_model.system_clock import SystemClock
 from tests.system.house import PATH, ROOT, WITHIN_S, House, Json, Program, until
 from wire_codecs.gbt26875 import Command, Frame, FrameReader, Stamp, encode_frame
-from wire_codecs.gbt26875_objects import DutyCheck, encode_unit
+from wire_codecs.gbt26875_objects import DutyCheck, decode_unit, encode_unit
 
 SECRET = "a-long-enough-secret"
 INSTALLER, PIN = "Li Wei", "274951"
@@ -45,10 +45,10 @@ DUTY = {
 
 
 class Centre:
-    """The brigade's monitoring centre: confirms what it is told, asks who is on duty, keeps the answers."""
+    """The brigade's monitoring centre: confirms and keeps what it is told, and asks who is on duty."""
 
     def __init__(self, port: int) -> None:
-        self.port, self.answers = port, list[Frame]()
+        self.port, self.heard = port, list[Frame]()
         self._writers: list[asyncio.StreamWriter] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -65,11 +65,9 @@ class Centre:
         with contextlib.suppress(OSError):
             while octets := await reader.read(4096):
                 for frame in frames.feed(octets):
-                    if not isinstance(frame, Frame):
+                    if not isinstance(frame, Frame) or frame.command != Command.SEND:
                         continue
-                    if frame.command != Command.SEND:
-                        self.answers.append(frame)
-                        continue
+                    self.heard.append(frame)
                     writer.write(encode_frame(frame.answer(Command.CONFIRM, frame.sent)))
 
     @property
@@ -77,9 +75,15 @@ class Centre:
         """Whether the community OS has come."""
         return bool(self._writers)
 
+    def told(self, kind: type) -> list[Any]:
+        """What of that kind it was told."""
+        return [item for frame in self.heard if frame.unit for item in decode_unit(frame.unit)
+                if isinstance(item, kind)]
+
     def ask_who_is_on_duty(self, now: Now, minutes: int) -> None:
         """The duty check, to be answered by a person within so many minutes."""
-        frame = Frame(0x4001, Stamp.at(now.wall_us), 1, UNIT_ADDRESS, Command.CONTROL, encode_unit([DutyCheck(minutes)]))
+        unit = encode_unit([DutyCheck(minutes)])
+        frame = Frame(0x4001, Stamp.at(now.wall_us), 1, UNIT_ADDRESS, Command.CONTROL, unit)
         self._loop.call_soon_threadsafe(self._writers[-1].write, encode_frame(frame))
 
     def stop(self) -> None:
@@ -121,7 +125,8 @@ class PathsHouse(House):
             "site": PATH,
             "plans": [{"id": "b101-f1", "building": "b101", "floor": "f1", "file": "plans/b101-f1.svg", "width": 1000,
                        "height": 640}],
-            "zones": [{"zone": "flat-101", "plan": "b101-f1", "outline": [[40, 40], [500, 40], [500, 600], [40, 600]]}],
+            "zones": [{"zone": "flat-101", "plan": "b101-f1",
+                       "outline": [[40, 40], [500, 40], [500, 600], [40, 600]]}],
             "devices": [{"device": "smoke-101", "plan": "b101-f1", "x": 370, "y": 175}],
             "map": {"origin": {"latitude": 30.28, "longitude": 119.99, "datum": "GCJ-02"}, "areas": [
                 {"kind": "building", "building": "b101", "name": {"en": "Building 101", "zh": "101号楼"},
@@ -173,7 +178,8 @@ class PathsHouse(House):
 
     def said(self) -> str:
         """The ends of all logs."""
-        return super().said() + "".join(f"\n--- {one.log.stem}\n{one.said()[-1500:]}" for one in (self.page, self.devices))
+        more = (f"\n--- {one.log.stem}\n{one.said()[-1500:]}" for one in (self.page, self.devices))
+        return super().said() + "".join(more)
 
     def close(self) -> None:
         """End."""
