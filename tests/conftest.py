@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import expect
 
 # One fixed profile: examples are derandomised in CI, so that a red run can be repeated by anybody.
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("soak", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# What a page must show is waited for as long as a loaded machine may take; how fast it is, benchmarks measure.
+PAGE_SHOWS_WITHIN_MS = 60_000
+expect.set_options(timeout=PAGE_SHOWS_WITHIN_MS)
 
 # The recorded experiments stand beside the checkout; tests that want them skip, saying why, where they are absent.
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"

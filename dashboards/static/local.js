@@ -6,7 +6,8 @@ const lang = document.documentElement.lang.startsWith("zh") ? "zh" : "en";
 const el = (id) => document.getElementById(id);
 const say = (key, values = {}) => (texts[key] || key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 const DISPLAY = { "Cel": "°C", "[degF]": "°F", "%[LEL]": "%LEL", "[ppm]": "ppm", "[ppb]": "ppb", "1": "", "d": "d" };
-const ASK_MS = 2000, STALE_MS = 6000;
+const ASK_MS = 1500;
+const STALE_MS = 4000; // a cut is said within 5 s
 let texts = {}, phrases = {}, csrf = "", who = "", anybody = false, answeredAt = 0, last = null, pending = null;
 
 const in_words = (text) => (text ? text[lang] || text.en : "");

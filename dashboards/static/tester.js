@@ -2,7 +2,7 @@
 import { drawBatch, drawFaults, drawKnobs, drawLines, drawReadings, drawRuns } from "./tester_side.js";
 import { deviceRow, drawDevice, drawFrames, markup } from "./tester_device.js";
 
-const STALE_AFTER_MS = 5000; // heartbeats come every 2 s
+const STALE_AFTER_MS = 4000; // heartbeats come every 2 s; a cut is said within 5 s
 const FRAMES_KEPT = 200;
 const $ = (id) => document.getElementById(id);
 const language = document.documentElement.lang.startsWith("zh") ? "zh" : "en";

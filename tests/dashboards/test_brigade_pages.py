@@ -138,8 +138,8 @@ def test_an_acknowledgement_in_a_cut_is_not_lost_and_counts_once(page, house) ->
     page.route("**/api/incidents/*/actions", lose)
     page.locator("[data-action=acknowledge]").click()
     expect(page.locator(".outcome")).to_contain_text("goes again by itself")
-    expect(page.locator("#incident")).to_contain_text("Acknowledged by Sun", timeout=12000)
-    expect(page.locator(".outcome")).to_contain_text("Done", timeout=12000)
+    expect(page.locator("#incident")).to_contain_text("Acknowledged by Sun")
+    expect(page.locator(".outcome")).to_contain_text("Done")
     assert [entry.who for entry in house.store.incident(gas).log if entry.what == "acknowledged"] == ["Sun"]
 
 
@@ -318,7 +318,7 @@ def test_without_a_net_nothing_is_lost_and_each_counts_once(page, house) -> None
             route.continue_()
 
     page.route("**/api/incidents/*/deeds", lose)
-    expect(page.locator("#queue")).to_have_text("Everything is sent.", timeout=15000)
+    expect(page.locator("#queue")).to_have_text("Everything is sent.")
     handling = house.store.incident(house.fire).handling
     assert [unit.move.value for unit in handling.units if unit.unit == "Second unit"] == ["coming"]
     assert [report.text for report in handling.reports].count("stair is full of smoke") == 1

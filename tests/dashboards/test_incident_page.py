@@ -151,9 +151,9 @@ def test_two_incidents_of_a_site_are_merged_by_hand(page, house) -> None:
 def test_it_says_that_it_is_stale_and_an_unknown_incident_is_said(page, house) -> None:
     opened(page, house)
     house.board.cut = True
-    expect(page.locator("#link")).to_contain_text("STALE", timeout=5000)
+    expect(page.locator("#link")).to_contain_text("STALE")
     house.board.cut = False
-    expect(page.locator("#link")).to_have_text("Live", timeout=8000)
+    expect(page.locator("#link")).to_have_text("Live")
     page.goto(f"{house.url}/incidents/nothing-here")
     expect(page.locator("#incident")).to_contain_text("There is no such incident")
 

@@ -159,7 +159,7 @@ def test_a_gateway_that_does_not_answer_is_said_and_seen(served, open_page):
     page = open_page(served.url)
     expect(page.locator("#link")).to_have_text("live")
     served.gateway.shown = LocalView(False)
-    expect(page.locator("#link")).to_have_text("STALE", timeout=15_000)
+    expect(page.locator("#link")).to_have_text("STALE")
     expect(page.locator("#stale")).to_be_visible()
     assert page.locator("body").evaluate("node => node.classList.contains('stale-page')")
 

@@ -115,7 +115,7 @@ def test_hot_work_shows_the_gateways_verdict_and_changes_live(house: OfficerHous
     house.read("gas.gas", 11.5)
     house.alarm("hot_work.gas_high", "gas.gas", Hazard.HOT_WORK, severity=Severity.CRITICAL)
     house.tick(ahead_s=6)
-    expect(works).to_contain_text("gas too high", timeout=5000)
+    expect(works).to_contain_text("gas too high")
     assert store.get_by_role("link", name="Incident").get_attribute("href").startswith("/incidents/")
 
 
@@ -142,9 +142,9 @@ def test_a_silent_page_says_so_within_five_seconds(house: OfficerHouse, page: Pa
     expect(page.locator("#link")).to_have_class("link live")
     with monkeypatch.context() as patch:
         patch.setattr(OfficerService, "live", False)  # the store or a worker does not answer
-        expect(page.locator("#link")).to_have_class("link stale", timeout=6000)
+        expect(page.locator("#link")).to_have_class("link stale")
         expect(page.locator("#banner")).to_be_visible()
-    expect(page.locator("#link")).to_have_class("link live", timeout=4000)
+    expect(page.locator("#link")).to_have_class("link live")
 
 
 def test_a_rectification_notice_is_issued_printed_and_put_right(house: OfficerHouse, page: Page) -> None:
@@ -197,7 +197,7 @@ def test_a_number_is_tested_approved_by_another_and_shown_as_the_gateway_says(
     rule.locator(".param", has_text="score").get_by_role("button").click()
     page.locator("#reason-value").fill("0.8")
     page.locator("dialog button.primary").click()
-    expect(rule).to_contain_text("Alarms no more: 1", timeout=20_000)
+    expect(rule).to_contain_text("Alarms no more: 1")
     expect(rule.locator("svg.series")).to_have_count(1)
     rule.get_by_role("button", name="Ask for approval").click()
     page.locator("dialog textarea").fill("sun on the camera")
@@ -216,11 +216,11 @@ def test_a_number_is_tested_approved_by_another_and_shown_as_the_gateway_says(
     expect(rule.locator(".param", has_text="score")).to_contain_text("running: not known")
     before = dict(house.inventories[WORKS].site.rules.parameters)
     house.say_numbers(before, takes=True)
-    expect(rule.locator(".param", has_text="score")).to_contain_text("wanted 0.8", timeout=30_000)
-    expect(rule.locator(".param", has_text="score").locator("b")).to_have_text("0.6", timeout=30_000)
+    expect(rule.locator(".param", has_text="score")).to_contain_text("wanted 0.8")
+    expect(rule.locator(".param", has_text="score").locator("b")).to_have_text("0.6")
     house.say_numbers({**before, "hot_work.no_permit": {"score": "0.8"}}, takes=True, version=1, offered=1,
                       on_probation=True)
-    expect(change).to_contain_text("runs on probation", timeout=30_000)
+    expect(change).to_contain_text("runs on probation")
     expect(rule.locator(".param", has_text="score").locator("b")).to_have_text("0.8")
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import shutil
 import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -14,64 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Page, expect
 
-from device_model.library import shipped_profiles
-from device_model.system_clock import SystemClock
-from firmware_sim.scenario import Scenario, SimDevice
-from firmware_sim.scenario_lines import LineKind, SimLine
-from firmware_sim.world import SimWorld
-from firmware_sim.world_plan import DoorPlan, RoomPlan, WorldPlan
-from trial.page_server import create_tester_app
-from trial.sim_bench import SimBench
+from tests.trial.served_bench import Served
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("browser")]
 CHECKS = Path(__file__).with_name("page_checks.js")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
-
-
-def house() -> Scenario:
-    """A detector, a gas head and a room with a door."""
-    return Scenario(
-        "house", (SimLine("bus", LineKind.MODBUS_TCP),),
-        (SimDevice("duct", "calectro-ug3", "bus", 1), SimDevice("co", "gas-module-co", "bus", 2)),
-        en="A small house", zh="小房子", seed=5,
-        world=WorldPlan(rooms=(RoomPlan("kitchen", 10.0), RoomPlan("hall", 15.0)),
-                        doors=(DoorPlan("door", ("kitchen", "hall")),)))
-
-
-class Served:
-    """A bench with its page, in a thread with a loop of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._up = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
-        self._thread.start()
-        assert self._up.wait(30)
-
-    async def _run(self) -> None:
-        self.bench = SimBench(SimWorld(house(), shipped_profiles(), {}), SystemClock(), self._folder)
-        self.app = create_tester_app(self.bench)
-        live = asyncio.create_task(self.bench.run())
-        await self.bench.runtime.ready.wait()
-        self._server = uvicorn.Server(uvicorn.Config(self.app, host="127.0.0.1", port=0, log_level="error",
-                                                     timeout_graceful_shutdown=1))
-        serving = asyncio.create_task(self._server.serve())
-        while not self._server.started:
-            await asyncio.sleep(0.02)
-        self.url = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
-        self.modbus_port = int(self.bench.runtime.addresses["bus"].rpartition(":")[2])
-        self._up.set()
-        await serving
-        await self.bench.closed(live)
-
-    def stop(self) -> None:
-        self.bench.closing = True
-        self._server.should_exit = True
-        self._thread.join(10)
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +24,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     it = Served(tmp_path_factory.mktemp("bench"))
     yield it
     it.stop()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium")
-    assert chromium, "chromium is needed: apt-get install chromium"
-    with sync_playwright() as playwright:
-        it = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield it
-        it.close()
 
 
 def open_page(
@@ -176,7 +109,7 @@ def test_a_scenario_runs_to_its_verdict_and_a_batch_to_its_table(browser, served
     page.locator("#run button").click()
     run = page.locator("[data-run='0']")
     expect(run).to_contain_text("running")
-    expect(run.locator(".state")).to_have_text("PASS", timeout=60_000)
+    expect(run.locator(".state")).to_have_text("PASS")
     with page.expect_popup() as popup:
         run.locator("a").click()
     expect(popup.value.locator("h1")).to_be_visible()
@@ -185,7 +118,7 @@ def test_a_scenario_runs_to_its_verdict_and_a_batch_to_its_table(browser, served
         f"SN-1, , modbus://127.0.0.1:{served.modbus_port}/1\nSN-2, 1.4, sdm120\nSN-3, 1.5, no-such-test")
     page.locator("#batch .primary").click()
     table = page.locator("#batch-state table")
-    expect(table.locator("tbody tr")).to_have_count(3, timeout=60_000)
+    expect(table.locator("tbody tr")).to_have_count(3)
     expect(table).to_contain_text("sim-1")  # the device said its firmware itself
     expect(table.locator("tbody tr").nth(1)).to_contain_text("PASS")
     expect(table.locator("tbody tr").nth(2)).to_contain_text("error")
@@ -234,7 +167,7 @@ def test_a_stream_that_is_cut_is_said(browser, served: Served) -> None:
     page, _ = open_page(browser, served)
     page.context.set_offline(True)  # also ends the stream that is open
     page.evaluate("window.stop()")
-    expect(page.locator("#link")).to_have_class("link stale", timeout=15_000)
+    expect(page.locator("#link")).to_have_class("link stale")
     expect(page.locator("#banner")).to_contain_text("STREAM CUT")
 
 
