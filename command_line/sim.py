@@ -176,17 +176,20 @@ def sim_page(
     control: Control = None,
     truth: Annotated[Path | None, typer.Option(help="append what really happened to this JSONL file")] = None,
     reports: Annotated[Path, typer.Option(help="folder for verdicts and batches")] = Path("sim-reports"),
+    profiles: Annotated[Path | None, typer.Option(
+        help="folder of your own profiles: simulated, edited on the page, kept there")] = None,
     for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds")] = None,
 ) -> None:
     """The tester's page: live devices on real ports, buttons, sliders, faults, scenarios, batches.
 
     Example: tocsin sim page flaming-room-fire
              tocsin sim page --profile sdm120 --profile gas-module-co --port 8090
+             tocsin sim page examples/tester/house.yaml --profiles my-profiles
     """
     from trial.page_commands import run_page
 
     raise typer.Exit(run_page(scenario, profiles=profile or (), host=host, port=port, broker=broker, cameras=cameras,
-                              control=control, truth=truth, reports=reports, for_s=for_s))
+                              control=control, truth=truth, reports=reports, for_s=for_s, profiles_folder=profiles))
 
 
 @group.command("show")

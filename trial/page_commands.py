@@ -24,7 +24,6 @@ import msgspec
 import structlog
 
 from device_model.errors import ConfigError, Finding, LocalFault, TocsinError
-from device_model.library import shipped_profiles
 from device_model.profile import DeviceProfile
 from device_model.system_clock import clock_from_environment
 from firmware_sim.commands import read_scenario
@@ -32,6 +31,8 @@ from firmware_sim.fleet import FLEETS, fleet_scenario
 from firmware_sim.scenario import Scenario, SimDevice
 from firmware_sim.scenario_lines import SESSION_KINDS, LineKind, Role, SimLine
 from firmware_sim.world import SimWorld
+from trial.profile_look import unplayed
+from trial.profile_shelf import ProfileShelf
 from trial.scenario_files import find_scenario, is_complete, read_trial
 
 CONTROL_FILE = ".tocsin-sim.json"
@@ -53,16 +54,17 @@ class Control(msgspec.Struct, frozen=True):
 def run_page(
     what: str | None, *, profiles: Sequence[str] = (), host: str = "127.0.0.1", port: int = 0,
     broker: str = "", cameras: int = 0, control: Path | None = None, truth: Path | None = None,
-    reports: Path = Path(REPORTS), for_s: float | None = None,
+    reports: Path = Path(REPORTS), for_s: float | None = None, profiles_folder: Path | None = None,
 ) -> int:
     """Serve devices and their page until interrupted; the exit code."""
     if not structlog.is_configured():  # standard output carries the addresses
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
-        world = _world(what, profiles, broker)
+        shelf = ProfileShelf(profiles_folder)
+        world = _world(what, profiles, broker, shelf.known())
         return asyncio.run(serve_page(
             world, host=host, port=port, cameras=cameras, control=control or Path(CONTROL_FILE), truth=truth,
-            reports=reports, for_s=for_s))
+            reports=reports, for_s=for_s, shelf=shelf, broker=broker))
     except (TocsinError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -70,8 +72,7 @@ def run_page(
         return 0
 
 
-def _world(what: str | None, profiles: Sequence[str], broker: str) -> SimWorld:
-    known = shipped_profiles()
+def _world(what: str | None, profiles: Sequence[str], broker: str, known: dict[str, DeviceProfile]) -> SimWorld:
     if profiles:
         return SimWorld(scenario_of_profiles(profiles, known, broker), known, {})
     if not what:
@@ -84,10 +85,10 @@ def _world(what: str | None, profiles: Sequence[str], broker: str) -> SimWorld:
         setup = read_trial(path)
         return SimWorld(_on_free_ports(setup.scenario, broker), setup.profiles, setup.recordings)
     lines = {}
-    world = read_scenario(path)
+    world = read_scenario(path, known)
     if broker:
         lines = {line.id: broker for line in world.scenario.lines if line.kind is LineKind.MQTT}
-    return read_scenario(path, lines=lines) if lines else world
+    return read_scenario(path, known, lines) if lines else world
 
 
 def _on_free_ports(scenario: Scenario, broker: str) -> Scenario:
@@ -109,6 +110,10 @@ def scenario_of_profiles(names: Sequence[str], known: dict[str, DeviceProfile], 
     if missing:
         raise ConfigError([Finding("sim page", 0, 0, f"no profile {name!r}", "see `tocsin profile list`")
                            for name in missing])
+    unheard = [(name, why) for name in names for why in unplayed(known[name])]
+    if unheard:
+        raise ConfigError([Finding("sim page", 0, 0, f"{name}: {why}", "choose another profile")
+                           for name, why in unheard])
     devices: list[SimDevice] = []
     lines: dict[LineKind, SimLine] = {}
     taken: dict[LineKind, int] = {}
@@ -129,6 +134,7 @@ def scenario_of_profiles(names: Sequence[str], known: dict[str, DeviceProfile], 
 async def serve_page(
     world: SimWorld, *, host: str = "127.0.0.1", port: int = 0, cameras: int = 0, control: Path = Path(CONTROL_FILE),
     truth: Path | None = None, reports: Path = Path(REPORTS), for_s: float | None = None,
+    shelf: ProfileShelf | None = None, broker: str = "",
 ) -> int:
     """Serve devices and page until cancelled, or for so long. Raises LocalFault for a port that cannot be had."""
     try:
@@ -140,7 +146,7 @@ async def serve_page(
         raise LocalFault(f"the page needs {error.name}: pip install 'tocsin[cloud,sim]'") from error
     with tempfile.TemporaryDirectory(prefix="tocsin-sim-") as folder:
         bench = SimBench(world, clock_from_environment(), Path(folder), cameras=cameras, truth=truth,
-                         reports=reports)
+                         reports=reports, shelf=shelf, broker=broker)
         app = create_tester_app(bench, host=host)
         live = asyncio.create_task(bench.run())
         ready = asyncio.create_task(bench.all_up())

@@ -14,7 +14,6 @@ import hmac
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import msgspec
@@ -25,6 +24,8 @@ from fastapi.staticfiles import StaticFiles
 import dashboards
 from dashboards.kit.texts import LANGUAGES, table, text
 from device_model.errors import ConfigError, TocsinError
+from trial.page_answers import answer, body_of, language_of, refused
+from trial.profile_pages import profile_router
 from trial.sim_bench import SimBench
 from trial.tester_deeds import DEEDS, Deed
 
@@ -47,7 +48,8 @@ def create_tester_app(bench: SimBench, *, host: str = "127.0.0.1", token: str = 
     app.state.token = token = token or secrets.token_urlsafe(24)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     _add_guard(app, host, token)
-    _add_pages(app, token)
+    page = _add_pages(app, token)
+    app.include_router(profile_router(bench.desk, page))
     _add_views(app, bench)
     _add_deeds(app, bench)
     _add_files(app, bench)
@@ -84,7 +86,7 @@ def _knows(request: Request, token: str) -> bool:
     return any(_same(each, token) for each in given if each)
 
 
-def _add_pages(app: FastAPI, token: str) -> None:
+def _add_pages(app: FastAPI, token: str) -> Callable[[str, Request], Response]:
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(_HERE / "templates"), autoescape=True)
 
     @app.get("/")
@@ -99,8 +101,8 @@ def _add_pages(app: FastAPI, token: str) -> None:
         return PlainTextResponse("ok")
 
     @app.get("/language/{language}")
-    async def choose_language(language: str) -> Response:
-        response = RedirectResponse("/tester", 303)
+    async def choose_language(language: str, back: str = "") -> Response:
+        response = RedirectResponse("/profiles" if back == "profiles" else "/tester", 303)
         if language in LANGUAGES:
             response.set_cookie("tocsin_language", language, max_age=365 * 86400, samesite="lax", httponly=True)
         return response
@@ -109,13 +111,18 @@ def _add_pages(app: FastAPI, token: str) -> None:
     async def texts(language: str) -> Response:
         return JSONResponse(table(language if language in LANGUAGES else LANGUAGES[0]))
 
-    @app.get("/tester")
-    async def tester(request: Request) -> Response:
+    def page(template: str, request: Request) -> Response:
         language = language_of(request)
         other = next(other for other in LANGUAGES if other != language)
-        html = pages.get_template("tester.html").render(
+        html = pages.get_template(template).render(
             t=lambda key: text(key, language), language=language, other=other, token=token)
         return Response(html, media_type="text/html", headers={"Cache-Control": "no-store"})
+
+    @app.get("/tester")
+    async def tester(request: Request) -> Response:
+        return page("tester.html", request)
+
+    return page
 
 
 def _add_views(app: FastAPI, bench: SimBench) -> None:
@@ -123,18 +130,18 @@ def _add_views(app: FastAPI, bench: SimBench) -> None:
 
     @app.get("/api/sim")
     async def about(request: Request) -> Response:
-        return _json(bench.about(language_of(request)))
+        return answer(bench.about(language_of(request)))
 
     @app.get("/api/sim/devices")
     async def devices(find: str = "", first: int = 0, count: int = 50) -> Response:
-        return _json(bench.controls.devices(find, first, count))
+        return answer(bench.controls.devices(find, first, count))
 
     @app.get("/api/sim/devices/{device}")
     async def device(device: str) -> Response:
         try:
-            return _json(bench.controls.device(device))
+            return answer(bench.controls.device(device))
         except ConfigError as error:
-            return _refused(error, 404)
+            return refused(error, 404)
 
     @app.get("/api/sim/events")
     async def events(request: Request, find: str = "", first: int = 0, device: str = "", line: str = "") -> Response:
@@ -177,7 +184,7 @@ def _add_deeds(app: FastAPI, bench: SimBench) -> None:
         kind = DEEDS.get(deed)
         if kind is None:
             return JSONResponse({"refusal": f"no deed {deed!r}; there are {', '.join(DEEDS)}"}, 404)
-        octets = await _body(request)
+        octets = await body_of(request, BODY_BYTES_MAX)
         if octets is None:
             return JSONResponse({"refusal": "the request is too large"}, 413)
         try:
@@ -186,9 +193,9 @@ def _add_deeds(app: FastAPI, bench: SimBench) -> None:
             fields = ", ".join(kind.__struct_fields__)
             return JSONResponse({"refusal": f"no {deed!r} can be made of this ({error}); it takes {fields}"}, 400)
         try:
-            return _json({"done": body.on(bench, language_of(request))})
+            return answer({"done": body.on(bench, language_of(request))})
         except TocsinError as error:
-            return _refused(error, 409)
+            return refused(error, 409)
 
 
 def _add_files(app: FastAPI, bench: SimBench) -> None:
@@ -197,7 +204,7 @@ def _add_files(app: FastAPI, bench: SimBench) -> None:
         try:
             name, octets = bench.trace(line, form)
         except ConfigError as error:
-            return _refused(error, 404)
+            return refused(error, 404)
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
         return Response(octets, media_type="application/octet-stream", headers=headers)
 
@@ -223,28 +230,3 @@ def _file(path: Path | None, kind: str, download: str = "") -> Response:
     if download:
         headers["Content-Disposition"] = "attachment; filename=\"batch.csv\""
     return Response(path.read_bytes(), media_type=kind, headers=headers)
-
-
-async def _body(request: Request) -> bytes | None:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            return None
-    return bytes(body)
-
-
-def language_of(request: Request) -> str:
-    """The chosen language, else the browser's, else Chinese."""
-    chosen = request.cookies.get("tocsin_language", "")
-    if chosen in LANGUAGES:
-        return chosen
-    return "en" if request.headers.get("accept-language", "").lower().startswith("en") else "zh"
-
-
-def _refused(error: TocsinError, status: int) -> Response:
-    return JSONResponse({"refusal": str(error)}, status)
-
-
-def _json(value: Any) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json", headers={"Cache-Control": "no-store"})

@@ -30,6 +30,8 @@ from firmware_sim.serve import SimRuntime
 from firmware_sim.world import STEP_S, SimWorld
 from trial.batch import parse_lines
 from trial.batch_run import BatchRun
+from trial.profile_desk import ProfileDesk
+from trial.profile_shelf import ProfileShelf
 from trial.runs import RUNS_MAX, RunKeeper
 from trial.scenario_files import find_scenario, is_complete, shipped_scenarios, titles_of
 
@@ -54,12 +56,15 @@ class LiveFrame(msgspec.Struct, frozen=True):
 
 class SimBench:
     """Runs until cancelled. folder: for clips; reports: for verdicts and batches, which outlive the page (by default
-    `folder`). cameras: how many RTSP cameras are served as well."""
+    `folder`). cameras: how many RTSP cameras are served as well. shelf: the profiles that the editor opens and keeps.
+    broker: where edited MQTT profiles run, "": a broker of their own."""
 
     def __init__(self, world: SimWorld, clock: Clock, folder: Path, *, cameras: int = 0,
-                 truth: Path | None = None, reports: Path | None = None) -> None:
+                 truth: Path | None = None, reports: Path | None = None, shelf: ProfileShelf | None = None,
+                 broker: str = "") -> None:
         self.closing = False  # set it, and open pages end: a server waits for its streams
         self._clock, self._folder = clock, folder
+        self.desk = ProfileDesk(clock, shelf or ProfileShelf(None), folder, broker)
         self._cameras = many_cameras(cameras)
         self.controls = SimControls(world, [camera.id for camera in self._cameras])
         self.frames = FrameLog(clock.now().wall_us)
@@ -91,6 +96,7 @@ class SimBench:
             raise failed.exceptions[0] from None
         finally:
             self.stop_batch()
+            await self.desk.stop()
             await self.runs.close()
             if self._camera_server is not None:
                 await self._camera_server.close()

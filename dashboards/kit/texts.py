@@ -10,6 +10,7 @@ from dashboards.kit.labelling_texts import LABELLING_TEXTS
 from dashboards.kit.local_texts import LOCAL_TEXTS
 from dashboards.kit.officer_texts import OFFICER_TEXTS
 from dashboards.kit.people_texts import PEOPLE_TEXTS
+from dashboards.kit.tester_profile_texts import TESTER_PROFILE_TEXTS
 from dashboards.kit.tester_texts import TESTER_TEXTS
 from dashboards.kit.vision_texts import VISION_TEXTS
 from device_model.site import Text
@@ -248,6 +249,7 @@ TEXTS: dict[str, Text] = {
     "log.refused": Text("refused", "被拒绝"),
     "log.new_zone": Text("spread to a new zone", "蔓延到新区域"),
     **TESTER_TEXTS,
+    **TESTER_PROFILE_TEXTS,
     **BRIGADE_TEXTS,
     **OFFICER_TEXTS, **ESTATE_TEXTS,
     **CLAIM_TEXTS,

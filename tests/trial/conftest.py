@@ -1,0 +1,21 @@
+"""One browser a file for the simulator's pages."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.trial.served_bench import FLAGS
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    assert chromium, "chromium is needed: apt-get install chromium"
+    with sync_playwright() as playwright:
+        it = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield it
+        it.close()
