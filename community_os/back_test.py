@@ -14,7 +14,7 @@ from itertools import groupby
 
 import msgspec
 
-from dashboards.packs import TestAlarm, TestLine
+from dashboards.packs import RecordedTest, TestAlarm, TestLine
 from device_model.alarm import LIFE_SAFETY, AlarmState
 from device_model.clock import SECOND_US, Now
 from device_model.inventory import Inventory
@@ -50,21 +50,35 @@ def points_of(rule: Rule, inventory: Inventory) -> list[str]:
     return [name for name in names if name in inventory.points]
 
 
-def back_test(active: Rule, changed: Rule, inventory: Inventory, samples: Sequence[Sample]) -> Outcome:
-    """samples: of the rule's points, oldest first."""
+def back_test(
+    active: Rule, changed: Rule, inventory: Inventory, samples: Sequence[Sample],
+    recorded: RecordedTest = RecordedTest(),  # noqa: B008  a frozen value
+) -> Outcome:
+    """samples: of the rule's points, oldest first. recorded: both rules over published recordings."""
     before, after = (_alarms(rule, inventory, samples) for rule in (active, changed))
     gone = tuple(one for one in before if not _among(one, after))
     new = tuple(one for one in after if not _among(one, before))
-    kept = tuple(one for one in after if _among(one, before))
+    kept = tuple(_moved(one, before) for one in after if _among(one, before))
+    missed, seen = recorded.missed, bool(samples) or recorded.found_before > 0
     refusal = ""
-    if active.hazard in LIFE_SAFETY and not samples:
+    if active.hazard in LIFE_SAFETY and not seen:
         refusal = ("law 2: nothing is recorded to hold this against; a life-safety rule is not changed unseen · "
                    "法则二：没有可供回测的记录，生命安全规则不得未经验证更改")
     elif active.hazard in LIFE_SAFETY and gone:
         refusal = (f"law 2: it would have missed {len(gone)} recorded alarms · "
                    f"法则二：按此设置将漏报 {len(gone)} 次已记录的报警")
+    elif active.hazard in LIFE_SAFETY and missed:
+        refusal = (f"law 2: it would have missed {missed} events of published recordings · "
+                   f"法则二：按此设置将漏报 {missed} 次公开实录事件")
     return Outcome(kept[:ALARMS_SHOWN], gone[:ALARMS_SHOWN], new[:ALARMS_SHOWN], tuple(_lines(samples)), len(samples),
                    refusal)
+
+
+def _moved(one: TestAlarm, before: Sequence[TestAlarm]) -> TestAlarm:
+    """With how much later it comes than its like before."""
+    like = [other for other in before if _among(one, (other,))]
+    nearest = min(like, key=lambda other: abs(other.at_us - one.at_us))
+    return msgspec.structs.replace(one, later_s=(one.at_us - nearest.at_us) / SECOND_US)
 
 
 def _alone(rule: Rule) -> RuleSet:

@@ -29,6 +29,7 @@ from community_os.pack_numbers import (
     running_numbers,
     view_of,
 )
+from community_os.pack_recordings import Recordings
 from community_os.series_read import POINTS_MAX, ROWS_MAX
 from community_os.store import IncidentStore, StoreCalls
 from community_os.store_changes import row_id
@@ -69,9 +70,11 @@ class PackDesk:
 
     def __init__(
         self, store: IncidentStore, calls: StoreCalls, clock: Clock, *, sites: dict[str, Inventory],
-        series: SeriesRead | None,
+        series: SeriesRead | None, recordings: Recordings | None = None,
     ) -> None:
-        """sites: replaced in place when a number changes. series: None where none is kept."""
+        """sites: replaced in place when a number changes. series: None where none is kept. recordings: None for the
+        shipped ones."""
+        self._recordings = recordings or Recordings()
         self._book, self._calls, self._clock = NumbersBook(store), calls, clock
         self._sites, self._series = sites, series
         self._tests: dict[str, BackTest] = {}
@@ -151,10 +154,11 @@ class PackDesk:
                 points = points_of(active, inventory)[:POINTS_MAX]
                 if self._series is not None and points:
                     samples = await self._series.samples(test.path, points, test.from_us, test.to_us, ROWS_MAX)
-                found: Outcome = await asyncio.to_thread(back_test, active, changed, inventory, samples)
+                recorded = await asyncio.to_thread(self._recordings.run, active, changed)
+                found: Outcome = await asyncio.to_thread(back_test, active, changed, inventory, samples, recorded)
             done = msgspec.structs.replace(
                 test, state="done", samples=found.samples, kept=found.kept, gone=found.gone, new=found.new,
-                lines=found.lines, refusal=found.refusal)
+                lines=found.lines, refusal=found.refusal, recorded=recorded)
         except (LocalFault, TimeoutError, ValueError) as error:
             done = msgspec.structs.replace(test, state="failed", fault=str(error) or "took too long")
         self._tests[test.id] = done
@@ -178,7 +182,7 @@ class PackDesk:
         standing = self._sites[found.path].site.rules.parameters.get(found.rule, {}).get(found.name, "")
         body = msgspec.json.encode(Asked(found.name, found.value, found.before, TestFound(
             found.samples, len(found.kept), len(found.gone), len(found.new), found.from_us, found.to_us,
-            file_value=standing)))
+            found.recorded.events, found.recorded.found_before, found.recorded.found_after, standing)))
         now_us = self._clock.now().wall_us
         await self._calls(lambda: self._book.own.put(
             ASKED, found.path, found.rule, body, who=who, why=why.strip(), at_us=now_us))

@@ -92,7 +92,7 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     state: folder; pages: address by which people reach the pages, for links in messages; database: SQLAlchemy url,
     "" for SQLite in the state folder; partitions: over how many workers sites may be spread (fixed once messages are
     stored). routing, duty, response: who is told, who is on duty, what is done (docs/routing.md); endpoints: where
-    notices go;
+    notices go; recordings: folder of published recordings, one folder a set, for back-tests beside the shipped fires;
     centres: the brigade's monitoring centres (GB/T 26875.3); series: time series of all sites.
     """
 
@@ -105,6 +105,7 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     routing: str = ""
     duty: str = ""
     response: str = ""
+    recordings: str = ""
     endpoints: tuple[EndpointSettings, ...] = ()
     centres: tuple[CentreSettings, ...] = ()
     series: CloudSeries = CloudSeries()
@@ -148,7 +149,8 @@ def parse_cloud(text: str, file: str) -> CloudSettings:
     folder = PurePath(file).parent
     return msgspec.structs.replace(
         settings, state=str(folder / settings.state), sites=tuple(str(folder / site) for site in settings.sites),
-        **{name: str(folder / file) for name in ("routing", "duty", "response") if (file := getattr(settings, name))},
+        **{name: str(folder / file) for name in ("routing", "duty", "response", "recordings")
+           if (file := getattr(settings, name))},
         endpoints=tuple(msgspec.structs.replace(
             one, key_file=str(folder / one.key_file) if one.key_file else "",
             url_file=str(folder / one.url_file) if one.url_file else "") for one in settings.endpoints),

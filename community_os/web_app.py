@@ -24,6 +24,7 @@ from community_os.evidence_files import EvidenceFiles
 from community_os.officer_service import OfficerService
 from community_os.pack_courier import NumbersCourier
 from community_os.pack_desk import PackDesk
+from community_os.pack_recordings import Recordings
 from community_os.people_parts import People
 from community_os.place_shelf import PlaceShelf
 from community_os.report_service import ReportService
@@ -64,7 +65,9 @@ def web_app(settings: CloudSettings, people: People, store: IncidentStore, calls
     series = SeriesReader(settings.own_series)
     reports = ReportService(store, calls, officer, clock, sites=sites, evidence=evidence.facts)
     parts = OfficerParts(
-        officer, reports, PackDesk(store, calls, clock, sites=sites, series=series),
+        officer, reports, PackDesk(
+            store, calls, clock, sites=sites, series=series,
+            recordings=Recordings(Path(settings.recordings)) if settings.recordings else None),
         EnvironmentDesk(store, calls, clock, sites=sites, series=series, reports=reports))
     estate = make_estate(settings, store, calls, stream, clock, board, brigade)
     app = create_app(board, estate=estate, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,

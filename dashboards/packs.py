@@ -138,11 +138,13 @@ class PacksPage(msgspec.Struct, frozen=True):
 
 
 class TestAlarm(msgspec.Struct, frozen=True):
-    """One alarm of a back-test. ended_us 0: it stood at the end."""
+    """One alarm of a back-test. ended_us 0: it stood at the end. later_s: than under the number in force, for one
+    that comes under both; negative: earlier."""
 
     subject: str
     at_us: int
     ended_us: int
+    later_s: float = 0.0
 
 
 class TestLine(msgspec.Struct, frozen=True):
@@ -153,9 +155,43 @@ class TestLine(msgspec.Struct, frozen=True):
     samples: tuple[tuple[int, float | None], ...]
 
 
+class RecordedRun(msgspec.Struct, frozen=True):
+    """A labelled event of a published recording, under both numbers. start_s: its onset in the run's own time;
+    before_s, after_s: how long after it the first alarm came, None for none. lines: times in µs of the run."""
+
+    set: str
+    experiment: str
+    event: str
+    kind: str
+    start_s: float
+    before_s: float | None
+    after_s: float | None
+    lines: tuple[TestLine, ...] = ()
+
+
+class RecordedTest(msgspec.Struct, frozen=True):
+    """All of them; runs: those that are shown, what differs first. found_before, found_after: events that were
+    alarmed; missed: only under the number in force; later_s: median of those under both, negative: earlier.
+    false_before, false_after: alarms outside every event. cut: there are more than were run. fault: what could not be
+    read."""
+
+    runs: tuple[RecordedRun, ...] = ()
+    experiments: int = 0
+    events: int = 0
+    found_before: int = 0
+    found_after: int = 0
+    missed: int = 0
+    later_s: float = 0.0
+    false_before: int = 0
+    false_after: int = 0
+    cut: bool = False
+    fault: str = ""
+
+
 class BackTest(msgspec.Struct, frozen=True):
     """A change held against what was recorded. state: running, done, failed. gone, new: alarms that only the rule in
-    force, only the changed one raises. refusal: why it cannot be switched on, "" it can."""
+    force, only the changed one raises. recorded: published recordings beside it. refusal: why nobody may ask for it,
+    "" somebody may."""
 
     id: str
     path: str
@@ -174,6 +210,7 @@ class BackTest(msgspec.Struct, frozen=True):
     lines: tuple[TestLine, ...] = ()
     refusal: str = ""
     fault: str = ""
+    recorded: RecordedTest = RecordedTest()
 
 
 class Packs(Protocol):

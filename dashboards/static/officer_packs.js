@@ -12,7 +12,7 @@ let page = null, seen = "", timer = 0;
 function told(done, words) { $("outcome").textContent = words; $("outcome").className = `outcome ${done ? "" : "bad"}`; announce(words); }
 function svg(kind, attributes = {}) { const n = document.createElementNS(NS, kind); for (const [k, v] of Object.entries(attributes)) n.setAttribute(k, v); return n; }
 
-function plotOf(line, test) {
+function plotOf(line, test, marks = []) {
   const known = line.samples.filter((s) => s[1] !== null);
   const box = make("figure", "", "", make("figcaption", "", `${line.point} ${unit(line.unit)}`));
   if (known.length < 2) return box;
@@ -23,23 +23,53 @@ function plotOf(line, test) {
   let d = "", pen = false;
   for (const [us, v] of line.samples) { if (v === null) { pen = false; continue; } d += `${pen ? "L" : "M"}${x(us)} ${y(v)}`; pen = true; }
   p.append(svg("path", { class: "trace", d }));
+  for (const [kind, us] of marks) p.append(svg("rect", { class: kind, x: x(us), y: 0, width: 2, height: 108 }));
   for (const [kind, alarms] of [["new", test.new], ["gone", test.gone]]) for (const a of alarms) if (a.subject === line.point || !a.subject.includes("."))
     p.append(svg("rect", { class: kind, x: x(a.at_us), y: 100, width: Math.max(3, Number(x(a.ended_us || t1)) - Number(x(a.at_us))), height: 8 }));
-  box.append(p, make("p", "quiet", `${localTime(t0)} – ${localTime(t1)} · ${round(low)} – ${round(high)} ${unit(line.unit)}`));
+  if (marks.length) box.append(p, make("p", "quiet", `${seconds(t0 / 1e6)} – ${seconds(t1 / 1e6)} · ${round(low)} – ${round(high)} ${unit(line.unit)}`));
+  else box.append(p, make("p", "quiet", `${localTime(t0)} – ${localTime(t1)} · ${round(low)} – ${round(high)} ${unit(line.unit)}`));
+  return box;
+}
+const seconds = (s) => { const a = Math.abs(s); return a < 120 ? `${round(s)} ${say("s")}` : a < 7200 ? `${round(s / 60)} ${say("min")}` : `${round(s / 3600)} ${say("h")}`; };
+const moved = (s) => (s === 0 ? say("pack.same") : say(s < 0 ? "pack.earlier" : "pack.later", { by: seconds(Math.abs(s)) }));
+function recordedOf(r) {
+  const box = make("section", "stack", "", make("h4", "", say("pack.recorded")));
+  if (r.fault) box.append(make("p", "bad", r.fault));
+  if (!r.events) { box.append(make("p", "quiet", say("pack.recorded.none"))); return box; }
+  box.append(make("p", "", say("pack.recorded.sum", { n: r.events, runs: r.experiments, before: r.found_before, after: r.found_after, later: moved(r.later_s), fb: r.false_before, fa: r.false_after })));
+  if (r.missed) box.append(make("p", "bad", say("pack.recorded.missed", { n: r.missed })));
+  if (r.cut) box.append(make("p", "quiet", say("pack.recorded.cut")));
+  for (const run of r.runs) for (const line of run.lines) {
+    const t0 = line.samples[0][0], t1 = line.samples.at(-1)[0], marks = [];
+    for (const [kind, delay] of [["was", run.before_s], ["new", run.after_s]]) if (delay !== null) marks.push([kind, (run.start_s + delay) * 1e6]);
+    box.append(plotOf({ ...line, point: `${run.set} ${run.experiment} · ${line.point}` }, { from_us: t0, to_us: t1, new: [], gone: [] }, marks.length ? marks : [["none", t0]]));
+  }
+  if (r.runs.some((run) => run.lines.length)) box.append(make("p", "legend", "", make("span", "key gone", say("pack.mark.before")), make("span", "key fire", say("pack.mark.after"))));
+  const table = make("table", "grid"), head = make("tr");
+  for (const key of ["experiment", "event", "before", "after", "moved"]) { const th = make("th", "", say(`pack.col.${key}`)); th.scope = "col"; head.append(th); }
+  table.append(make("thead", "", "", head));
+  const body = make("tbody");
+  for (const run of r.runs) body.append(make("tr", "", "", make("td", "", `${run.set} ${run.experiment}`), make("td", "", run.kind || run.event),
+    ...[run.before_s, run.after_s].map((s) => make("td", s === null ? "bad" : "", s === null ? say("pack.missed") : seconds(s))),
+    make("td", "", run.before_s === null || run.after_s === null ? "–" : moved(run.after_s - run.before_s))));
+  table.append(body);
+  box.append(make("div", "scroll", "", table));
+  box.lastChild.tabIndex = 0; box.lastChild.role = "region"; box.lastChild.ariaLabel = say("pack.recorded");
   return box;
 }
 function alarms(title, list, kind) {
   const box = make("div", "", "", make("h4", "", `${title}: ${list.length}`)), rows = make("ul", "list");
-  for (const a of list.slice(0, 30)) rows.append(make("li", kind, `${a.subject} · ${localTime(a.at_us)} – ${a.ended_us ? localTime(a.ended_us) : say("pack.stands")}`));
+  for (const a of list.slice(0, 30)) rows.append(make("li", kind, `${a.subject} · ${localTime(a.at_us)} – ${a.ended_us ? localTime(a.ended_us) : say("pack.stands")}${kind === "same" ? ` · ${moved(a.later_s)}` : ""}`));
   box.append(rows); return box;
 }
 function resultOf(test, node) {
   if (test.state === "running") { node.replaceChildren(make("p", "quiet", say("pack.running"))); return; }
   if (test.state === "failed") { node.replaceChildren(make("p", "bad", `${say("pack.failed")} ${test.fault}`)); return; }
   const head = make("p", "", `${test.name}: ${test.before} → ${test.value} · ${say("pack.held", { n: test.samples, from: localTime(test.from_us), to: localTime(test.to_us) })}`);
-  node.replaceChildren(head, make("p", "legend", "", make("span", "key fire", say("pack.new")), make("span", "key gone", say("pack.gone"))), ...test.lines.map((l) => plotOf(l, test)), alarms(say("pack.new"), test.new, "bad"), alarms(say("pack.gone"), test.gone, ""), alarms(say("pack.kept"), test.kept, ""));
+  const own = test.samples ? [make("p", "legend", "", make("span", "key fire", say("pack.new")), make("span", "key gone", say("pack.gone"))), ...test.lines.map((l) => plotOf(l, test)), alarms(say("pack.new"), test.new, "bad"), alarms(say("pack.gone"), test.gone, ""), alarms(say("pack.kept"), test.kept, "same")] : [];
+  node.replaceChildren(head, ...own, recordedOf(test.recorded));
   if (test.refusal) { node.append(make("p", "bad", test.refusal)); return; }
-  if (!test.samples) node.append(make("p", "bad", say("pack.nosamples")));
+  if (!test.samples) node.append(make("p", "bad", say(test.recorded.events ? "pack.nosamples.own" : "pack.nosamples")));
   node.append(button(say("pack.ask"), async () => {
     const values = await ask(`${say("pack.ask")}: ${test.rule} ${test.name} = ${test.value}`, [{ name: "why", label: say("permit.why"), kind: "textarea" }]);
     if (!values) return;

@@ -33,7 +33,11 @@ def nist_smoke_alarms(folder: Folder, *, analogue: bool = True) -> Recording:
 
 
 def _nist(folder: Folder, name: str, analogue: bool) -> Experiment:
-    table = folder.table(name)
+    return nist_experiment(folder.table(name), name.removesuffix(".parquet"), analogue=analogue)
+
+
+def nist_experiment(table: Table, name: str, *, analogue: bool = True) -> Experiment:
+    """One NIST fire out of its columns, as they are named in the set and in excerpts of it."""
     columns, points = [], []
     for column in table.names:
         point = _nist_point(column, analogue)
@@ -41,7 +45,7 @@ def _nist(folder: Folder, name: str, analogue: bool) -> Experiment:
             columns.append(column)
             points.append(point)
     rows = rows_of(table, "t_s", columns)
-    return Experiment(name.removesuffix(".parquet"), points, rows, [LabelledEvent("fire", 0.0, kind="flaming")],
+    return Experiment(name, points, rows, [LabelledEvent("fire", 0.0, kind="flaming")],
                       learning_until_s=NIST_LEARNING_S)
 
 

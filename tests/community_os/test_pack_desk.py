@@ -9,6 +9,7 @@ import yaml
 from community_os.back_test import back_test, points_of
 from community_os.pack_courier import NumbersCourier
 from community_os.pack_desk import PackDesk
+from community_os.pack_recordings import Recordings
 from community_os.store import IncidentStore, inline
 from community_os.store_changes import GatewayRow, SiteCommit
 from device_model.clock import SECOND_US
@@ -22,7 +23,7 @@ from device_model.site import Text
 from device_model.system_clock import SystemClock
 from provisioning.authority import Authority
 from provisioning.site_numbers import open_numbers, with_numbers
-from rules_engine.packs import rules_of_site
+from rules_engine.packs import rules_of_site, shipped_packs
 
 OLD = {"hot_work.no_watcher": {"wait": "20 s"}}
 PATH = "hangzhou/yuhang/cangqian/trial-works"
@@ -303,3 +304,45 @@ def test_the_changed_file_still_is_a_site_file(file) -> None:
     text = with_numbers(file.read_text(encoding="utf-8"), {"hot_work.no_permit": {"score": "0.7"}})
     file.write_text(text, encoding="utf-8")
     assert read_inventory(file).site.rules.parameters["hot_work.no_permit"] == {"score": "0.7"}
+
+
+# --- published recordings ------------------------------------------------------------------------------------------
+
+
+def changed_rule(rule: str, name: str, value: str):
+    packs = shipped_packs(("fire",))
+    return packs.rules[rule], packs.with_parameters({rule: {name: value}}).rules[rule]
+
+
+def test_a_lower_smoke_level_comes_earlier_in_the_shipped_fires(tmp_path) -> None:
+    found = Recordings().run(*changed_rule("fire.smoke_level", "level", "0.3 dB/m"))
+    assert (found.events, found.found_before, found.found_after, found.missed) == (3, 3, 3, 0)
+    assert found.later_s < 0 and found.fault == "" and not found.cut
+    assert all(run.after_s < run.before_s and run.lines for run in found.runs)
+    assert all(any(value is not None for _, value in line.samples) for run in found.runs for line in run.lines)
+    there = Recordings(tmp_path / "none").run(*changed_rule("fire.smoke_level", "level", "0.3 dB/m"))
+    assert there.events == 3 and "there is no such folder" in there.fault
+
+
+def test_law_2_holds_for_published_recordings_too(file) -> None:
+    inventory = read_inventory(file)
+    rule, changed = changed_rule("fire.heat", "level", "160 °C")
+    found = Recordings().run(rule, changed)
+    assert found.missed > 0 and any(run.after_s is None for run in found.runs)
+    assert f"missed {found.missed} events" in back_test(rule, changed, inventory, (), found).refusal
+    kept = Recordings().run(*changed_rule("fire.heat", "level", "60 °C"))
+    assert back_test(rule, changed, inventory, (), kept).refusal == ""  # seen, and nothing missed
+    assert "nothing is recorded" in back_test(rule, changed, inventory, ()).refusal
+
+
+def test_published_sets_are_run_where_they_stand(shared_sensors) -> None:
+    found = Recordings(shared_sensors).run(*changed_rule("fire.smoke_level", "level", "0.3 dB/m"))
+    assert found.experiments == found.events == 5 and found.found_after == 5
+
+
+async def test_alarms_that_stay_say_how_much_later_they_come(file) -> None:
+    inventory = read_inventory(file)
+    rule = gas_rule(inventory)
+    slower = msgspec.structs.replace(rule, for_us=rule.for_us + 60 * SECOND_US)
+    outcome = back_test(rule, slower, inventory, Recorded().of())
+    assert [one.later_s for one in outcome.kept] == [60.0] and not outcome.gone
