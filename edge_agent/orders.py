@@ -1,7 +1,7 @@
 """Orders: commands from the cloud and from people on site, each applied at most once and answered.
 
     command ─► known id? ─ yes ─► (answered already)
-               expired? on-site-only from afar? nobody's name? ─► refused, with the reason
+               expired, or nobody can tell? on-site-only from afar? nobody's name? ─► refused, with the reason
                else applied: engine, outputs, impairments ─► CommandResult in the alarm lane
 
 Law 3: acknowledging silences nothing, resets nothing. Law 6: test mode is per device, at most 30 minutes, ends by
@@ -25,6 +25,7 @@ from device_model.inventory import Inventory
 from device_model.permit import PERMIT_ON_SITE, Permit
 from device_model.profile import DeviceClass
 from device_model.reading import Reading
+from edge_agent.command_age import too_late
 from edge_agent.duty_book import DutyBook, OpenDuty
 from edge_agent.outputs import OutputBook, OutputStep, joined
 from edge_agent.permit_desk import PermitDesk
@@ -114,8 +115,9 @@ class OrderDesk:
         if known is not None:
             return self._repeat(command, known[1], now)
         reason = self._objection(command, on_site) or self._output_objection(command, on_site)
-        if 0 < command.expires_us < now.wall_us and not on_site:
-            return self._done(command, CommandOutcome.EXPIRED, "it came too late", now, OrderStep())
+        late = None if on_site else too_late(command, now)
+        if late is not None and (late[0] is CommandOutcome.EXPIRED or not reason):
+            return self._done(command, *late, now, OrderStep())
         if reason:
             return self._done(command, CommandOutcome.REFUSED, reason, now, OrderStep())
         try:
