@@ -1,70 +1,43 @@
-"""Every page of the navigation, for every role, in both languages: axe, 360 px, the budget of scripts, no errors.
+"""Every page of the application, in both languages: axe, 360 px, the budget of scripts, no other host, no errors.
 
-Driven by the navigation itself, over the real application: a new page is covered from its first line on.
+Which pages there are is asked of the application itself: a new one is covered from its first line on.
 """
 
 from __future__ import annotations
 
-import asyncio
+import re
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jinja2
+import pyotp
 import pytest
-import uvicorn
-from axe_playwright_python.sync_playwright import Axe
-from real_app import RealApp
+from playwright.sync_api import expect
+from visits import PATIENCE_MS, SCOPE, Served, Visit, look
 
-from dashboards.gate import routes_of
-from dashboards.kit.navigation import NAVIGATION, destinations
-from dashboards.people import Person
+from dashboards.kit.navigation import NAVIGATION
 from dashboards.rights import ROLES
-from device_model.system_clock import SystemClock
 
+__all__ = ["SCOPE", "Served"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(280)]
 
-RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]},
-         "resultTypes": ["violations"]}
-SCRIPT_BYTES_MAX = 300 * 1024
-SCOPE = "hangzhou/yuhang"
-MORE = ("/incidents/riverside-incidentrow-0",)  # not in the navigation, one step behind it
+PAGES = Path(__file__).resolve().parents[2] / "dashboards"
 ROLE_NAMES = [role for role in ROLES if role not in ("demo", "admin")]
-
-
-class Served:
-    """The real application on loopback, with everything that runs beside it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.real = RealApp(folder, SystemClock())
-        self._server = uvicorn.Server(uvicorn.Config(self.real.app, host="127.0.0.1", port=0, log_level="error",
-                                                     lifespan="off", timeout_graceful_shutdown=1))
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
-        self._thread.start()
-        waiting = threading.Event()
-        while not self._server.started:
-            waiting.wait(0.02)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        self.paths = {name.removeprefix("GET ") for name, _ in routes_of(self.real.app.routes)}
-
-    async def _run(self) -> None:
-        beside = [asyncio.ensure_future(run()) for run in self.real.beside]
-        await self._server.serve()
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
-
-    def pages(self, role: str) -> list[str]:
-        """What this role's navigation leads to."""
-        return [entry.path for entry in destinations(Person("x", role, SCOPE)) if entry.path in self.paths]
-
-    def stop(self) -> None:
-        """End."""
-        self._server.should_exit = self._server.force_exit = True
-        self._thread.join(5)
-        self.real.close()
+# Pages of other programs, and the tests that hold them to axe in both languages.
+ELSEWHERE = {
+    "local.html": "tests/system/test_main_paths.py", "local_matrix.html": "tests/system/test_main_paths.py",
+    "install.html": "tests/system/test_main_paths.py", "tester.html": "tests/system/test_main_paths.py",
+    "labelling.html": "tests/dashboards/test_labelling_page.py",
+    "vision_zones.html": "tests/edge_agent/test_vision_page_real.py",
+    "vision_sweep.html": "tests/edge_agent/test_vision_page_real.py",
+    "tester_profile.html": "tests/trial/test_profile_page_real.py",
+}
+FRAMES = {"base.html", "sign_in_going.html"}  # the second leads on by itself at once: a heading and a link
+BY_STEPS = {"sign_in_code.html", "refused.html"}  # test_the_way_in goes there
+PRINTED = ("/incidents/riverside-incidentrow-0", "/handover", "/overview", "/permits", "/reports", "/audit",
+           "/register", "/my-sites")
 
 
 @pytest.fixture(scope="module")
@@ -75,117 +48,142 @@ def house() -> Iterator[Served]:
         served.stop()
 
 
-class Visit:
-    """One page in the browser; what was wrong with it."""
-
-    def __init__(self, browser: Any, house: Served, role: str, language: str, width: int = 360, dark: bool = False
-                 ) -> None:
-        self.house, self.role, self.language = house, role, language
-        self.context = browser.new_context(
-            locale="zh-CN" if language == "zh" else "en-GB", viewport={"width": width, "height": 780},
-            color_scheme="dark" if dark else "light", reduced_motion="reduce", service_workers="block")
-        cookies = [{"name": "tocsin_language", "value": language, "url": house.url}]
-        if role:
-            cookies.append({"name": "tocsin_session", "value": house.real.cookies[role, SCOPE], "url": house.url})
-        self.context.add_cookies(cookies)
-        self.page = self.context.new_page()
-        self.problems: list[str] = []
-        self.script_bytes = 0
-        self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
-        self.page.on("response", self._answered)
-
-    def _answered(self, response: Any) -> None:
-        if response.status >= 500:
-            self.problems.append(f"{response.status} {response.url}")
-        if response.request.resource_type == "script":
-            self.script_bytes += int(response.headers.get("content-length", "0"))
-
-    def open(self, path: str, settle_ms: int = 100) -> None:
-        """Open and let it fetch what it shows."""
-        self.script_bytes = 0
-        answer = self.page.goto(self.house.url + path, wait_until="load")
-        assert answer is not None
-        if answer.status >= 400:
-            self.problems.append(f"{path}: {answer.status}")
-        self.page.wait_for_timeout(settle_ms)  # scripts fill the page after it has loaded; the stream never ends
-
-    def check(self, path: str, *, axe: bool = True) -> None:
-        """Width, scripts, marks, axe."""
-        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        if wide > 0:
-            self.problems.append(f"{path}: {wide} px too wide")
-        if self.script_bytes > SCRIPT_BYTES_MAX:
-            self.problems.append(f"{path}: {self.script_bytes} bytes of script")
-        listed = path in [entry.path for entry in NAVIGATION] and len(self.house.pages(self.role)) > 1
-        if listed and self.page.locator('.site-nav [aria-current="page"]').count() != 1:
-            self.problems.append(f"{path}: its own entry is not marked")
-        if axe:
-            found = Axe().run(self.page, options=RULES).response["violations"]
-            self.problems += [f"{path} ({self.language}): {one['id']}: {one['nodes'][0]['html'][:200]} "
-                              f"{one['nodes'][0]['failureSummary'][:300]}" for one in found]
-
-    def close(self) -> None:
-        """Shut the tab."""
-        self.context.close()
-
-
-def look(browser: Any, house: Served, role: str, language: str, paths: list[str], *, axe: bool = True,
-         width: int = 360, dark: bool = False) -> list[str]:
-    visit = Visit(browser, house, role, language, width, dark)
-    try:
-        for path in paths:
-            visit.open(path, 250 if axe else 100)
-            visit.check(path, axe=axe)
-        return visit.problems
-    finally:
-        visit.close()
-
-
-def of_all(house: Served) -> list[str]:
-    """Every page that anybody's navigation lists."""
-    return [path for path in dict.fromkeys(entry.path for entry in NAVIGATION) if path in house.paths]
-
-
 @pytest.mark.parametrize(("language", "width", "dark"), [
     ("zh", 360, False), ("en", 1400, True),
     pytest.param("en", 360, True, marks=pytest.mark.soak), pytest.param("zh", 1400, False, marks=pytest.mark.soak),
 ])
 def test_every_page(browser, house: Served, language: str, width: int, dark: bool) -> None:
-    assert "\n".join(look(browser, house, "admin", language, [*of_all(house), *MORE], width=width, dark=dark)) == ""
+    assert "\n".join(look(browser, house, "admin", language, house.pages(), width=width, dark=dark)) == ""
+
+
+def test_no_page_and_no_template_is_left_out(house: Served, monkeypatch) -> None:
+    """What is visited is all that the application can show; what others show is visited by others."""
+    drawn: set[str] = set()
+    get = jinja2.Environment.get_template
+
+    def seen(self: jinja2.Environment, name: str, *more: Any, **named: Any) -> jinja2.Template:
+        drawn.add(name)
+        return get(self, name, *more, **named)
+
+    monkeypatch.setattr(jinja2.Environment, "get_template", seen)
+    pages = house.pages()
+    assert {entry.path for entry in NAVIGATION} & house.paths <= set(pages)
+    every = {file.name for file in (PAGES / "templates").glob("*.html")}
+    assert every - drawn - FRAMES - BY_STEPS - set(ELSEWHERE) == set()
+    for test in set(ELSEWHERE.values()):
+        assert re.search(r"Axe\(\)|Visit\(", (PAGES.parent / test).read_text(encoding="utf-8")), test
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_the_way_in(browser, house: Served, language: str) -> None:
-    assert look(browser, house, "", language, ["/sign-in", "/offline"]) == []
+    """Signing in by two steps, and being turned away."""
+    accounts, name = house.real.accounts, f"coder-{language}"
+    accounts.put(name, "a-long-enough-secret", role="resident", scope=SCOPE)
+    cookie = accounts.enter(name, "a-long-enough-secret")
+    assert cookie
+    key, _ = accounts.begin_factor(cookie)
+    accounts.confirm_factor(cookie, pyotp.TOTP(key).now(), "127.0.0.1")
+    visit = Visit(browser, house.url, "", language)
+    try:
+        for path in ("/sign-in", "/offline", "/public"):
+            visit.open(path)
+            visit.check(path)
+        visit.open("/sign-in")
+        visit.page.locator("[name=name]").fill(name)
+        visit.page.locator("[name=secret]").fill("a-long-enough-secret")
+        visit.page.keyboard.press("Enter")
+        visit.page.locator("[name=code]").wait_for()
+        visit.check("/sign-in/code")
+        visit.context.add_cookies([{"name": "tocsin_session", "value": house.real.cookies["resident", SCOPE],
+                                    "url": house.url}])
+        visit.open("/people", status=403)
+        visit.check("/people, refused")
+        assert visit.problems == []
+    finally:
+        visit.close()
 
 
 # What the other roles may open is held against the table of rights by test_tenants.py, without a browser.
 @pytest.mark.parametrize("role", [
     role if role in ("resident", "officer") else pytest.param(role, marks=pytest.mark.soak) for role in ROLE_NAMES])
 def test_every_role_opens_its_pages(browser, house: Served, role: str) -> None:
-    assert house.pages(role)
-    assert look(browser, house, role, "en", house.pages(role), axe=False) == []
+    assert house.listed(role)
+    assert look(browser, house, role, "en", house.listed(role), axe=False) == []
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("language", ["zh", "en"])
 @pytest.mark.parametrize("role", ROLE_NAMES)
 def test_every_page_of_every_role(browser, house: Served, role: str, language: str) -> None:
-    assert look(browser, house, role, language, house.pages(role)) == []
+    assert look(browser, house, role, language, house.listed(role)) == []
 
 
 def test_the_keyboard_reaches_the_navigation(browser, house: Served) -> None:
-    visit = Visit(browser, house, "admin", "en")
+    visit = Visit(browser, house.url, house.real.cookies["admin", SCOPE], "en")
     try:
         visit.open("/account")
         visit.page.keyboard.press("Tab")
         assert visit.page.evaluate("document.activeElement.className") == "skip"
         visit.page.keyboard.press("Tab")
-        assert visit.page.evaluate("document.activeElement.getAttribute('href')") == house.pages("admin")[0]
-        for _ in house.pages("admin")[1:]:
+        assert visit.page.evaluate("document.activeElement.getAttribute('href')") == house.listed("admin")[0]
+        for _ in house.listed("admin")[1:]:
             visit.page.keyboard.press("Tab")
-        assert visit.page.evaluate("document.activeElement.getAttribute('href')") == house.pages("admin")[-1]
-        visit.page.wait_for_timeout(300)
-        assert visit.page.evaluate("document.activeElement.getBoundingClientRect().right") <= 361
+        assert visit.page.evaluate("document.activeElement.getAttribute('href')") == house.listed("admin")[-1]
+        visit.page.wait_for_function("document.activeElement.getBoundingClientRect().right <= 361")
     finally:
         visit.close()
+
+
+def test_printed_pages_are_dark_on_white_without_what_cannot_be_pressed_on_paper(browser, house: Served) -> None:
+    visit = Visit(browser, house.url, house.real.cookies["admin", SCOPE], "zh", 800, dark=True)
+    wrong = []
+    try:
+        visit.page.emulate_media(media="print", color_scheme="dark")
+        for path in PRINTED:
+            visit.open(path)
+            shown = visit.page.locator(".site-nav, .tools, .skip, .jump, main form, main p.buttons, main .actions")
+            wrong += [f"{path}: {one.evaluate('n => n.outerHTML')[:90]}" for one in shown.all() if one.is_visible()]
+            ink = visit.page.evaluate("(({ color, backgroundColor }) => [color, backgroundColor])"
+                                      "(getComputedStyle(document.body))")
+            light = [sum(map(float, re.findall(r"[\d.]+", colour)[:3])) for colour in ink]
+            if not light[0] < 300 < 660 < light[1]:
+                wrong.append(f"{path}: {ink}")
+        assert "\n".join(wrong) == ""
+    finally:
+        visit.close()
+
+
+def test_no_file_of_the_pages_names_another_host() -> None:
+    """Everything is served by the product itself: what a browser would fetch is never elsewhere."""
+    fetched = re.compile(r"""(?:src|href|action)=["']?https?:|url\(["']?https?:"""
+                         r"""|(?:from|import|fetch)\s*\(?["'`]https?:""")
+    files = [file for folder in ("static", "templates") for file in (PAGES / folder).rglob("*")
+             if file.suffix in (".js", ".css", ".html", ".svg")]
+    assert len(files) > 60
+    assert [str(file) for file in files if fetched.search(file.read_text(encoding="utf-8"))] == []
+
+
+def test_the_pages_can_be_installed(browser, house: Served) -> None:
+    """Manifest and icons as a browser wants them; the worker takes the pages, and shows its own without a server."""
+    context = browser.new_context(locale="en-GB", viewport={"width": 360, "height": 780})
+    context.add_cookies([{"name": "tocsin_language", "value": "en", "url": house.url}])
+    page = context.new_page()
+    try:
+        page.goto(f"{house.url}/sign-in")
+        manifest = page.request.get(house.url + page.locator("link[rel=manifest]").get_attribute("href")).json()
+        assert manifest["display"] == "standalone" and manifest["start_url"] == "/" and manifest["name"]
+        sizes = set()
+        for icon in manifest["icons"]:
+            answer = page.request.get(house.url + icon["src"])
+            assert answer.ok and answer.headers["content-type"].startswith(icon["type"]), icon
+            sizes.add(icon["sizes"])
+        assert {"192x192", "512x512"} <= sizes
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        page.wait_for_function("navigator.serviceWorker.controller !== null", timeout=PATIENCE_MS)
+        context.set_offline(True)
+        page.goto(f"{house.url}/board")
+        expect(page.locator("main")).to_be_visible(timeout=PATIENCE_MS)
+        assert "Tocsin" in page.title()
+        assert page.locator(".card").count() == 0, "nothing old is shown"
+    finally:
+        context.close()
