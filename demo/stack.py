@@ -32,6 +32,7 @@ SITES = ("riverside", "lakeside")
 SIM_LINES = ("riverside-riser-a", "riverside-plant", "riverside-radio", "lakeside-riser-a")
 CLOUD_READY_S = 60.0
 GATEWAYS_READY_S = 60.0
+DEVICES_READY_S = 60.0
 
 
 class Stack:
@@ -44,6 +45,7 @@ class Stack:
         self.truth = folder / "truth.jsonl"
         self.children: dict[str, Child] = {}
         self._say = say
+        self._device_port = 0
 
     @property
     def state_folder(self) -> Path:
@@ -55,6 +57,7 @@ class Stack:
         self.folder.mkdir(parents=True, exist_ok=True)
         radio, riser, plant, lake, mqtt, services, uplink = free_ports(7)
         ports = dict(zip(SIM_LINES, (riser, plant, radio, lake), strict=True))
+        self._device_port = lake
         self._write_files(ports, mqtt, services, uplink)
         await self._begin(site_broker(radio, self.folder))
         self._say("starting the community OS: CA, broker, ingest, worker, pages")
@@ -67,10 +70,12 @@ class Stack:
                                            str(self.folder / f"{site}.yaml")))
 
     async def start_devices(self) -> None:
-        """The simulated devices: the scenario's time begins here. Returns when their lines answer."""
+        """The simulated devices: the scenario's time begins here. Returns when they answer, else LocalFault."""
         self._say("starting the simulated devices")
-        await self._begin(self._tocsin("devices", "sim", "run", str(self.folder / "scenario.yaml"), "--truth",
-                                       str(self.truth), restart=False))
+        devices = await self._begin(self._tocsin("devices", "sim", "run", str(self.folder / "scenario.yaml"),
+                                                 "--truth", str(self.truth), restart=False))
+        if not await port_answers(self._device_port, DEVICES_READY_S):
+            raise LocalFault(f"the devices did not come up; the end of their log:\n{devices.last_words()}")
 
     async def wait_for_gateways(self) -> None:
         """Until the board has heard both gateways."""

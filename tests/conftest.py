@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, BrowserContext, expect
 
 # One fixed profile: examples are derandomised in CI, so that a red run can be repeated by anybody.
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -18,6 +19,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # What a page must show is waited for as long as a loaded machine may take; how fast it is, benchmarks measure.
 PAGE_SHOWS_WITHIN_MS = 60_000
 expect.set_options(timeout=PAGE_SHOWS_WITHIN_MS)
+_new_context = Browser.new_context
+
+
+def _patient_context(browser: Browser, **options: Any) -> BrowserContext:
+    context = _new_context(browser, **options)
+    context.set_default_timeout(PAGE_SHOWS_WITHIN_MS)
+    return context
+
+
+Browser.new_context = _patient_context  # type: ignore[method-assign]
 
 # The recorded experiments stand beside the checkout; tests that want them skip, saying why, where they are absent.
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"

@@ -26,7 +26,7 @@ def test_a_page_that_gets_a_snapshot_but_no_heartbeat_is_never_called_live(brows
             yield event
 
     served.board.events = events
-    page = browser.new_page(locale="en-GB")
+    page = browser.new_context(locale="en-GB").new_page()
     page.add_init_script("""new MutationObserver(() => {
         const link = document.getElementById('link');
         if (link && link.classList.contains('live')) window.saidLive = true;
