@@ -7,18 +7,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from community_os.environment_limits import GROUPS, exceedances, limit_of
+from community_os.environment_limits import GROUPS, LimitTable, exceedances, parse_limits
 from community_os.officer_figures import within
 from community_os.officer_store import OfficerStore
 from community_os.report_service import ReportService
 from community_os.store import IncidentStore, StoreCalls
-from dashboards.environment import Countdown, EnvironmentLine, EnvironmentPage, EnvironmentSite
+from dashboards.environment import Countdown, EnvironmentLine, EnvironmentPage, EnvironmentSite, LimitFound
 from device_model.clock import HOUR_US, SECOND_US, Clock
 from device_model.inventory import Inventory, Point
+from device_model.library import read_text
 from device_model.quantities import QUANTITIES
 from device_model.series import Level, Rollup, SeriesRead
 from device_model.site import Text
@@ -29,6 +32,14 @@ SHOWN_MAX = 100
 # The public page costs the store at most one look a minute and site, however many people look.
 PUBLIC_FRESH_US = 60 * SECOND_US
 _KIND = "publish"
+SHIPPED = Path(__file__).with_name("environment_limits.yaml")
+
+
+def read_limits(own: str) -> LimitTable:
+    """The shipped limits, with those of an own file (cloud.yaml, `environment_limits:`) in their place. Raises
+    ConfigError, LocalFault."""
+    table = parse_limits(SHIPPED.read_text(encoding="utf-8"), SHIPPED.name)
+    return table.with_own(parse_limits(read_text(Path(own)), own)) if own else table
 
 
 class _Published(msgspec.Struct, frozen=True):
@@ -40,9 +51,10 @@ class EnvironmentDesk:
 
     def __init__(
         self, store: IncidentStore, calls: StoreCalls, clock: Clock, *, sites: Mapping[str, Inventory],
-        series: SeriesRead | None, reports: ReportService,
+        series: SeriesRead | None, reports: ReportService, limits: LimitTable | None = None,
     ) -> None:
-        """series: None where none is kept: the page says so."""
+        """series: None where none is kept: the page says so. limits: None for the shipped ones."""
+        self._limits = limits or read_limits("")
         self._own, self._calls, self._clock = OfficerStore(store), calls, clock
         self._sites, self._series, self._reports = sites, series, reports
         self._kept: dict[str, tuple[int, EnvironmentPage]] = {}
@@ -101,9 +113,15 @@ class EnvironmentDesk:
         if self._series is not None:
             hours = await self._series.rollups(chosen, [point.name for point in points], from_us, now_us, Level.HOUR)
         zone = ZoneInfo(inventory.site.time_zone)
+        days = (_day(from_us, zone), _day(now_us, zone))
         notices = tuple(Countdown(one.number, one.due_us, one.done_us) for one in await self._reports.notices(chosen))
         return EnvironmentPage(now_us, tuple(sites), chosen, tuple(
-            _line(point, inventory, hours.get(point.name, ()), zone) for point in points), notices, from_us)
+            _line(point, inventory, hours.get(point.name, ()), zone, self._limits, days) for point in points),
+            notices, from_us)
+
+
+def _day(at_us: int, zone: ZoneInfo) -> date:
+    return datetime.fromtimestamp(at_us / SECOND_US, UTC).astimezone(zone).date()
 
 
 def _points(inventory: Inventory) -> list[Point]:
@@ -113,15 +131,18 @@ def _points(inventory: Inventory) -> list[Point]:
     return sorted(found, key=lambda point: order.index(point.quantity))
 
 
-def _line(point: Point, inventory: Inventory, rollups: tuple[Rollup, ...], zone: ZoneInfo) -> EnvironmentLine:
+def _line(
+    point: Point, inventory: Inventory, rollups: tuple[Rollup, ...], zone: ZoneInfo, table: LimitTable,
+    days: tuple[date, date],
+) -> EnvironmentLine:
     place = inventory.site.zone(point.zone)
     spec, device = point.spec, point.device.place
     quantity = QUANTITIES[point.quantity]
-    hours = tuple((one.time_us, round(one.mean, 3)) for one in rollups if one.mean is not None)
-    limit = limit_of(point.quantity)
-    over = exceedances(hours, limit, zone) if limit is not None else ()
+    hours = tuple((one.time_us, round(one.mean, 6)) for one in rollups if one.mean is not None)
+    limits = [(limit, exceedances(hours, limit, zone)) for limit in table.of(point.quantity, *days)]
     return EnvironmentLine(
         Text(f"{device.en} {spec.en}".strip(), f"{device.zh} {spec.zh}".strip()),
         place.name if place else Text(point.zone, point.zone), point.quantity, Text(quantity.en, quantity.zh),
         point.unit, GROUPS[point.quantity], hours, hours[-1][1] if hours else None,
-        hours[-1][0] + HOUR_US if hours else 0, limit, len(over), over[-SHOWN_MAX:])
+        hours[-1][0] + HOUR_US if hours else 0,
+        tuple(LimitFound(limit, len(over), over[-SHOWN_MAX:]) for limit, over in limits))

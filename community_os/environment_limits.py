@@ -1,17 +1,24 @@
 """Limits of environmental standards and what exceeds them (pure). Numbers of certainty C are said to be so.
 
-    hours of a point ─► means over the limit's stretch (1 h or a local day) ─► those beyond it
+    environment_limits.yaml, own file ─► LimitTable ─┐
+    hours of a point ─► means over the limit's stretch (1 h, 8 h, a day) ─► those beyond it, in its edition's time
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Literal
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from dashboards.environment import Limit
-from device_model.clock import SECOND_US
+from device_model.clock import HOUR_US, SECOND_US
+from device_model.errors import ConfigError, Finding
+from device_model.quantities import QUANTITIES
 from device_model.site import Text
+from device_model.yaml_source import Path, Source, convert, parse_yaml
 
 # Quantity → group, in the order in which they are shown.
 GROUPS: dict[str, str] = {
@@ -20,48 +27,155 @@ GROUPS: dict[str, str] = {
     "ammonia_nitrogen": "water", "total_phosphorus": "water", "total_nitrogen": "water", "turbidity": "water",
     "conductivity": "water", "temperature": "weather", "humidity": "weather", "wind_speed": "weather",
 }
-DAY_HOURS = 24
+DAY_HOURS, EIGHT = 24, 8
 DAY_NEEDS = 20  # a day's mean of fewer hours is none (GB 3095: 20 hourly values)
-_AIR = Text("GB 3095-2026 class 2, 24 h", "GB 3095-2026 二级，24 小时均值")
-_RIVER = Text("GB 3838-2002 class III", "GB 3838-2002 Ⅲ类")
-_LIMITS: dict[str, Limit] = {
-    "pm25": Limit(_AIR, "B", DAY_HOURS, 60.0), "pm10": Limit(_AIR, "B", DAY_HOURS, 120.0),
-    "noise": Limit(Text("GB 12523 construction boundary, 70 dB(A) day, 55 night",
-                        "GB 12523 建筑施工场界，昼间 70、夜间 55 dB(A)"), "B", 1, 70.0, None, 55.0),
-    "tsp": Limit(Text("GB 3095-2012 class 2, 24 h (site dust tables are local)",
-                      "GB 3095-2012 二级，24 小时均值（工地扬尘限值依地方标准）"), "C", DAY_HOURS, 300.0),
-    "ph": Limit(_RIVER, "B", 1, 9.0, 6.0), "dissolved_oxygen": Limit(_RIVER, "B", 1, None, 5.0),
-    "permanganate_index": Limit(_RIVER, "B", 1, 6.0), "cod": Limit(_RIVER, "B", 1, 20.0),
-    "ammonia_nitrogen": Limit(_RIVER, "B", 1, 1.0), "total_phosphorus": Limit(_RIVER, "B", 1, 0.2),
-}
+EIGHT_NEEDS = 6  # so many hours of eight (GB 3095)
+DAY_OF_EIGHTS_NEEDS = 14  # so many 8 h means make the day's largest one, unless one is beyond the limit (HJ 663)
+LIMITS_MAX = 200
+# µg/m³ of 1 ppm at 25 °C and 1013.25 hPa, the reference state of GB 3095 for gases: molar mass / 24.45 · 1000.
+_UG_PER_PPM = {"so2": 64.06 / 24.45e-3, "no2": 46.01 / 24.45e-3, "o3": 48.00 / 24.45e-3}
 
 
-def limit_of(quantity: str) -> Limit | None:
-    """What it is held against, or None."""
-    return _LIMITS.get(quantity)
+class _LimitText(msgspec.Struct, frozen=True):
+    quantity: str
+    hours: int
+    unit: str
+    source: Text
+    certainty: Literal["A", "B", "C"]
+    most: float | None = None
+    least: float | None = None
+    night_most: float | None = None
+    since: str = ""
+    until: str = ""
+
+
+class _File(msgspec.Struct, frozen=True):
+    limits: tuple[_LimitText, ...]
+
+
+class LimitTable:
+    """Limits by quantity."""
+
+    def __init__(self, limits: Mapping[str, tuple[Limit, ...]]) -> None:
+        self._limits = dict(limits)
+
+    def with_own(self, own: LimitTable) -> LimitTable:
+        """Those of `own` in the place of all ours of the same quantity."""
+        return LimitTable({**self._limits, **own._limits})
+
+    def of(self, quantity: str, from_day: date, to_day: date) -> tuple[Limit, ...]:
+        """What counts on any of those days, the day's means first."""
+        return tuple(one for one in self._limits.get(quantity, ())
+                     if (not one.until or from_day < date.fromisoformat(one.until))
+                     and (not one.since or to_day >= date.fromisoformat(one.since)))
+
+
+def parse_limits(text: str, file: str) -> LimitTable:
+    """A file of limits. Raises ConfigError with every finding."""
+    source = parse_yaml(text, file)
+    findings: list[Finding] = []
+    whole = convert(source, (), _File, findings)
+    limits: dict[str, list[Limit]] = {}
+    for number, one in enumerate(whole.limits[:LIMITS_MAX] if whole is not None else ()):
+        found = _limit(one, source, ("limits", number), findings)
+        if found is not None:
+            limits.setdefault(one.quantity, []).append(found)
+    if findings:
+        raise ConfigError(findings)
+    return LimitTable({quantity: tuple(sorted(own, key=lambda one: (-one.over, one.since)))
+                       for quantity, own in limits.items()})
+
+
+def _limit(one: _LimitText, source: Source, at: Path, findings: list[Finding]) -> Limit | None:
+    before, factor = len(findings), _factor(one.quantity, one.unit)
+    if one.quantity not in GROUPS:
+        findings.append(source.finding((*at, "quantity"), f"{one.quantity!r} is not shown",
+                                       f"one of {', '.join(GROUPS)}"))
+    elif factor is None:
+        findings.append(source.finding((*at, "unit"), f"{one.quantity} is not measured in {one.unit!r}",
+                                       "a unit of that quantity, or ug/m3 for SO2, NO2, O3"))
+    if one.hours not in (1, EIGHT, DAY_HOURS):
+        findings.append(source.finding((*at, "hours"), f"a mean over {one.hours} h is not made", "1, 8 or 24"))
+    if one.most is None and one.least is None:
+        findings.append(source.finding(at, "neither most nor least", "give one of them"))
+    for name in ("since", "until"):
+        try:
+            date.fromisoformat(getattr(one, name) or "2026-03-01")
+        except ValueError:
+            findings.append(source.finding((*at, name), f"{getattr(one, name)!r} is no day", "write \"2026-03-01\""))
+    if len(findings) > before or factor is None:
+        return None
+    return Limit(one.source, one.certainty, one.hours, one.most, one.least, one.night_most, one.unit, factor,
+                 one.since, one.until)
+
+
+def _factor(quantity: str, unit: str) -> float | None:
+    """By what a value in the canonical unit is multiplied to be in that one; None: it cannot be."""
+    known = QUANTITIES.get(quantity)
+    if known is None:
+        return None
+    if unit == "ug/m3" and quantity in _UG_PER_PPM:
+        return _UG_PER_PPM[quantity]
+    found = known.unit(unit)
+    return None if found is None or found.offset else 1.0 / found.factor
 
 
 def exceedances(
     hours: Sequence[tuple[int, float]], limit: Limit, zone: ZoneInfo
 ) -> tuple[tuple[int, float], ...]:
-    """(beginning µs, mean) of the stretches beyond the limit, oldest first."""
-    stretches = hours if limit.over == 1 else _days(hours, zone)
+    """(beginning µs, mean in the hours' own unit) of the stretches beyond the limit, oldest first."""
+    in_time = [(at_us, mean) for at_us, mean in hours if _counts(limit, _local(at_us, zone).date())]
+    if limit.over == DAY_HOURS:
+        stretches = _days(in_time, zone)
+    elif limit.over == EIGHT:
+        stretches = _eights(in_time, limit, zone)
+    else:
+        stretches = in_time
     return tuple((at_us, mean) for at_us, mean in stretches if _beyond(mean, limit, at_us, zone))
 
 
-def _days(hours: Sequence[tuple[int, float]], zone: ZoneInfo) -> list[tuple[int, float]]:
-    by_day: dict[object, list[tuple[int, float]]] = {}
+def _counts(limit: Limit, day: date) -> bool:
+    return (not limit.since or day.isoformat() >= limit.since) and (not limit.until or day.isoformat() < limit.until)
+
+
+def _by_day(hours: Sequence[tuple[int, float]], zone: ZoneInfo) -> list[list[tuple[int, float]]]:
+    days: dict[date, list[tuple[int, float]]] = {}
     for at_us, mean in hours:
-        by_day.setdefault(_local(at_us, zone).date(), []).append((at_us, mean))
-    return [(of_day[0][0], round(sum(mean for _, mean in of_day) / len(of_day), 3))
-            for of_day in by_day.values() if len(of_day) >= DAY_NEEDS]
+        days.setdefault(_local(at_us, zone).date(), []).append((at_us, mean))
+    return list(days.values())
+
+
+def _days(hours: Sequence[tuple[int, float]], zone: ZoneInfo) -> list[tuple[int, float]]:
+    return [(of_day[0][0], _mean(of_day)) for of_day in _by_day(hours, zone) if len(of_day) >= DAY_NEEDS]
+
+
+def _eights(hours: Sequence[tuple[int, float]], limit: Limit, zone: ZoneInfo) -> list[tuple[int, float]]:
+    """The largest 8 h mean of each local day, of those that lie within it: (its beginning, mean)."""
+    found = []
+    for of_day in _by_day(hours, zone):
+        means = []
+        for begin_us in range(of_day[0][0], of_day[-1][0] + HOUR_US, HOUR_US):
+            stretch = [one for one in of_day if begin_us <= one[0] < begin_us + EIGHT * HOUR_US]
+            whole = _local(begin_us + (EIGHT - 1) * HOUR_US, zone).date() == _local(begin_us, zone).date()
+            if len(stretch) >= EIGHT_NEEDS and whole:
+                means.append((begin_us, _mean(stretch)))
+        largest = max(means, key=lambda one: one[1], default=None)
+        if largest is None:
+            continue
+        if len(means) >= DAY_OF_EIGHTS_NEEDS or _beyond(largest[1], limit, largest[0], zone):
+            found.append(largest)
+    return found
+
+
+def _mean(stretch: Sequence[tuple[int, float]]) -> float:
+    return round(sum(mean for _, mean in stretch) / len(stretch), 6)
 
 
 def _beyond(mean: float, limit: Limit, at_us: int, zone: ZoneInfo) -> bool:
-    most = limit.most
+    value, most = round(mean * limit.factor, 3), limit.most
     if limit.night_most is not None and (_local(at_us, zone).hour >= 22 or _local(at_us, zone).hour < 6):
         most = limit.night_most
-    return (most is not None and mean > most) or (limit.least is not None and mean < limit.least)
+    return (most is not None and value > most) or (limit.least is not None and value < limit.least)
 
 
 def _local(at_us: int, zone: ZoneInfo) -> datetime:

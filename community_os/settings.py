@@ -93,6 +93,7 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     "" for SQLite in the state folder; partitions: over how many workers sites may be spread (fixed once messages are
     stored). routing, duty, response: who is told, who is on duty, what is done (docs/routing.md); endpoints: where
     notices go; recordings: folder of published recordings, one folder a set, for back-tests beside the shipped fires;
+    environment_limits: own limits of standards (the form of community_os/environment_limits.yaml);
     centres: the brigade's monitoring centres (GB/T 26875.3); series: time series of all sites.
     """
 
@@ -106,6 +107,7 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     duty: str = ""
     response: str = ""
     recordings: str = ""
+    environment_limits: str = ""
     endpoints: tuple[EndpointSettings, ...] = ()
     centres: tuple[CentreSettings, ...] = ()
     series: CloudSeries = CloudSeries()
@@ -149,7 +151,7 @@ def parse_cloud(text: str, file: str) -> CloudSettings:
     folder = PurePath(file).parent
     return msgspec.structs.replace(
         settings, state=str(folder / settings.state), sites=tuple(str(folder / site) for site in settings.sites),
-        **{name: str(folder / file) for name in ("routing", "duty", "response", "recordings")
+        **{name: str(folder / file) for name in ("routing", "duty", "response", "recordings", "environment_limits")
            if (file := getattr(settings, name))},
         endpoints=tuple(msgspec.structs.replace(
             one, key_file=str(folder / one.key_file) if one.key_file else "",

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from community_os.board_service import BoardService
 from community_os.brigade_service import BrigadeService
 from community_os.claim_service import Claims, claimed_site_files, until_sites_change
-from community_os.environment_desk import EnvironmentDesk
+from community_os.environment_desk import EnvironmentDesk, read_limits
 from community_os.estate_parts import make_estate
 from community_os.evidence_desk import IncidentEvidence
 from community_os.evidence_files import EvidenceFiles
@@ -68,7 +68,8 @@ def web_app(settings: CloudSettings, people: People, store: IncidentStore, calls
         officer, reports, PackDesk(
             store, calls, clock, sites=sites, series=series,
             recordings=Recordings(Path(settings.recordings)) if settings.recordings else None),
-        EnvironmentDesk(store, calls, clock, sites=sites, series=series, reports=reports))
+        EnvironmentDesk(store, calls, clock, sites=sites, series=series, reports=reports,
+                        limits=read_limits(settings.environment_limits)))
     estate = make_estate(settings, store, calls, stream, clock, board, brigade)
     app = create_app(board, estate=estate, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
                      brigade=brigade, evidence=evidence, trail=people.book, people=people.pages, officer=parts,

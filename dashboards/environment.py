@@ -10,8 +10,9 @@ from device_model.site import Text
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """What a value is held against. most, least: in the line's unit; night_most: 22:00 to 06:00; None none. over: of
-    what stretch the mean is held against it, hours. source: the standard; certainty: how sure that number is."""
+    """What a value is held against. most, least: in `unit`; night_most: 22:00 to 06:00; None none. over: of what
+    stretch the mean is held against it, hours; 8: the largest one of a day. source: the standard; certainty: how sure
+    that number is. factor: a value in the line's unit times it is in `unit`. since, until: days of that edition."""
 
     source: Text
     certainty: str
@@ -19,11 +20,24 @@ class Limit(msgspec.Struct, frozen=True):
     most: float | None = None
     least: float | None = None
     night_most: float | None = None
+    unit: str = ""
+    factor: float = 1.0
+    since: str = ""
+    until: str = ""
+
+
+class LimitFound(msgspec.Struct, frozen=True):
+    """A limit and what was beyond it. exceeded: how many stretches; shown: the newest, (µs, mean in the line's
+    unit)."""
+
+    limit: Limit
+    exceeded: int
+    shown: tuple[tuple[int, float], ...]
 
 
 class EnvironmentLine(msgspec.Struct, frozen=True):
     """One measured point. hours: (beginning of the hour µs, mean), an hour without values is not there. last_us: end
-    of the newest hour that has values, 0 none. exceeded: stretches over the limit; shown: those, (µs, mean)."""
+    of the newest hour that has values, 0 none. limits: what it is held against, () nothing."""
 
     name: Text
     zone: Text
@@ -34,9 +48,7 @@ class EnvironmentLine(msgspec.Struct, frozen=True):
     hours: tuple[tuple[int, float], ...]
     last: float | None
     last_us: int
-    limit: Limit | None
-    exceeded: int
-    shown: tuple[tuple[int, float], ...]
+    limits: tuple[LimitFound, ...]
 
 
 class Countdown(msgspec.Struct, frozen=True):

@@ -122,6 +122,12 @@ OFFICER_TEXTS: dict[str, Text] = {
     "env.night": Text("night", "夜间"),
     "env.limit": Text("Limit", "限值"),
     "env.nolimit": Text("No limit is set for this value.", "此项未设限值。"),
+    "env.since": Text("from {day}", "自 {day} 起"),
+    "env.until": Text("until {day}", "至 {day} 前"),
+    "env.check": Text(
+        "The letter says how sure a limit is: A read in the standard, B from good sources, C one source. Check the "
+        "edition in force before you act on it.",
+        "括号内字母为限值可信度：A 查阅标准原文，B 可靠来源一致，C 单一来源。执法前请核对现行标准版本。"),
     "env.list": Text("When it was over", "超标时间"),
     "env.public": Text("Published since", "已公开，自"),
     "env.notpublic": Text("Not published.", "未公开。"),

@@ -10,22 +10,24 @@ const EVERY_MS = 60000, OLD_HOURS = 3;
 let page = null, loaded = 0, path = new URLSearchParams(location.search).get("site") ?? "";
 function svg(kind, attributes = {}, text = "") { const n = document.createElementNS(NS, kind); for (const [k, v] of Object.entries(attributes)) n.setAttribute(k, v); if (text) n.textContent = text; return n; }
 
+const over = (line) => line.limits.reduce((n, f) => n + f.exceeded, 0);
+const inLimit = (v, l) => `${round(v * l.factor)} ${unit(l.unit)}`;
 function plotOf(line) {
-  const values = line.hours.map((h) => h[1]), limits = line.limit ? [line.limit.most, line.limit.least, line.limit.night_most].filter((v) => typeof v === "number") : [];
+  const values = line.hours.map((h) => h[1]), limits = line.limits.filter((f) => !f.limit.until || Date.parse(f.limit.until) * 1000 > page.at_us).flatMap(({ limit: l }) => [l.most, l.least, l.night_most].filter((v) => typeof v === "number").map((v) => v / l.factor));
   const low = Math.min(...values, ...limits), high = Math.max(...values, ...limits), t0 = page.from_us, t1 = page.at_us;
   const x = (us) => ((us - t0) / (t1 - t0) * 600).toFixed(1), y = (v) => (104 - (v - low) / (high - low || 1) * 96).toFixed(1);
   const p = svg("svg", { viewBox: "0 0 600 112", preserveAspectRatio: "none", class: "series", role: "img" });
-  p.setAttribute("aria-label", `${name(line.name)}: ${round(Math.min(...values))} – ${round(Math.max(...values))} ${unit(line.unit)}, ${say("env.exceeded", { n: line.exceeded })}`);
+  p.setAttribute("aria-label", `${name(line.name)}: ${round(Math.min(...values))} – ${round(Math.max(...values))} ${unit(line.unit)}, ${say("env.exceeded", { n: over(line) })}`);
   for (const v of limits) p.append(svg("line", { class: "limit", x1: 0, x2: 600, y1: y(v), y2: y(v) }));
   let d = "", before = 0;
   for (const [us, v] of line.hours) { d += `${us - before <= 3.6e9 ? "L" : "M"}${x(us)} ${y(v)}`; before = us; } // a missing hour breaks the line
   p.append(svg("path", { class: "trace", d }));
-  for (const [us, v] of line.shown) p.append(svg("rect", { class: "over", x: Number(x(us)) - 1.5, y: Number(y(v)) - 2, width: 3, height: 4 }));
+  for (const f of line.limits) for (const [us, v] of f.shown) p.append(svg("rect", { class: "over", x: Number(x(us)) - 1.5, y: Number(y(v)) - 2, width: 3, height: 4 }));
   return p;
 }
 function lineOf(line) {
   const node = make("article", "detail"), head = make("h3", "", `${name(line.title)} · ${name(line.name)} · ${name(line.zone)} `);
-  if (line.limit) head.append(tag(say("env.exceeded", { n: line.exceeded }), line.exceeded ? "critical" : "good"));
+  if (line.limits.length) head.append(tag(say("env.exceeded", { n: over(line) }), over(line) ? "critical" : "good"));
   node.append(head);
   if (!line.hours.length) { node.append(make("p", "empty", say("env.nodata"))); return node; }
   const now = make("p", "measured", "", make("b", "value", `${round(line.last)} ${unit(line.unit)} `), aged(line.last_us));
@@ -33,13 +35,16 @@ function lineOf(line) {
   if (old) now.append(document.createTextNode(" "), tag(say("env.old"), "drill"));
   const values = line.hours.map((h) => h[1]);
   node.append(now, plotOf(line), make("p", "quiet", `${localDay(page.from_us)} – ${localDay(page.at_us)} · ${round(Math.min(...values))} – ${round(Math.max(...values))} ${unit(line.unit)} · ${say("env.hours", { n: line.hours.length })}`));
-  if (line.limit) {
-    const l = line.limit, numbers = [typeof l.most === "number" ? `≤ ${l.most}` : "", typeof l.night_most === "number" ? `${say("env.night")} ≤ ${l.night_most}` : "", typeof l.least === "number" ? `≥ ${l.least}` : ""].filter(Boolean).join("、");
-    node.append(make("p", "quiet", `${say("env.limit")} ${numbers} ${unit(line.unit)} · ${name(l.source)} (${l.certainty})`));
-  } else node.append(make("p", "quiet", say("env.nolimit")));
-  if (line.shown.length) {
-    const box = make("details"); box.append(make("summary", "", say("env.list")));
-    const list = make("ul", "list"); for (const [us, v] of [...line.shown].reverse()) list.append(make("li", "", `${line.limit.over === 1 ? localTime(us) : localDay(us)}  ${round(v)} ${unit(line.unit)}`));
+  const other = line.limits.find((f) => f.limit.factor !== 1); // ppm of an instrument, µg/m³ of a standard
+  if (other) now.firstChild.after(make("span", "quiet", `= ${inLimit(line.last, other.limit)} `));
+  if (!line.limits.length) node.append(make("p", "quiet", say("env.nolimit")));
+  for (const { limit: l, exceeded, shown } of line.limits) {
+    const numbers = [typeof l.most === "number" ? `≤ ${l.most}` : "", typeof l.night_most === "number" ? `${say("env.night")} ≤ ${l.night_most}` : "", typeof l.least === "number" ? `≥ ${l.least}` : ""].filter(Boolean).join("、");
+    const dates = [l.since ? say("env.since", { day: l.since }) : "", l.until ? say("env.until", { day: l.until }) : ""].filter(Boolean).join("、");
+    node.append(make("p", "quiet", `${say("env.limit")} ${numbers} ${unit(l.unit)} · ${name(l.source)} (${l.certainty})${dates ? ` · ${dates}` : ""} · ${say("env.exceeded", { n: exceeded })}`));
+    if (!shown.length) continue;
+    const box = make("details"); box.append(make("summary", "", `${say("env.list")}: ${name(l.source)}`));
+    const list = make("ul", "list"); for (const [us, v] of [...shown].reverse()) list.append(make("li", "", `${l.over === 24 ? localDay(us) : localTime(us)}  ${inLimit(v, l)}`));
     box.append(list); node.append(box);
   }
   return node;
@@ -67,6 +72,7 @@ function draw() {
     for (const r of page.rectifications) { const li = make("li", "", `${r.number} · ${say("rep.deadline")} ${localTime(r.due_us)} `); li.append(r.done_us ? tag(say("rep.done"), "good") : until(r.due_us)); list.append(li); }
     box.append(page.rectifications.length ? list : make("p", "empty", say("env.norectify"))); parts.push(box);
   }
+  if (page.lines.some((l) => l.limits.length)) parts.push(make("p", "quiet", say("env.check")));
   for (const group of ["air", "dust", "noise", "water", "weather"]) {
     const lines = page.lines.filter((l) => l.group === group);
     if (lines.length) parts.push(make("h2", "", say(`env.group.${group}`)), ...lines.map(lineOf));
