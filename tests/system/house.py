@@ -174,9 +174,12 @@ class Devices:
 class House:
     """The files, the processes, and what a test asks of them."""
 
-    def __init__(self, folder: Path, *, sign_in: str = "open_on_loopback") -> None:
+    def __init__(self, folder: Path, *, sign_in: str = "open_on_loopback", more_ports: int = 0) -> None:
         self.folder = folder
-        self.line, self.mute, self.babble, self.web_port, self.mqtt, self.services = free_ports(6)
+        # All at once: asked for twice, the same port may be given twice.
+        ports = free_ports(6 + more_ports)
+        self.line, self.mute, self.babble, self.web_port, self.mqtt, self.services = ports[:6]
+        self.more_ports = ports[6:]
         self.scale = new_time_scale(SPEED)
         self.environment = {SCALE_VARIABLE: msgspec.json.encode(self.scale).decode()}
         self.cookie = ""

@@ -19,7 +19,6 @@ import yaml
 from community_os.people_parts import open_accounts, open_audit
 from community_os.settings_source import read_settings
 from dashboards.pins import set_pin
-from demo.children import free_ports
 from device_model.clock import Now
 from device_model.system_clock import SystemClock
 from tests.system.house import PATH, ROOT, WITHIN_S, House, Json, Program, until
@@ -96,13 +95,27 @@ class PathsHouse(House):
     """The estate. Its devices stand on the tester's page: nothing happens until somebody presses something there."""
 
     def __init__(self, folder: Path) -> None:
-        self.sim_port, self.page_port, self.centre_port = free_ports(3)
-        super().__init__(folder, sign_in="required")
+        super().__init__(folder, sign_in="required", more_ports=3)
         self.clock = SystemClock(self.scale)
         self.centre = Centre(self.centre_port)
         self._more_files()
         self.page = Program(folder, "page", "gateway", "page", "--config", str(folder / "site.yaml"),
                             environment=self.environment)
+
+    @property
+    def sim_port(self) -> int:
+        """Of the tester's page."""
+        return self.more_ports[0]
+
+    @property
+    def page_port(self) -> int:
+        """Of the gateway's own page."""
+        return self.more_ports[1]
+
+    @property
+    def centre_port(self) -> int:
+        """Of the monitoring centre."""
+        return self.more_ports[2]
 
     def new_devices(self) -> Any:
         """A simulator of its own with its page, not the thread of the other houses."""

@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
 
+from tests.dashboards.visits import Visit
 from tests.system.house import OWN_SECRET, PATH, tocsin, until
 from tests.system.paths_house import INSTALLER, PEOPLE, PIN, SECRET, WITHIN_S, PathsHouse
 from wire_codecs.gbt26875_objects import UitdOperation
@@ -339,6 +340,20 @@ def test_the_contractor_and_the_resident_reach_what_is_theirs_and_no_more(
     board = people.signed_in("brigade", "/board")
     expect(board.locator("#incidents")).to_contain_text("Water")
     assert phone.request.get(f"{estate.url}/board").status == 403
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_pages_beside_the_cloud(estate: PathsHouse, browser, language: str) -> None:
+    """The gateway's own pages and the simulator's: axe, widths, script, no other host."""
+    for url, paths in ((estate.page_url, ("/", "/matrix", "/install")), (estate.sim_url, ("/tester",))):
+        visit = Visit(browser, url, "", language)
+        try:
+            for path in paths:
+                visit.open(path)
+                visit.check(path)
+            assert "\n".join(visit.problems) == ""
+        finally:
+            visit.close()
 
 
 def test_the_tester_and_the_auditor(estate: PathsHouse, people: People) -> None:
