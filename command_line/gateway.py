@@ -86,6 +86,8 @@ def gateway_page(
 def gateway_pin(
     config: Annotated[Path, typer.Option("--config", help="The site file of the gateway on this machine.")],
     name: Annotated[str, typer.Argument(help="whose: every action on the page is recorded with it")],
+    role: Annotated[str, typer.Option("--role", help="property, contractor (scans, places, tests) or duty "
+                                      "(acknowledges, silences, resets)")] = "property",
     remove: Annotated[bool, typer.Option("--remove", help="this person may no longer act")] = False,
 ) -> None:
     """Set the PIN with which a person may acknowledge, silence and reset on the local page.
@@ -97,7 +99,7 @@ def gateway_pin(
 
     become_owner(config.parent)
     pin = "" if remove else typer.prompt("PIN (6 or more)", hide_input=True, confirmation_prompt=True)
-    print(f"ok: {set_page_pin(config, name, pin)}")
+    print(f"ok: {set_page_pin(config, name, pin, role)}")
 
 
 @group.command("act")

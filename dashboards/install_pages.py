@@ -1,7 +1,7 @@
 """The installer's pages on the gateway (I/O): scan, place, save, test, report; without internet, behind the PIN.
 
     GET /install, /api/install…   anybody who reaches the page may look
-    POST …                        a signed-in person (pin_sessions.py)
+    POST …                        a signed-in person whose role may (pin_rights.py)
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import msgspec
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
-from dashboards.install_view import Installer, SaveAsk, ScanAsk
-from dashboards.pin_sessions import bounded_body, language_of, session_of
-from dashboards.pins import PinDoor
+from dashboards.install_view import Installer, InstallPerson, SaveAsk, ScanAsk
+from dashboards.pin_rights import CONTRACTOR, LocalDeed, may_here
+from dashboards.pin_sessions import bounded_body, language_of, refusal_of, session_of
+from dashboards.pins import PinDoor, Session, people_of, set_pin
 from device_model.errors import ConfigError, LawRefusal, LocalFault
 
+NOTE_MAX = 400
 SAVE_MAX, TABLE_MAX, PHOTO_MAX = 2 * 1024 * 1024, 4 * 1024 * 1024, 4 * 1024 * 1024
 
 
@@ -28,6 +30,20 @@ class StepAsk(msgspec.Struct, frozen=True):
     subject: str
     step: str
     seconds: float = 600.0
+
+
+class AcceptAsk(msgspec.Struct, frozen=True):
+    """The property takes the work over."""
+
+    note: str = ""
+
+
+class PersonAsk(msgspec.Struct, frozen=True):
+    """A person's PIN and role; without a PIN the person is removed, without a name it is only asked who is there."""
+
+    name: str = ""
+    pin: str = ""
+    role: str = CONTRACTOR
 
 
 class TableAsk(msgspec.Struct, frozen=True):
@@ -82,52 +98,74 @@ def _add_looks(app: FastAPI, installer: Installer, page: Page) -> None:
 
 
 def _add_deeds(app: FastAPI, installer: Installer, door: PinDoor) -> None:
-    async def deed(request: Request, kind: Any, do: Callable[[Any, str], Any], most: int = SAVE_MAX) -> Response:
-        session = session_of(request, door)
+    async def deed(request: Request, what: LocalDeed, kind: Any, do: Callable[[Any, Session], Any],
+                   most: int = SAVE_MAX) -> Response:
+        session = session_of(request, door, what)
         if session is None:
-            return JSONResponse({"refusal": "session"}, 403)
+            return refusal_of(request, door)
         try:
             body = msgspec.json.decode(await bounded_body(request, most), type=kind)
         except ValueError as error:
             return JSONResponse({"refusal": f"not understood: {error}"}, 400)
-        return await _json(lambda: do(body, session.who))
+        return await _json(lambda: do(body, session))
 
     @app.post("/api/install/scan")
     async def scan(request: Request) -> Response:
-        return await deed(request, ScanAsk, lambda body, _: installer.scan(body))
+        return await deed(request, LocalDeed.SCAN, ScanAsk, lambda body, _: installer.scan(body))
 
     @app.post("/api/install/save")
     async def save(request: Request) -> Response:
-        return await deed(request, SaveAsk, installer.save)
+        return await deed(request, LocalDeed.BIND, SaveAsk, lambda body, by: installer.save(
+            body, by.who, may_remove=may_here(by.role, LocalDeed.REMOVE)))
 
     @app.post("/api/install/undo")
     async def undo(request: Request) -> Response:
-        return await deed(request, dict[str, str], lambda _, who: installer.undo(who))
+        return await deed(request, LocalDeed.REMOVE, dict[str, str], lambda _, by: installer.undo(by.who))
 
     @app.post("/api/install/walk")
     async def walk(request: Request) -> Response:
-        return await deed(request, StepAsk, lambda body, who: installer.walk(
-            body.subject[:80], body.step, who, body.seconds))
+        return await deed(request, LocalDeed.TEST, StepAsk, lambda body, by: installer.walk(
+            body.subject[:80], body.step, by.who, body.seconds, by.role))
 
     @app.post("/api/install/interlock")
     async def interlock(request: Request) -> Response:
-        return await deed(request, StepAsk, lambda body, who: installer.interlock(body.subject[:80], body.step, who))
+        return await deed(request, LocalDeed.TEST, StepAsk, lambda body, by: installer.interlock(
+            body.subject[:80], body.step, by.who, by.role))
 
     @app.post("/api/install/table")
     async def take(request: Request) -> Response:
-        return await deed(request, TableAsk, lambda body, who: installer.take_table(body.text, who, body.dry),
-                          TABLE_MAX)
+        return await deed(request, LocalDeed.BIND, TableAsk, lambda body, by: installer.take_table(
+            body.text, by.who, body.dry, may_remove=may_here(by.role, LocalDeed.REMOVE)), TABLE_MAX)
+
+    @app.post("/api/install/accept")
+    async def accept(request: Request) -> Response:
+        return await deed(request, LocalDeed.ACCEPT, AcceptAsk, lambda body, by: installer.accept(
+            by.who, body.note.strip()[:NOTE_MAX]))
+
+    @app.post("/api/install/people")
+    async def people(request: Request) -> Response:
+        return await deed(request, LocalDeed.PEOPLE, PersonAsk, lambda body, _: _person(door, body))
 
     @app.post("/api/install/photos")
     async def keep(request: Request, device: str) -> Response:
-        session = session_of(request, door)
+        session = session_of(request, door, LocalDeed.PHOTO)
         if session is None:
-            return JSONResponse({"refusal": "session"}, 403)
+            return refusal_of(request, door)
         try:
             jpeg = await bounded_body(request, PHOTO_MAX)
         except ValueError:
             return JSONResponse({"refusal": "a photo has at most 4 MiB"}, 413)
         return await _json(lambda: {"photo": installer.keep_photo(device[:80], jpeg, session.who)})
+
+
+def _person(door: PinDoor, asked: PersonAsk) -> tuple[InstallPerson, ...]:
+    """With a name: make, change or (without a PIN) remove a person. Everybody who then has a PIN. LocalFault."""
+    if door.file is None:
+        raise LocalFault("the site file names no pin_file")
+    if asked.name.strip():
+        set_pin(door.file, asked.name, asked.pin, asked.role)
+        door.forget(asked.name)
+    return tuple(InstallPerson(name, role) for name, role in sorted(people_of(door.file).items()))
 
 
 async def _json(make: Callable[[], Any]) -> Response:

@@ -98,6 +98,25 @@ class WalkStep(msgspec.Struct, frozen=True):
     real: bool = False
     note: str = ""
     photos: tuple[str, ...] = ()
+    role: str = ""  # of who tested: property, contractor
+    confirmed: bool = False  # of an output: its device took the order, which is no proof that anything moved
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """Somebody of the property took the work over. hash: of the facts that the report then carried (acceptance.py);
+    note: what they said of what is not shown to work."""
+
+    who: str
+    at_us: int
+    hash: str
+    note: str = ""
+
+
+class InstallPerson(msgspec.Struct, frozen=True):
+    """Who has a PIN here, and in which role (pin_rights.py)."""
+
+    name: str
+    role: str
 
 
 class InstallVersion(msgspec.Struct, frozen=True):
@@ -125,6 +144,7 @@ class InstallView(msgspec.Struct, frozen=True):
     steps: tuple[WalkStep, ...]
     profiles: tuple[str, ...]
     cloud: str = "none"
+    accepted: Accepted | None = None
 
 
 class ScanAsk(msgspec.Struct, frozen=True):
@@ -231,8 +251,9 @@ class Installer(Protocol):
         """Scan."""
         ...
 
-    def save(self, asked: SaveAsk, who: str) -> SaveAnswer:
-        """Change the site file, have it taken, hand it to the cloud."""
+    def save(self, asked: SaveAsk, who: str, *, may_remove: bool = True) -> SaveAnswer:
+        """Change the site file, have it taken, hand it to the cloud. may_remove: whether this person may take a
+        device out or give one another profile."""
         ...
 
     def undo(self, who: str) -> SaveAnswer:
@@ -243,11 +264,11 @@ class Installer(Protocol):
         """What a version changed."""
         ...
 
-    def walk(self, device: str, step: str, who: str, seconds: float) -> WalkStep:
+    def walk(self, device: str, step: str, who: str, seconds: float, role: str = "") -> WalkStep:
         """begin, look or end the test of a device."""
         ...
 
-    def interlock(self, output: str, step: str, who: str) -> WalkStep:
+    def interlock(self, output: str, step: str, who: str, role: str = "") -> WalkStep:
         """drive, look or reset an output."""
         ...
 
@@ -271,6 +292,11 @@ class Installer(Protocol):
         """The devices as CSV."""
         ...
 
-    def take_table(self, text: str, who: str, dry: bool) -> tuple[SaveAnswer, tuple[str, ...]]:
+    def accept(self, who: str, note: str) -> Accepted:
+        """The property takes the work over; a note is needed where something is not shown to work."""
+        ...
+
+    def take_table(self, text: str, who: str, dry: bool, *, may_remove: bool = True
+                   ) -> tuple[SaveAnswer, tuple[str, ...]]:
         """Import devices from CSV; the errors."""
         ...

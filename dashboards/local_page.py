@@ -27,7 +27,8 @@ from dashboards.install_view import Installer
 from dashboards.kit.phrases import phrases
 from dashboards.kit.texts import LANGUAGES, table, text
 from dashboards.local_view import LocalGateway
-from dashboards.pin_sessions import HEADERS, add_pin_sign_in, bounded_body, language_of, session_of
+from dashboards.pin_rights import deed_of_action
+from dashboards.pin_sessions import HEADERS, add_pin_sign_in, bounded_body, language_of, refusal_of, session_of
 from dashboards.pins import PinDoor
 
 HERE = Path(__file__).parent
@@ -120,13 +121,13 @@ def _add_people(app: FastAPI, gateway: LocalGateway, door: PinDoor) -> None:
 
     @app.post("/api/act")
     async def act(request: Request) -> Response:
-        session = session_of(request, door)
-        if session is None:
-            return JSONResponse({"refusal": "session"}, 403)
         try:
             body = msgspec.json.decode(await bounded_body(request), type=ActBody)
         except ValueError as error:
             return JSONResponse({"refusal": f"not an action: {error}"}, 400)
+        session = session_of(request, door, deed_of_action(body.action))
+        if session is None:
+            return refusal_of(request, door)
         if body.action not in ACTIONS or not _REQUEST_ID.fullmatch(body.request) or len(body.why) > REASON_MOST:
             return JSONResponse({"refusal": "action, request id or reason is not acceptable"}, 400)
         done, what = await gateway.act(body.action, body.target[:120], session.who, body.why.strip(), body.request)

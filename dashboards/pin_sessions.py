@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from dashboards.kit.texts import LANGUAGES
+from dashboards.pin_rights import LocalDeed, may_here
 from dashboards.pins import Locked, PinDoor, Session
 from device_model.errors import LocalFault
 
@@ -45,7 +46,7 @@ def add_pin_sign_in(app: FastAPI, door: PinDoor) -> None:
         except LocalFault:
             anybody = False
         return JSONResponse({"who": known.who if known else "", "csrf": known.csrf if known else "",
-                             "anybody": anybody})
+                             "role": known.role if known else "", "anybody": anybody})
 
     @app.post("/api/sign-in")
     async def sign_in(request: Request) -> Response:
@@ -64,20 +65,32 @@ def add_pin_sign_in(app: FastAPI, door: PinDoor) -> None:
         if entered is None:
             return JSONResponse({"refusal": "wrong"}, 403)
         cookie, known = entered
-        response = JSONResponse({"who": known.who, "csrf": known.csrf})
+        response = JSONResponse({"who": known.who, "csrf": known.csrf, "role": known.role})
         response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", secure=request.url.scheme == "https")
         return response
 
     @app.post("/api/sign-out")
     async def sign_out(request: Request) -> Response:
-        if session_of(request, door) is not None:
+        if _session(request, door) is not None:
             door.leave(request.cookies.get(COOKIE, ""))
         response = JSONResponse({})
         response.delete_cookie(COOKIE)
         return response
 
 
-def session_of(request: Request, door: PinDoor) -> Session | None:
+def session_of(request: Request, door: PinDoor, deed: LocalDeed = LocalDeed.OTHER) -> Session | None:
+    """Who may do that deed: signed in, asking from our page, in a role that may. A route that names no deed is the
+    property's alone."""
+    session = _session(request, door)
+    return session if session is not None and may_here(session.role, deed) else None
+
+
+def refusal_of(request: Request, door: PinDoor) -> Response:
+    """Why `session_of` said no: "session", or "role" where somebody is signed in who may not."""
+    return JSONResponse({"refusal": "role" if _session(request, door) is not None else "session"}, 403)
+
+
+def _session(request: Request, door: PinDoor) -> Session | None:
     """The session behind a request that truly comes from our page: cookie, token and a header that a foreign page
     cannot set without a preflight, which we never grant."""
     session = door.session(request.cookies.get(COOKIE, ""))

@@ -1,6 +1,6 @@
 """PINs (I/O): who may operate the gateway from its local page. Hashes in a file of mode 0600; attempts are limited.
 
-    tocsin gateway pin "Li Wei" ─► scrypt hash ─► file      enter(name, PIN) ─► session, 15 min after the last use
+    tocsin gateway pin "Li Wei" ─► scrypt hash, role ─► file   enter(name, PIN) ─► session, 15 min after the last use
     5 wrong in 10 min ─► locked 5 min, then 10, 20 … 60: for everybody, because whoever tries guesses names, too
 
 Sessions live in memory: a restart of the page signs everybody out.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from dashboards.pin_rights import LOCAL_ROLES, PROPERTY
 from device_model.errors import LocalFault
 
 SESSION_S = 15 * 60.0
@@ -31,10 +32,11 @@ _SCRYPT_N, _SCRYPT_R, _SCRYPT_P, _SCRYPT_MEMORY = 2**14, 8, 1, 64 * 1024 * 1024
 
 
 class Pin(msgspec.Struct, frozen=True):
-    """One person. Salt and hash in hex."""
+    """One person. Salt and hash in hex; role: of `pin_rights.LOCAL_ROLES` (files of before roles: the property)."""
 
     salt: str
     hash: str
+    role: str = PROPERTY
 
 
 class Session(msgspec.Struct):
@@ -43,6 +45,7 @@ class Session(msgspec.Struct):
     who: str
     csrf: str
     until_s: float
+    role: str = ""
 
 
 class Locked(Exception):
@@ -53,9 +56,11 @@ class Locked(Exception):
         self.seconds = seconds
 
 
-def set_pin(file: Path, name: str, pin: str) -> None:
-    """Make or replace a person's PIN; an empty one removes the person. Raises LocalFault with what is wrong."""
+def set_pin(file: Path, name: str, pin: str, role: str = PROPERTY) -> None:
+    """Make or replace a person's PIN and role; an empty one removes the person. LocalFault with what is wrong."""
     name = name.strip()
+    if role not in LOCAL_ROLES:
+        raise LocalFault(f"there is no role {role!r}: {', '.join(LOCAL_ROLES)}")
     if not name or len(name) > NAME_MOST:
         raise LocalFault(f"the name must have 1 to {NAME_MOST} characters")
     people = _read(file)
@@ -63,10 +68,17 @@ def set_pin(file: Path, name: str, pin: str) -> None:
         if not PIN_LEAST <= len(pin) <= PIN_MOST or len(set(pin)) < 3:
             raise LocalFault(f"the PIN must have {PIN_LEAST} to {PIN_MOST} characters, three of them different")
         salt = secrets.token_bytes(16)
-        people[name] = Pin(salt.hex(), _hashed(pin, salt))
+        people[name] = Pin(salt.hex(), _hashed(pin, salt), role)
     elif people.pop(name, None) is None:
         raise LocalFault(f"{name!r} has no PIN here")
+    if not any(one.role == PROPERTY for one in people.values()) and people:
+        raise LocalFault("somebody of the property must keep a PIN: give it to another person first")
     _write(file, people)
+
+
+def people_of(file: Path) -> dict[str, str]:
+    """Who has a PIN, and in which role. Raises LocalFault."""
+    return {name: one.role for name, one in _read(file).items()}
 
 
 def _read(file: Path) -> dict[str, Pin]:
@@ -134,7 +146,8 @@ class PinDoor:
             while len(self._sessions) >= SESSIONS_MAX:
                 del self._sessions[next(iter(self._sessions))]
             cookie = secrets.token_urlsafe(32)
-            session = self._sessions[cookie] = Session(name.strip(), secrets.token_urlsafe(24), now + SESSION_S)
+            session = self._sessions[cookie] = Session(name.strip(), secrets.token_urlsafe(24), now + SESSION_S,
+                                                     known.role if known is not None else "")
         return cookie, session
 
     def session(self, cookie: str) -> Session | None:
@@ -146,6 +159,17 @@ class PinDoor:
                 return None
             session.until_s = self._now_s() + SESSION_S
             return session
+
+    def forget(self, name: str) -> None:
+        """End all sessions of a person whose PIN or role changed."""
+        with self._lock:
+            for cookie in [cookie for cookie, one in self._sessions.items() if one.who == name.strip()]:
+                del self._sessions[cookie]
+
+    @property
+    def file(self) -> Path | None:
+        """Where the PINs are."""
+        return self._file
 
     def leave(self, cookie: str) -> None:
         """End the session."""

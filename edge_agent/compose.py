@@ -345,7 +345,8 @@ class Composition:
     def _state(runtime: GatewayRuntime) -> GatewayState:
         core = runtime.core
         outputs = tuple(OutputView(name, core.outputs.state(name).on, core.outputs.state(name).cause,
-                                   core.outputs.state(name).proof) for name in core.outputs.names())
+                                   core.outputs.state(name).proof,
+                                   core.outputs.state(name).confirmed) for name in core.outputs.names())
         return GatewayState(core.open_alarms(), core.impairments(), outputs, core.live(), core.health.expected,
                             core.health.alive, core.journal_ok, core.permits.permits())
 

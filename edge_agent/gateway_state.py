@@ -16,6 +16,7 @@ class OutputView(msgspec.Struct, frozen=True):
     on: bool
     cause: str
     proof: str
+    confirmed: bool = False  # its device took the last order; no proof that anything moved
 
 
 class GatewayState(msgspec.Struct, frozen=True):

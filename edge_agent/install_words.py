@@ -127,6 +127,21 @@ def save_content(content: Content, asked: SaveAsk) -> Content:
     return content
 
 
+def less_guard(before: Content, after: Content) -> tuple[str, ...]:
+    """What a change takes from the site's guard: devices that go, or that are read by another profile. A contractor
+    may not do that; it would disable alarms without anybody's name."""
+    now = {one.get("id"): one for one in after.get("devices", [])}
+    lost = []
+    for one in before.get("devices", []):
+        name, kept = one.get("id"), now.get(one.get("id"))
+        if kept is None:
+            lost.append(f"{name} would be taken out: only the property may do that / 仅物业可移除设备 {name}")
+        elif kept.get("profile") != one.get("profile"):
+            lost.append(f"{name} would be read by another profile: only the property may do that / "
+                        f"仅物业可更改 {name} 的配置")
+    return tuple(lost)
+
+
 def line_entry(line: PlacedLine) -> Content:
     """A line as the site file writes it. ValueError where the target is none."""
     if line.kind == "rtu":

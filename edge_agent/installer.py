@@ -21,6 +21,7 @@ from pathlib import Path
 import structlog
 
 from dashboards.install_view import (
+    Accepted,
     FoundDevice,
     InstallDevice,
     InstallLine,
@@ -44,11 +45,11 @@ from device_model.site import Line, LineKind, Plan, Text
 from edge_agent.commands import reads_through_gateway, reload_gateway
 from edge_agent.compose import read_configuration
 from edge_agent.gateway_state import GatewayState
-from edge_agent.install_words import device_kind, found_of, network_checks, save_content
+from edge_agent.install_words import device_kind, found_of, less_guard, network_checks, save_content
 from edge_agent.local_control import Request, ask, socket_paths
 from edge_agent.outputs import AUDIBLE
 from edge_agent.walk_test import WalkTest
-from provisioning.acceptance import AcceptanceParts, acceptance_pdf
+from provisioning.acceptance import AcceptanceParts, acceptance_pdf, content_hash, not_shown
 from provisioning.claim_box import ClaimBox
 from provisioning.device_exchange import import_devices
 from provisioning.device_table import as_csv, rows_of
@@ -131,7 +132,8 @@ class GatewayInstaller:
                   for one in (state.outputs if state is not None else ()) if any(
                       o.id == one.output for o in site.outputs)),
             tuple(InstallVersion(v.number, v.at_us, v.who, v.why) for v in self._versions.history()[-30:]),
-            tuple(newest.values()), tuple(sorted(profiles_for(self._config))), link)
+            tuple(newest.values()), tuple(sorted(profiles_for(self._config))), link,
+            next(iter(reversed(self.book.accepted())), None))
 
     def _claim(self) -> ShownClaim:
         identity = self.box.identity()
@@ -159,7 +161,7 @@ class GatewayInstaller:
                               through=reads_through_gateway, listen_s=5.0)
         return found_of(report, asked, self.inventory())
 
-    def save(self, asked: SaveAsk, who: str) -> SaveAnswer:
+    def save(self, asked: SaveAsk, who: str, *, may_remove: bool = True) -> SaveAnswer:
         """Change, check, write, reload, hand in."""
         with self._changing:
             before = content_of(self._versions.text(), str(self._config))
@@ -167,6 +169,8 @@ class GatewayInstaller:
                 after = save_content(before, asked)
             except (KeyError, LookupError, ValueError) as error:
                 return SaveAnswer(False, "", (str(error),))
+            if not may_remove and (lost := less_guard(before, after)):
+                return SaveAnswer(False, "", lost)
             why = asked.why or "placed by the installer"
             return self._write(as_text(before), as_text(after), who, why, asked.dry)
 
@@ -231,13 +235,13 @@ class GatewayInstaller:
             self._walk = WalkTest(self.book, self._paths())
         return self._walk
 
-    def walk(self, device: str, step: str, who: str, seconds: float) -> WalkStep:
+    def walk(self, device: str, step: str, who: str, seconds: float, role: str = "") -> WalkStep:
         """As `WalkTest.walk`."""
-        return self._tests().walk(self.inventory(), device, step, who, seconds)
+        return self._tests().walk(self.inventory(), device, step, who, seconds, role)
 
-    def interlock(self, output: str, step: str, who: str) -> WalkStep:
+    def interlock(self, output: str, step: str, who: str, role: str = "") -> WalkStep:
         """As `WalkTest.interlock`."""
-        return self._tests().interlock(self.inventory(), output, step, who)
+        return self._tests().interlock(self.inventory(), output, step, who, role)
 
     def keep_photo(self, device: str, jpeg: bytes, who: str) -> str:
         """As `WalkBook.keep_photo`."""
@@ -263,18 +267,29 @@ class GatewayInstaller:
 
     def report(self, language: str) -> bytes:
         """The acceptance report."""
-        inventory, state = self.inventory(), self._state()
-        versions = self._versions.history()
-        return acceptance_pdf(AcceptanceParts(
-            inventory, self.book.steps(), state.impairments if state is not None else (), self._config.parent,
+        return acceptance_pdf(self._parts(), language)
+
+    def _parts(self) -> AcceptanceParts:
+        state, versions = self._state(), self._versions.history()
+        return AcceptanceParts(
+            self.inventory(), self.book.steps(), state.impairments if state is not None else (), self._config.parent,
             time.time_ns() // 1000, versions[-1].number if versions else 0, self.box.identity() is not None,
-            self.book.photo), language)
+            self.book.photo, self.book.accepted())
+
+    def accept(self, who: str, note: str) -> Accepted:
+        """The property takes the work over. LocalFault: something is not shown to work, and nothing is said of it."""
+        parts = self._parts()
+        left = not_shown(parts)
+        if left and not note:
+            raise LocalFault(f"not shown to work: {', '.join(left[:20])}; say in the note why it is accepted so")
+        return self.book.accept(Accepted(who, parts.at_us, content_hash(parts), note))
 
     def table(self) -> str:
         """The devices as CSV."""
         return as_csv(rows_of(self.inventory().site))
 
-    def take_table(self, text: str, who: str, dry: bool) -> tuple[SaveAnswer, tuple[str, ...]]:
+    def take_table(self, text: str, who: str, dry: bool, *, may_remove: bool = True
+                   ) -> tuple[SaveAnswer, tuple[str, ...]]:
         """Import devices from CSV."""
         with self._changing:
             beside = self._config.with_name(".import.csv")
@@ -297,6 +312,8 @@ class GatewayInstaller:
             after = before
             for device in devices:
                 after = with_device(after, device)
+            if not may_remove and (lost := less_guard(before, after)):
+                return SaveAnswer(False, ""), lost
             return self._write(as_text(before), as_text(after), who, f"{len(devices)} devices imported", False), ()
 
 

@@ -176,10 +176,10 @@ async def _serve(config: Path, page: PageSettings, port: int) -> None:
             await listening
 
 
-def set_page_pin(config: Path, name: str, pin: str) -> Path:
+def set_page_pin(config: Path, name: str, pin: str, role: str = "property") -> Path:
     """Make, replace or (with an empty PIN) remove a person's PIN; returns the file. Raises LocalFault."""
     page = read_site(config).gateway.page
     if page is None or not page.pin_file:
         raise LocalFault("the site file names no pin_file: add `page: {pin_file: pins.json}` below `gateway:`")
-    set_pin(Path(page.pin_file), name, pin)
+    set_pin(Path(page.pin_file), name, pin, role)
     return Path(page.pin_file)

@@ -20,6 +20,7 @@ from device_model.clock import SECOND_US
 from device_model.errors import LocalFault
 from device_model.inventory import Inventory
 from device_model.profile import DeviceClass
+from device_model.site import Output
 from edge_agent.gateway_state import GatewayState
 from edge_agent.local_control import Request, ask
 from edge_agent.outputs import AUDIBLE
@@ -27,6 +28,7 @@ from provisioning.walk_book import WalkBook
 
 WALK_MAX_S = 1800.0
 ASK_WITHIN_S = 4.0
+DRIVEN_S = 60.0  # a sounder ends by itself; a trip stays until it is reset
 
 
 class WalkTest:
@@ -36,13 +38,14 @@ class WalkTest:
         self._book, self._paths = book, tuple(paths)
         self._before: dict[str, dict[str, object]] = {}
 
-    def walk(self, inventory: Inventory, device: str, step: str, who: str, seconds: float) -> WalkStep:
+    def walk(self, inventory: Inventory, device: str, step: str, who: str, seconds: float, role: str = ""
+             ) -> WalkStep:
         """begin, look or end. LocalFault says what does not go, as the gateway does."""
         known = inventory.devices.get(device)
         if known is None:
             raise LocalFault(f"there is no device {device}")
         if step == "begin":
-            return self._begin(inventory, device, who, min(max(seconds, 30.0), WALK_MAX_S))
+            return self._begin(inventory, device, who, min(max(seconds, 30.0), WALK_MAX_S), role)
         running = self._book.newest().get(device)
         if running is None:
             raise LocalFault(f"{device}: no test has begun")
@@ -58,7 +61,7 @@ class WalkTest:
             return self._book.keep(msgspec.structs.replace(running, result="missed"))
         return running
 
-    def _begin(self, inventory: Inventory, device: str, who: str, seconds: float) -> WalkStep:
+    def _begin(self, inventory: Inventory, device: str, who: str, seconds: float, role: str) -> WalkStep:
         real = inventory.profiles[inventory.devices[device].profile].device_class is DeviceClass.CALL_POINT
         state = self._state()
         if any(alarm.subject == device or alarm.subject.startswith(device + ".") for alarm in state.alarms):
@@ -67,7 +70,8 @@ class WalkTest:
         if not real:
             self._order(Request("test", device, who, "walk test", seconds))
         now_us = _now_us()
-        return self._book.keep(WalkStep(device, "walk", who, now_us, now_us + round(seconds * SECOND_US), real=real))
+        until_us = now_us + round(seconds * SECOND_US)
+        return self._book.keep(WalkStep(device, "walk", who, now_us, until_us, real=real, role=role))
 
     def _seen(self, inventory: Inventory, running: WalkStep) -> WalkStep | None:
         state, device = self._state(), running.device
@@ -90,35 +94,62 @@ class WalkTest:
 
     # -- interlocks ----------------------------------------------------------------------------------------------
 
-    def interlock(self, inventory: Inventory, output: str, step: str, who: str) -> WalkStep:
-        """drive ─► look until proved ─► reset. LocalFault says what does not go."""
+    def interlock(self, inventory: Inventory, output: str, step: str, who: str, role: str = "") -> WalkStep:
+        """drive ─► look until proved ─► reset. LocalFault says what does not go.
+
+        Commanded: the record's beginning. confirmed: the output's device took the order. Result: "proved" by an
+        independent input that turned over after the order, "unproved" where there is none, "failed" else."""
         known = next((one for one in inventory.site.outputs if one.id == output), None)
         if known is None:
             raise LocalFault(f"there is no output {output}")
         if step == "drive":
-            self._order(Request("on", output, who, "interlock test", 60.0))
+            self._free_to_drive(inventory, known)
+            self._order(Request("on", output, who, "interlock test", DRIVEN_S))
             now_us = _now_us()
             limit_us = now_us + round((known.proof_within_s + 1) * SECOND_US)
-            return self._book.keep(WalkStep(output, "interlock", who, now_us, limit_us, real=True))
+            return self._book.keep(WalkStep(output, "interlock", who, now_us, limit_us, real=True, role=role))
         running = self._book.newest().get(output)
         if running is None:
             raise LocalFault(f"{output}: no test has begun")
         if step == "reset":
+            if running.result == "running":  # an order that nobody saw take effect is not passed by being taken back
+                running = self._judged(inventory, known, running, over=True)
             action = "off" if known.purpose in AUDIBLE else "reset"
             self._order(Request(action, output, who, "interlock test ended"))
             return self._book.keep(msgspec.structs.replace(running, note="reset"))
         if running.result != "running":
             return running
-        view = next((one for one in self._state().outputs if one.output == output), None)
-        if view is not None and view.proof in ("proved", "failed"):
-            return self._proved(running, view.proof)
-        if _now_us() > running.until_us:
-            return self._proved(running, "unproved")
-        return running
+        judged = self._judged(inventory, known, running, over=_now_us() > running.until_us)
+        return self._book.keep(judged) if judged != running else running
 
-    def _proved(self, running: WalkStep, proof: str) -> WalkStep:
-        took_ms = (_now_us() - running.begun_us) // 1000
-        return self._book.keep(msgspec.structs.replace(running, result=proof, took_ms=took_ms, heard_us=_now_us()))
+    def _free_to_drive(self, inventory: Inventory, output: Output) -> None:
+        """A test proves something only where the output is off and its proof says so before."""
+        state = self._state()
+        view = next((one for one in state.outputs if one.output == output.id), None)
+        if view is not None and view.on:
+            raise LocalFault(f"{output.id} is on already: reset it first, or the test would prove nothing")
+        live = next((one for one in state.live if one.point == output.proof), None) if output.proof else None
+        if live is not None and live.quality == "good" and live.value is not None:
+            inverted = inventory.points[output.proof].quantity == "valve_open"
+            if bool(live.value) != inverted:
+                raise LocalFault(f"{output.proof} says that {output.id} is on while it is off: mend the proof input")
+
+    def _judged(self, inventory: Inventory, output: Output, running: WalkStep, *, over: bool) -> WalkStep:
+        view = next((one for one in self._state().outputs if one.output == output.id), None)
+        confirmed = view is not None and view.on and view.confirmed
+        result = running.result
+        if view is not None and view.on and view.proof == "proved" and confirmed:
+            result = "proved"
+        elif view is not None and view.proof == "failed" and view.on:
+            result = "failed"
+        elif over:
+            result = "unproved" if confirmed and output.proof not in inventory.points else "failed"
+        if result == running.result:
+            return msgspec.structs.replace(running, confirmed=running.confirmed or confirmed)
+        now_us = _now_us()
+        return msgspec.structs.replace(running, result=result, confirmed=confirmed, heard_us=now_us,
+                                       point=output.proof if result == "proved" else "",
+                                       took_ms=(now_us - running.begun_us) // 1000)
 
     def _state(self) -> GatewayState:
         state = ask(self._paths, Request("state"), ASK_WITHIN_S).state

@@ -25,7 +25,7 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Image, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 from reportlab.platypus.flowables import Flowable
 
-from dashboards.install_view import WalkStep
+from dashboards.install_view import Accepted, WalkStep
 from device_model.errors import LocalFault
 from device_model.impairment import Impairment
 from device_model.inventory import Inventory
@@ -48,6 +48,7 @@ class AcceptanceParts(msgspec.Struct, frozen=True):
     version: int
     claimed: bool
     photo: Callable[[str], bytes]
+    accepted: tuple[Accepted, ...] = ()
 
 
 def content_hash(parts: AcceptanceParts) -> str:
@@ -61,6 +62,18 @@ def content_hash(parts: AcceptanceParts) -> str:
         "impairments": [msgspec.to_builtins(one) for one in parts.impairments], "claimed": parts.claimed,
     }
     return hashlib.sha256(msgspec.json.encode(facts, order="sorted")).hexdigest()
+
+
+def not_shown(parts: AcceptanceParts) -> tuple[str, ...]:
+    """Devices and outputs that no test has shown to work: never seen in a walk test, never proved in an interlock
+    test. The gateway itself is not among them."""
+    newest = {step.device: step for step in parts.steps}
+    good = {name for name, step in newest.items() if step.result in ("arrived", "proved")}
+    driven = {(output.device, output.id) for output in parts.inventory.site.outputs}
+    devices = [d.id for d in parts.inventory.site.devices if d.id not in good and d.profile != "tocsin-gateway"
+               and not any(device == d.id and output in good for device, output in driven)]
+    return (*devices, *(output.id for output in parts.inventory.site.outputs if output.id not in good
+                        and output.id not in devices))
 
 
 def acceptance_pdf(parts: AcceptanceParts, language: str) -> bytes:
@@ -213,6 +226,9 @@ class _Report:
         table.setStyle(TableStyle([("LINEBELOW", (1, 0), (1, -1), 0.6, colors.black),
                                    ("LINEBELOW", (3, 0), (3, -1), 0.6, colors.black), ("VALIGN", (0, 0), (-1, -1),
                                                                                        "BOTTOM")]))
+        for word in self._parts.accepted[-3:]:
+            same = self._say("accepted.same" if word.hash == self._hash else "accepted.other", hash=word.hash[:16])
+            yield self._p(self._say("accepted", who=word.who, when=self._when(word.at_us)) + f" {same} {word.note}")
         yield KeepTogether([self._p(self._say("signatures"), self._head), self._p(self._say("signatures.text",
                                                                                           hash=self._hash)), table])
 

@@ -1,17 +1,19 @@
 """The book of walk and interlock tests (I/O): one line a record, appended; pictures beside it, named by their hash.
 
     <folder>/walk/records.jsonl     the newest line of a device and its beginning is what holds
+             walk/accepted.jsonl    who of the property took the work over, when, with which hash
              walk/photos/SHA256.jpg
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 
 import msgspec
 
-from dashboards.install_view import WalkStep
+from dashboards.install_view import Accepted, WalkStep
 from device_model.errors import LocalFault
 from provisioning.authority import write_private
 
@@ -25,6 +27,7 @@ class WalkBook:
 
     def __init__(self, folder: Path) -> None:
         self._file, self._photos = folder / "walk" / "records.jsonl", folder / "walk" / "photos"
+        self._accepted = folder / "walk" / "accepted.jsonl"
 
     def steps(self) -> tuple[WalkStep, ...]:
         """All records, oldest first; a line that was cut by a power loss is left out."""
@@ -56,6 +59,30 @@ class WalkBook:
         except OSError as error:
             raise LocalFault(f"the record of the test cannot be written: {error}") from error
         return step
+
+    def accepted(self) -> tuple[Accepted, ...]:
+        """Every time that the property took the work over, oldest first."""
+        try:
+            lines = self._accepted.read_bytes()[-READ_MAX:].splitlines()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise LocalFault(f"{self._accepted} cannot be read: {error}") from error
+        found = []
+        for line in lines:
+            with contextlib.suppress(msgspec.DecodeError):  # cut by a power loss: then it was not answered either
+                found.append(msgspec.json.decode(line, type=Accepted))
+        return tuple(found)
+
+    def accept(self, word: Accepted) -> Accepted:
+        """Append. LocalFault where it cannot be written."""
+        try:
+            self._accepted.parent.mkdir(parents=True, exist_ok=True)
+            with self._accepted.open("ab") as file:
+                file.write(msgspec.json.encode(word) + b"\n")
+        except OSError as error:
+            raise LocalFault(f"the acceptance cannot be written: {error}") from error
+        return word
 
     def keep_photo(self, device: str, jpeg: bytes) -> str:
         """Keep a picture with the newest record of a device; its name. LocalFault says why not."""

@@ -3,7 +3,7 @@ const lang = document.documentElement.lang.startsWith("zh") ? "zh" : "en";
 const el = (id) => document.getElementById(id);
 const say = (key, values = {}) => (texts[key] || key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 const words = (text) => (text ? text[lang] || text.en : "");
-let texts = {}, view = null, csrf = "", found = [], draft = { devices: [], zones: [], lines: [] }, chosen = "", after = null;
+let texts = {}, view = null, csrf = "", role = "", found = [], draft = { devices: [], zones: [], lines: [] }, chosen = "", after = null;
 
 function make(tag, options = {}, ...children) {
   const { className, text, on, ...attributes } = options;
@@ -22,6 +22,7 @@ async function post(path, body, raw = false) {
     const response = await fetch(`/api/install/${path}`, { method: "POST", cache: "no-store", body: raw ? body : JSON.stringify(body),
       headers: { "content-type": raw ? "image/jpeg" : "application/json", "x-tocsin": "local", "x-tocsin-csrf": csrf } });
     const answer = await response.json();
+    if (answer.refusal === "role") return { refusal: say("local.role") };
     if (answer.refusal === "session") { csrf = ""; signIn(); return { refusal: say("local.session_over") }; }
     return answer;
   } catch { return { refusal: say("install.failed") }; }
@@ -29,7 +30,9 @@ async function post(path, body, raw = false) {
 async function who() {
   try {
     const session = await (await fetch("/api/session", { cache: "no-store" })).json();
-    csrf = session.csrf; el("who").textContent = session.who ? say("local.signed_in", { who: session.who }) : "";
+    csrf = session.csrf; role = session.role; el("who").textContent = session.who ? say("local.signed_in", { who: `${session.who} · ${say(`install.role.${role}`)}` }) : "";
+    el("people-box").hidden = role !== "property"; el("undo").disabled = role === "contractor"; el("accept-box").hidden = role === "contractor";
+    if (role === "property") people({});
     el("sign").hidden = Boolean(session.who);
   } catch { told(say("install.failed")); }
 }
@@ -80,7 +83,7 @@ async function look() {
   fill("lock", JSON.stringify([view.outputs, view.steps]), () => view.outputs.length ? view.outputs.map(lock) : [make("li", { className: "empty", text: say("install.interlock.none") })]);
   fill("versions", JSON.stringify(view.versions), () => [...view.versions].reverse().map((one) => make("li", { className: "card" }, make("div", { className: "line" }, make("b", { text: `#${one.number} ${one.who}` }), make("span", { className: "more", text: new Date(one.at_us / 1000).toLocaleString(document.documentElement.lang, { hour12: false }) })), make("div", { className: "more", text: one.why }),
     make("button", { type: "button", text: "±", "aria-label": `± #${one.number}`, on: () => difference(one.number) }))));
-  plan();
+  accepted(); plan();
 }
 const live = (d) => make("li", { className: "card" }, make("div", { className: "line" }, make("b", { className: "grow", text: `${words(d.place) || d.id}` }), make("span", { className: `tag ${d.quality === "good" ? "good" : "warning"}`, text: d.quality === "good" ? say("link.live") : say("install.live.none") })),
   make("div", { className: "more", text: `${d.id} · ${d.value || "—"}` }));
@@ -197,7 +200,7 @@ function lock(one) {
   return make("li", { className: step?.result === "proved" ? "passed" : one.on ? "under-test" : "" }, make("div", { className: "walk" }, make("b", { className: "grow", text: `${one.id} · ${say(one.on ? "local.on" : "local.off")}` }),
     driven ? make("button", { type: "button", text: say("install.interlock.reset"), "aria-label": `${say("install.interlock.reset")} ${one.id}`, on: () => test("interlock", one.id, "reset") })
       : make("button", { type: "button", className: "primary", text: say("install.interlock.drive"), "aria-label": `${say("install.interlock.drive")} ${one.id}`, on: () => test("interlock", one.id, "drive") })),
-  step ? make("p", { className: step.result === "proved" ? "good" : step.result === "failed" ? "wrong" : "", text: say(`install.interlock.${step.result}`, { took: (step.took_ms / 1000).toFixed(1) }) }) : null);
+  step ? make("p", { className: step.result === "proved" ? "good" : step.result === "failed" ? "wrong" : "", text: `${say(`install.interlock.${step.result}`, { took: (step.took_ms / 1000).toFixed(1) })}${step.result === "running" ? "" : ` · ${say(`install.interlock.${step.confirmed ? "confirmed" : "unconfirmed"}`)}`}` }) : null);
 }
 async function test(kind, subject, step) {
   const answer = await post(kind, { subject, step });
@@ -224,6 +227,27 @@ async function photo(subject, file) {
   canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);  // redrawn: place and owner of the phone stay behind
   canvas.toBlob(async (blob) => { const answer = await post(`photos?device=${encodeURIComponent(subject)}`, blob, true); told(answer.refusal || ""); shown.walk = ""; await look(); }, "image/jpeg", .8);
 }
+function accepted() {
+  const one = view.accepted;
+  el("accepted").textContent = one ? say("install.accept.done", { who: one.who, when: new Date(one.at_us / 1000).toLocaleString(document.documentElement.lang, { hour12: false }), note: one.note ?? "" }) : "";
+}
+async function accept() {
+  const answer = await post("accept", { note: el("accept-note").value });
+  el("accept-said").className = `outcome ${answer.refusal ? "wrong" : "good"}`; el("accept-said").textContent = answer.refusal || "✓";
+  await look();
+}
+async function people(body) {
+  const answer = await post("people", body);
+  if (!Array.isArray(answer)) { el("person-said").className = "outcome wrong"; el("person-said").textContent = answer.refusal; return; }
+  el("person-said").className = "outcome good"; el("person-said").textContent = body.name ? say("install.people.done") : "";
+  el("people").replaceChildren(...answer.map((one) => make("li", { className: "card" }, make("div", { className: "line" }, make("b", { className: "grow", text: one.name }), make("span", { className: "tag", text: say(`install.role.${one.role}`) }),
+    make("button", { type: "button", text: say("install.people.remove"), "aria-label": `${say("install.people.remove")} ${one.name}`, on: () => people({ name: one.name, pin: "" }) })))));
+}
+async function person(event) {
+  event.preventDefault();
+  await people({ name: el("person-name").value, pin: el("person-pin").value, role: el("person-role").value });
+  el("person-pin").value = "";
+}
 async function table(dry) {
   const file = el("table").files[0];
   if (!file) { el("table").focus(); return; }
@@ -235,6 +259,7 @@ async function table(dry) {
   answered(done); await look();
 }
 
+el("accept").addEventListener("click", accept); el("person").addEventListener("submit", person);
 texts = await (await fetch(`/texts/${lang}.json`)).json();
 el("scan").addEventListener("submit", scan); el("zone-go").addEventListener("click", zone);
 el("check").addEventListener("click", () => save(true)); el("write").addEventListener("click", () => save(false)); el("undo").addEventListener("click", undo);

@@ -155,8 +155,8 @@ async function act(name, target, request = crypto.randomUUID ? crypto.randomUUID
   if (!who) { pending = () => act(name, target, request); openPin(); return; }
   try {
     const [status, answer] = await post("/api/act", { action: name, target, request });
-    if (status === 403) { signed("", ""); outcome(say("local.session_over"), false); pending = () => act(name, target, request); openPin(); return; }
-    if (answer.refusal) outcome(say("local.refused", { why: translated(answer.refusal) }), false);
+    if (status === 403 && answer.refusal !== "role") { signed("", ""); outcome(say("local.session_over"), false); pending = () => act(name, target, request); openPin(); return; }
+    if (answer.refusal) outcome(say("local.refused", { why: answer.refusal === "role" ? say("local.role") : translated(answer.refusal) }), false);
     else outcome(say("local.done", { what: `${say(`local.${name}`)} · ${answer.done}` }), true);
   } catch { outcome(say("act.unknown"), false); }
   ask();
