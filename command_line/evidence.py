@@ -16,18 +16,19 @@ group = typer.Typer(no_args_is_help=True, help="Evidence of cameras: clips, snap
 def evidence_verify(
     file: Annotated[Path, typer.Argument(help="The evidence folder, its chain.jsonl, or a clip in it.")],
     key: Annotated[str, typer.Option(help="The gateway's evidence key (hex), as the gateway shows it.")] = "",
+    anchor: Annotated[str, typer.Option(help="number:hash that an earlier check told: the chain must hold it.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Check offline that no byte was changed and nothing taken out. Exit 1 when something was.
 
     Example: tocsin evidence verify evidence/ --key 3f1c…
     """
-    from device_drivers.vision.evidence_store import Verification, verify
+    from device_drivers.vision.evidence_verify import Verification, verify
 
     found: list[Verification] = []
 
     def make() -> Verification:
-        found.append(verify(file, key))
+        found.append(verify(file, key, anchor))
         return found[0]
 
     print_report(make, as_json)
@@ -61,7 +62,7 @@ def evidence_release(
 
 
 def _change(folder: Path, identity: str, why: str) -> None:
-    from device_drivers.vision.evidence_store import change_hold
+    from device_drivers.vision.evidence_folder import change_hold
 
     change_hold(folder, identity, why)
     print(f"{identity}: {'held: ' + why if why else 'released'}")

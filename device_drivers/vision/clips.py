@@ -4,7 +4,8 @@ decided.
 ```
  packets ──► ring (bounded by seconds and bytes, cut at key frames) ──► clip.part ──fragments──► clip.mp4
 ```
-A fragmented MP4 is readable up to its last whole fragment, so that a kill at any point leaves what was written.
+A fragmented MP4 is readable up to its last whole fragment, so that a kill at any point leaves what was written. The
+camera's thread only hands packets over; the one that keeps evidence writes them: a disk that hangs blinds nobody.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from device_drivers.vision.frames import Packet
 from device_model.errors import LocalFault
 
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+WAITING_BYTES_MAX = 64 * 1024 * 1024  # a ring at once and then half a minute of a disk that hangs
 HEADER_BYTES_MAX = 4 * 1024 * 1024
 
 
@@ -113,7 +115,7 @@ class PacketRing:
 
 
 class ClipWriter:
-    """Writes one clip; says the gaps in it. Not for several threads at once apart from `add`, which locks."""
+    """Writes one clip; says the gaps in it. `add` from any thread, all else from one."""
 
     def __init__(self, part: Path, header: StreamHeader, gap_s: float = 2.0) -> None:
         try:
@@ -124,6 +126,10 @@ class ClipWriter:
         self.part = part
         self._gap_us = int(gap_s * 1e6)
         self._lock = threading.Lock()
+        self._handing = threading.Lock()
+        self._waiting: deque[Packet] = deque()
+        self._waiting_bytes = 0
+        self._left_out: tuple[int, int, int] | None = None  # first and last arrival, how many
         try:
             self._out: Any = av.open(str(part), "w", format="mp4", options=FRAGMENTS)
             with av.open(io.BytesIO(header.octets)) as source:
@@ -137,7 +143,28 @@ class ClipWriter:
         self.failed = ""
 
     def add(self, packet: Packet) -> None:
-        """Put a packet in. A disk that refuses ends the clip with a gap that says so; nothing is raised here."""
+        """Hand a packet over; `write` puts it in. Never waits for the disk."""
+        with self._handing:
+            if self._waiting_bytes + len(packet.octets) > WAITING_BYTES_MAX:
+                first_us, _, count = self._left_out or (packet.arrived_us, 0, 0)
+                self._left_out = (first_us, packet.arrived_us, count + 1)
+                return
+            self._waiting.append(packet)
+            self._waiting_bytes += len(packet.octets)
+
+    def write(self) -> None:
+        """Put in what was handed over. A disk that refuses ends the clip with a gap that says so; nothing is raised
+        here."""
+        with self._handing:
+            waiting, self._waiting, self._waiting_bytes = self._waiting, deque(), 0
+            left_out, self._left_out = self._left_out, None
+        for packet in waiting:
+            self._put(packet)
+        if left_out is not None:
+            why = f"the disk did not keep up: {left_out[2]} packets"
+            self.gaps.append(EvidenceGap(left_out[0], left_out[1], why))
+
+    def _put(self, packet: Packet) -> None:
         with self._lock:
             if self.failed or (self._shift is None and not packet.key):
                 return
@@ -165,6 +192,7 @@ class ClipWriter:
 
     def close(self, final: Path) -> bool:
         """End the clip, bring it safely to disk under its name. False where nothing readable was written."""
+        self.write()
         with self._lock:
             try:
                 self._out.close()

@@ -6,12 +6,14 @@
                         └ Ed25519 of the gateway's evidence key
 ```
 Every record names the hash of the one before it and of every file it stands for, and is signed. A changed byte in a
-file breaks its hash; a changed record breaks its signature; a record that was taken out breaks the chain.
+file breaks its hash; a changed record breaks its signature; a record that was taken out breaks the chain. A signed
+head says how far the chain goes.
 """
 
 from __future__ import annotations
 
 import hashlib
+from typing import TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -79,11 +81,63 @@ class EvidenceRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
 
 
-def sign(record: EvidenceRecord, key: Ed25519PrivateKey) -> EvidenceRecord:
-    """The record with the key's public half and its signature."""
+class ChainHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far a chain goes at least. count: records; digest: of the last of them, FIRST where there is none."""
+
+    count: int
+    digest: str
+    key: str = ""
+    signature: str = ""
+
+    def signed_bytes(self) -> bytes:
+        """What the signature is over: everything but itself."""
+        return msgspec.json.encode(msgspec.structs.replace(self, signature=""), order="deterministic")
+
+
+class HoldList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Legal holds: id of a record or an incident to the reason, with who holds it."""
+
+    holds: dict[str, str]
+    key: str = ""
+    signature: str = ""
+
+    def signed_bytes(self) -> bytes:
+        """What the signature is over: everything but itself."""
+        return msgspec.json.encode(msgspec.structs.replace(self, signature=""), order="deterministic")
+
+
+Signed = TypeVar("Signed", EvidenceRecord, ChainHead, HoldList)
+
+
+def sign(record: Signed, key: Ed25519PrivateKey) -> Signed:
+    """With the key's public half and its signature."""
     public = key.public_key().public_bytes_raw().hex()
     named = msgspec.structs.replace(record, key=public, signature="")
     return msgspec.structs.replace(named, signature=key.sign(named.signed_bytes()).hex())
+
+
+def is_canonical(record: EvidenceRecord | ChainHead | HoldList, octets: bytes) -> bool:
+    """Whether these bytes are how we write it, so that not even a blank can be slipped in."""
+    return msgspec.json.encode(record, order="deterministic") == octets
+
+
+def parse_head(octets: bytes) -> ChainHead:
+    """Raises PeerGarbled."""
+    try:
+        return msgspec.json.decode(octets, type=ChainHead)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PeerGarbled(f"no head of a chain: {error}") from error
+
+
+def parse_holds(octets: bytes) -> HoldList:
+    """Raises PeerGarbled. What an earlier release wrote has no signature: it holds all the same."""
+    try:
+        return msgspec.json.decode(octets, type=HoldList)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            return HoldList(msgspec.json.decode(octets, type=dict[str, str]))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise PeerGarbled(f"no list of holds: {error}") from error
 
 
 def parse_record(line: bytes) -> EvidenceRecord:
@@ -96,7 +150,7 @@ def parse_record(line: bytes) -> EvidenceRecord:
         raise PeerGarbled(f"no evidence record: {error}") from error
 
 
-def signature_fits(record: EvidenceRecord, key: str) -> bool:
+def signature_fits(record: EvidenceRecord | ChainHead | HoldList, key: str) -> bool:
     """Whether the record was signed with that key (public half, hex)."""
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(
@@ -129,7 +183,7 @@ def check_chain(
             problems.append(f"record {number}: {error}")
             previous = ""
             continue
-        if msgspec.json.encode(record, order="deterministic") != line:
+        if not is_canonical(record, line):
             problems.append(f"record {number}: bytes were changed that carry no meaning")
         if not signature_fits(record, key):
             problems.append(f"record {number} ({record.id}): the signature does not fit")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from device_drivers.vision.evidence import EvidenceRecord, parse_record
-from device_drivers.vision.evidence_store import CHAIN
+from device_drivers.vision.evidence_folder import CHAIN
 from device_drivers.vision.label_book import INCIDENT, LabelBook
 from device_drivers.vision.label_incidents import Verdict, parse_incidents, verdicts
 from device_drivers.vision.model_card import CLASSES

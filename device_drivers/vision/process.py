@@ -41,6 +41,7 @@ from device_model.errors import ConfigError, LocalFault
 
 _log = structlog.get_logger(__name__)
 CLOSER_EVERY_S = 0.1
+AGAIN_S = 10.0  # until a camera whose thread failed is opened anew
 HANGS_S = 5.0  # one frame with its crops and tiles takes well under one second
 
 
@@ -205,17 +206,25 @@ class VisionProcess:
             camera.trouble = what
             _log.warning("camera does not answer", camera=camera.plan.id, what=what)
 
-        try:
-            for frame in following(lambda: camera.open(10.0), self._stop, say, camera.opened):
-                camera.trouble = ""
-                if camera.due(frame):
-                    self._offer(camera, camera.look(frame, self._pool.prepare))
-        except (LocalFault, ConfigError) as error:
-            camera.trouble = str(error)
-            _log.error("camera cannot be opened", camera=camera.plan.id, what=str(error))
-        except Exception:  # noqa: BLE001 # a camera's task boundary: one broken stream must not end the others
-            camera.trouble = "stopped by a fault of ours"
-            _log.exception("camera thread failed", camera=camera.plan.id)
+        while not self._stop.is_set():
+            try:
+                for frame in following(lambda: camera.open(10.0), self._stop, say, camera.opened):
+                    camera.trouble = ""
+                    if camera.due(frame):
+                        self._offer(camera, camera.look(frame, self._pool.prepare))
+                return
+            except ConfigError as error:
+                camera.trouble = str(error)
+                _log.error("camera cannot be opened", camera=camera.plan.id, what=str(error))
+                return  # a wrong address does not mend itself
+            except LocalFault as error:
+                camera.trouble = str(error)
+                _log.error("camera cannot be opened", camera=camera.plan.id, what=str(error))
+            except Exception:  # noqa: BLE001  # a camera's boundary: no end to the others, nor for ever to itself
+                camera.trouble = "stopped by a fault of ours"
+                _log.exception("camera thread failed", camera=camera.plan.id, again_s=AGAIN_S)
+            if camera.offline or self._stop.wait(AGAIN_S):
+                return
 
     def _offer(self, camera: WatchedCamera, look: Look) -> None:
         with self._ready:
@@ -255,11 +264,15 @@ class VisionProcess:
         at = camera.time_us(look.frame)
         if not camera.places.due(at):
             return msgspec.structs.replace(report, places=camera.places.states) if camera.places.asked else report
-        if self._objects is None:
+        try:
+            if self._objects is None:
+                states = camera.places.look(look.picture, None, look.state, at)
+            else:
+                with self._objects.lend() as seer:
+                    states = camera.places.look(look.picture, seer.see, look.state, at)
+        except Exception:  # noqa: BLE001  # what it does wrong must not take the flame out of the same frame
+            _log.exception("people could not be counted", camera=camera.plan.id)
             states = camera.places.look(look.picture, None, look.state, at)
-        else:
-            with self._objects.lend() as seer:
-                states = camera.places.look(look.picture, seer.see, look.state, at)
         return msgspec.structs.replace(report, places=states, objects=camera.places.boxes)
 
 
@@ -267,12 +280,14 @@ def judge(detector: Detector, camera: WatchedCamera, look: Look, clock_us: Calla
     """Whole frame and crops through the model, then zones and time."""
     scores = dict.fromkeys(CLASSES, 0.0)
     spots: dict[str, list[Spot]] = {name: [] for name in CLASSES}
+    # A zone with a lower threshold than the shipped one must be told where its weaker spots are.
+    least = {name: min(detector.card.threshold(name), camera.scenes.least(name)) for name in CLASSES}
     for crop, prepared in look.inputs:
         logits = detector.invoke(prepared)
         for name, score in zip(CLASSES, detector.judge(logits).scores, strict=True):
             scores[name] = max(scores[name], score)
-            if score >= detector.card.threshold(name) * 0.5:
-                spots[name] += [_placed(s, crop) for s in detector.locate(logits, name)]
+            if score >= least[name] * 0.5:
+                spots[name] += [_placed(s, crop) for s in detector.locate(logits, name, least[name])]
     light, elsewhere = _light_of(camera, look, spots)
     scenes = camera.scenes.frame(scores, spots, light, camera.time_us(look.frame), elsewhere=elsewhere)
     return CameraReport(

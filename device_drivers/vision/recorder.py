@@ -5,7 +5,8 @@
           after_s later ──► <id>.mp4 ──► record: files, hashes, model, thresholds, zone, sensors, gaps
 ```
 Everything that fails on the way is a gap in the record, not a lost record; a record that cannot be written is counted
-and said. One clip a camera at a time: what else is decided meanwhile lengthens it and is named in its note.
+and said. One clip a camera at a time: what else is decided meanwhile lengthens it, to CLIP_MAX_S at most, and is
+named in its note; what goes on beyond is a further piece of evidence: a scene that comes and goes is told in time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from device_drivers.vision.clips import ClipWriter
@@ -34,6 +36,8 @@ from device_model.errors import LocalFault
 
 _log = structlog.get_logger(__name__)
 BYTES_A_CLIP = 8 * 1024 * 1024  # asked of the quota before a clip begins: 30 s of a 2 Mbit/s stream
+CLIP_MAX_S = 300.0  # from the decision on: a longer one would be signed, and sent, too late
+NAMES_MAX = 100  # of decisions in one note; what is beyond is counted
 COLOURS = {"hot_work": (0, 200, 255), "flame": (255, 60, 0), "smoke": (255, 255, 0)}
 
 
@@ -46,8 +50,30 @@ class _Open(msgspec.Struct):
     gaps: list[EvidenceGap]
 
 
+class Onsets:
+    """Which decisions of a report were not yet made in the one before. Kept apart from all writing."""
+
+    def __init__(self) -> None:
+        self._decided: set[tuple[str, str, str]] = set()
+        self._lock = threading.Lock()
+
+    def of(self, report: CameraReport) -> list[tuple[str, str]]:
+        """Zone and class of each."""
+        fresh = []
+        with self._lock:
+            for zone, name, decided in decisions(report):
+                key = (report.camera, zone, name)
+                if not decided:
+                    self._decided.discard(key)
+                elif key not in self._decided:
+                    self._decided.add(key)
+                    fresh.append((zone, name))
+        return fresh
+
+
 class EvidenceRecorder:
-    """Give it every report, and `tick` it some times a second."""
+    """Give it every report, or each onset by `begin`, and `tick` it some times a second. All of it waits for the
+    disk: a process that watches keeps it in a thread of its own (evidence_thread.py)."""
 
     def __init__(
         self,
@@ -61,28 +87,36 @@ class EvidenceRecorder:
         self._head_sha256 = head_sha256
         self._store, self._plan, self._card, self._sensors = store, plan, card, sensors
         self._open: dict[str, _Open] = {}
-        self._decided: set[tuple[str, str, str]] = set()
+        self._onsets = Onsets()
         self._lock = threading.Lock()
+        self._finished: list[EvidenceRecord] = []  # until the next tick tells them, half a second
         self.lost = 0
 
     def report(self, camera: WatchedCamera, report: CameraReport) -> None:
         """Begin or lengthen evidence where a class was decided in a zone just now."""
-        with self._lock:
-            for zone, name, decided in decisions(report):
-                key = (report.camera, zone, name)
-                if not decided:
-                    self._decided.discard(key)
-                elif key not in self._decided:
-                    self._decided.add(key)
-                    self._begin(camera, report, zone, name)
+        for zone, name in self._onsets.of(report):
+            self.begin(camera, report, zone, name, camera.last_picture)
 
-    def _begin(self, camera: WatchedCamera, report: CameraReport, zone: str, name: str) -> None:
+    def begin(
+        self, camera: WatchedCamera, report: CameraReport, zone: str, name: str, picture: NDArray[np.uint8] | None
+    ) -> None:
+        """One onset. picture: what the camera showed then."""
+        with self._lock:
+            self._begin(camera, report, zone, name, picture)
+
+    def _begin(
+        self, camera: WatchedCamera, report: CameraReport, zone: str, name: str, picture: NDArray[np.uint8] | None
+    ) -> None:
         going = self._open.get(report.camera)
         now = report.judged_us
         if going is not None:
-            going.until_us = now + int(self._plan.after_s * 1e6)
-            going.names.append(f"{name} in {zone}")
-            return
+            until_us = now + int(self._plan.after_s * 1e6)
+            if until_us <= going.record.decided_us + int(max(CLIP_MAX_S, self._plan.after_s) * 1e6):
+                going.until_us = until_us
+                going.names.append(f"{name} in {zone}")
+                return
+            stored = self._finish(self._open.pop(report.camera), now_us=now)
+            self._finished += [] if stored is None else [stored]
         identity = f"{report.camera}-{now // 1000}"
         from_us = now - int(self._plan.before_s * 1e6)
         record = EvidenceRecord(
@@ -104,11 +138,10 @@ class EvidenceRecorder:
         )
         opened = _Open(record, camera, None, record.to_us, [f"{name} in {zone}{_seen_by(name)}"], [])
         self._open[report.camera] = opened
-        self._snapshot(opened)
+        self._snapshot(opened, picture)
         self._clip(opened)
 
-    def _snapshot(self, opened: _Open) -> None:
-        picture = opened.camera.last_picture
+    def _snapshot(self, opened: _Open, picture: NDArray[np.uint8] | None) -> None:
         if picture is None:
             return
         try:
@@ -138,8 +171,12 @@ class EvidenceRecorder:
     def tick(self, now_us: int) -> list[EvidenceRecord]:
         """Finish what is due. Returns the records that were stored."""
         with self._lock:
+            for opened in self._open.values():
+                if opened.writer is not None:
+                    opened.writer.write()
             due = [name for name, opened in self._open.items() if now_us >= opened.until_us]
-            return [r for r in (self._finish(self._open.pop(name)) for name in due) if r is not None]
+            told, self._finished = self._finished, []
+            return told + [r for r in (self._finish(self._open.pop(name)) for name in due) if r is not None]
 
     def close(self) -> list[EvidenceRecord]:
         """The process ends: finish everything now; what is missing of the time after is a gap."""
@@ -148,8 +185,10 @@ class EvidenceRecorder:
             self._open.clear()
             return [r for r in stored if r is not None]
 
-    def _finish(self, opened: _Open, *, early: bool = False) -> EvidenceRecord | None:
+    def _finish(self, opened: _Open, *, early: bool = False, now_us: int = 0) -> EvidenceRecord | None:
+        """now_us: when a further piece of evidence takes over, 0 where the time was waited for."""
         record, gaps = opened.record, list(opened.gaps)
+        until_us = min(opened.until_us, now_us) if now_us else opened.until_us
         files = [self._store.folder / f"{record.id}.jpg"]
         from_us, to_us = record.decided_us, record.decided_us
         if opened.writer is not None:
@@ -162,10 +201,10 @@ class EvidenceRecorder:
             gaps += opened.writer.gaps
             if from_us > record.from_us + 1_000_000:
                 gaps.append(EvidenceGap(record.from_us, from_us, "the ring did not reach back so far"))
-            if to_us < opened.until_us - 2_000_000:
-                gaps.append(EvidenceGap(to_us, opened.until_us, "the process ended" if early else "no packets came"))
+            if to_us < until_us - 2_000_000:
+                gaps.append(EvidenceGap(to_us, until_us, "the process ended" if early else "no packets came"))
         whole = msgspec.structs.replace(
-            record, from_us=from_us, to_us=to_us, gaps=tuple(gaps), note="; ".join(opened.names)
+            record, from_us=from_us, to_us=to_us, gaps=tuple(gaps), note=_note(opened.names)
         )
         try:
             return self._store.keep(whole, [path for path in files if path.exists()])
@@ -184,6 +223,11 @@ def decisions(report: CameraReport) -> list[tuple[str, str, bool]]:
         if place.obstruction is not None:
             found.append((place.zone, FIRE_LANE, place.obstruction >= SEEN))
     return found
+
+
+def _note(names: list[str]) -> str:
+    beyond = len(names) - NAMES_MAX
+    return "; ".join(names[:NAMES_MAX]) + (f"; and {beyond} more" if beyond > 0 else "")
 
 
 def _thresholds(camera: WatchedCamera, zone: str, name: str) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 The rules count a score of 0.6 as seen (rules_engine/packs/hot_work.yaml). The decision over time is made here, zone
 by zone with its own threshold, so the score sent is at least 0.6 exactly while a class is decided; below, it is the
-confidence against the threshold. An unwell camera sends -1, which its profile reads as "error value": never zero.
+confidence against the threshold. An unwell camera sends -1, which its profile reads as "error value": never zero, and
+never instead of what it has decided.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from device_drivers.vision.share import ShareCount
 SEEN = 0.6
 UNWELL = -1.0
 BLIND_STATES = (CameraState.SILENT, CameraState.FROZEN, CameraState.BLINDED, CameraState.DARK, CameraState.MOVED)
+
+# What a camera in such a state decides, it has seen: smoke blinds it, a fire makes the view another.
+SEES_STILL = (CameraState.BLINDED, CameraState.DARK, CameraState.MOVED)
 
 # Each a reading of its own, so that the fault that is told names what a person can mend.
 FLAGS = (CameraState.FROZEN, CameraState.BLINDED, CameraState.DARK, CameraState.MOVED, CameraState.LATE)
@@ -67,11 +71,12 @@ def payloads(
     whole: dict[str, float] = {}
     zones: dict[str, dict[str, float]] = {}
     for scene in scenes:
-        score = UNWELL if blind else sent_score(scene, thresholds[scene.zone, scene.name])
+        hidden = blind and not (scene.decision.decided and state in SEES_STILL)
+        score = UNWELL if hidden else sent_score(scene, thresholds[scene.zone, scene.name])
         zones.setdefault(scene.zone, {})[scene.name] = score
         whole[scene.name] = max(whole.get(scene.name, UNWELL), score)
     if blind:
-        whole = dict.fromkeys(CLASSES, UNWELL)
+        whole = dict.fromkeys(CLASSES, UNWELL) | whole
     told = {
         camera: {
             **whole,

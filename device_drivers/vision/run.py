@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import sdnotify
@@ -24,6 +25,7 @@ from device_drivers.vision.camera_health import CameraState
 from device_drivers.vision.delegates import DelegatedDetector, TakeOver, litert_delegate
 from device_drivers.vision.detector import SHIPPED, DetectorPool
 from device_drivers.vision.evidence_store import EvidenceStore
+from device_drivers.vision.evidence_thread import EvidenceThread
 from device_drivers.vision.learn_store import HeadStore
 from device_drivers.vision.model_card import TRUSTED_KEYS
 from device_drivers.vision.object_detector import ObjectPool
@@ -33,7 +35,7 @@ from device_drivers.vision.recorder import EvidenceRecorder
 from device_drivers.vision.reports import SEEN, CameraReport, payloads
 from device_drivers.vision.share import ShareCount
 from device_drivers.vision.sources import now_us
-from device_drivers.vision.vision_file import BrokerPlan, VisionPlan, parse_vision
+from device_drivers.vision.vision_file import BrokerPlan, EvidencePlan, VisionPlan, parse_vision
 from device_model.errors import ConfigError, Finding, LocalFault, PeerSilent
 from device_model.site import Line, LineKind
 from device_model.vision_words import CONTEXT, VERIFY, decode_ask, decode_values
@@ -64,25 +66,31 @@ def _run_once(path: Path, for_s: float, *, as_lines: bool) -> bool:
     plan = read_plan(path)
     watch = FileWatch(path)
     pool = detector_pool(plan, path.parent)
-    recorder: EvidenceRecorder | None = None
+    evidence: EvidenceThread | None = None
     if plan.evidence is not None:
-        store = EvidenceStore(path.parent / plan.evidence.folder, int(plan.evidence.quota_mib * 1024 * 1024), now_us)
-        head = pool.head.digest() if pool.head is not None else ""
-        recorder = EvidenceRecorder(store, plan.evidence, pool.card, head_sha256=head)
+        evidence = EvidenceThread(partial(evidence_recorder, plan.evidence, path.parent, pool), now_us)
+        evidence.start()
 
     def on_report(camera: WatchedCamera, report: CameraReport) -> None:
-        if recorder is not None:
-            recorder.report(camera, report)
+        if evidence is not None:
+            evidence.report(camera, report)
         if as_lines:
             print(json.dumps(_line(report)), flush=True)
 
     process = VisionProcess(plan, pool, on_report, objects=object_pool(plan))
     try:
-        return asyncio.run(_serve(process, recorder, for_s, watch))
+        return asyncio.run(_serve(process, for_s, watch))
     finally:
         process.stop()
-        if recorder is not None:
-            recorder.close()
+        if evidence is not None:
+            evidence.close()
+
+
+def evidence_recorder(plan: EvidencePlan, beside: Path, pool: DetectorPool) -> EvidenceRecorder:
+    """With its folder open. Raises LocalFault where the disk refuses."""
+    store = EvidenceStore(beside / plan.folder, int(plan.quota_mib * 1024 * 1024), now_us)
+    head = pool.head.digest() if pool.head is not None else ""
+    return EvidenceRecorder(store, plan, pool.card, head_sha256=head)
 
 
 def detector_pool(plan: VisionPlan, beside: Path) -> DetectorPool:
@@ -173,9 +181,7 @@ def _line(report: CameraReport) -> dict[str, object]:
     }
 
 
-async def _serve(
-    process: VisionProcess, recorder: EvidenceRecorder | None, for_s: float, watch: FileWatch
-) -> bool:
+async def _serve(process: VisionProcess, for_s: float, watch: FileWatch) -> bool:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -195,10 +201,8 @@ async def _serve(
         while not stop.is_set() and loop.time() < end and not process.ended():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), TICK_S)
-            if recorder is not None:
-                await asyncio.to_thread(recorder.tick, now_us())
-            if link is not None:
-                await _tell(link, teller.due())
+            if link is not None and not await _tell(link, teller.due()):
+                teller.forget()
             if watch.changed():
                 return True
         return False
@@ -240,13 +244,15 @@ def heard(process: VisionProcess, topic: str, payload: bytes, now: int) -> None:
         _log.info("looking closer", camera=name, alarm=ask.alarm, for_s=ask.for_s)
 
 
-async def _tell(link: GmqttClientLink, told: dict[str, bytes]) -> None:
+async def _tell(link: GmqttClientLink, told: dict[str, bytes]) -> bool:
+    """Whether the broker took all of it."""
     for topic, payload in told.items():
         try:
             await link.publish(f"tocsin/vision/{topic}", payload)
         except PeerSilent as error:
             _log.warning("the site's broker did not take a camera's state", topic=topic, what=str(error))
-            return
+            return False
+    return True
 
 
 def broker_line(plan: BrokerPlan, name: str = "vision") -> Line:
@@ -287,6 +293,11 @@ class Teller:
                         "frames were dropped", camera=name, dropped=counts[name].dropped, judged=counts[name].judged
                     )
         return out
+
+
+    def forget(self) -> None:
+        """The broker did not take it: everything is due again at once, not in its turn."""
+        self._said.clear()
 
 
 def seen_state(camera: WatchedCamera, now: int) -> CameraState:

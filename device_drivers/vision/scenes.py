@@ -80,10 +80,24 @@ def inside(outline: tuple[Corner, ...], x: float, y: float) -> bool:
 
 
 def touches(outline: tuple[Corner, ...], spot: Spot) -> bool:
-    """Whether any of nine points of a spot lies in the outline: spots are as coarse as the model's grid."""
-    xs = (spot.left, (spot.left + spot.right) / 2, spot.right)
-    ys = (spot.top, (spot.top + spot.bottom) / 2, spot.bottom)
-    return any(inside(outline, x, y) for x in xs for y in ys)
+    """Whether a spot and an outline have any point in common, also where one lies wholly in the other."""
+    if not outline or inside(outline, (spot.left + spot.right) / 2, (spot.top + spot.bottom) / 2):
+        return True
+    return any(_crosses(one, other, spot) for one, other in zip(outline, (*outline[1:], outline[0]), strict=True))
+
+
+def _crosses(one: Corner, other: Corner, spot: Spot) -> bool:
+    """Whether the line between two corners has any point in the spot (Liang and Barsky)."""
+    enters, leaves = 0.0, 1.0
+    for at, to, low, high in ((one[0], other[0], spot.left, spot.right), (one[1], other[1], spot.top, spot.bottom)):
+        run = to - at
+        if run == 0:
+            if not low <= at <= high:
+                return False
+            continue
+        first, last = sorted(((low - at) / run, (high - at) / run))
+        enters, leaves = max(enters, first), min(leaves, last)
+    return enters <= leaves
 
 
 def paint_masks(picture: NDArray[np.uint8], masks: tuple[tuple[Corner, ...], ...]) -> NDArray[np.uint8]:
@@ -140,6 +154,11 @@ class CameraScenes:
     def threshold(self, zone: ZoneView, name: str) -> float:
         """The zone's own, else the shipped one."""
         return zone.thresholds.get(name, self._shipped[name])
+
+    def least(self, name: str) -> float:
+        """The lowest threshold of a class in any zone: from there on it matters where in the picture it is. 1 where
+        nobody watches for it."""
+        return min((self.threshold(zone, name) for zone in self.zones if name in zone.watch), default=1.0)
 
     def frame(
         self,

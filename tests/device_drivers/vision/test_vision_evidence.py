@@ -7,14 +7,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_drivers.vision.clips import ClipWriter, PacketRing, StreamHeader, readable_span
-from device_drivers.vision.evidence import EvidenceRecord, Kept, check_chain, parse_record, to_prune
-from device_drivers.vision.evidence_store import CHAIN, EvidenceStore, verify
+from device_drivers.vision.evidence import EvidenceFile, EvidenceRecord, Kept, check_chain, parse_record, to_prune
+from device_drivers.vision.evidence_folder import CHAIN, HEAD, HOLDS, change_hold, held
+from device_drivers.vision.evidence_store import EvidenceStore
+from device_drivers.vision.evidence_verify import verify
 from device_drivers.vision.frames import Packet
 from device_model.errors import ConfigError, LocalFault, PeerGarbled
 
@@ -156,14 +159,15 @@ def test_what_was_kept_verifies_with_its_key_only(tmp_path: Path) -> None:
     assert (tmp_path / "evidence.key").stat().st_mode & 0o777 == 0o600
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_changed_byte_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.getbasetemp() / "changed"
     if not folder.exists():
         filled(folder)
+        change_hold(folder, "e1", "legal hold: 李伟")
     public = verify(folder).key
-    path = folder / data.draw(st.sampled_from([CHAIN, "e0.jpg", "e1.jpg", "e2.jpg"]))
+    path = folder / data.draw(st.sampled_from([CHAIN, HEAD, HOLDS, "e0.jpg", "e1.jpg", "e2.jpg"]))
     octets = path.read_bytes()
     at = data.draw(st.integers(0, len(octets) - 1))
     changed = bytearray(octets)
@@ -187,20 +191,29 @@ def test_every_bit_of_the_last_record_counts(tmp_path: Path) -> None:
         assert not verify(tmp_path, public).ok, at
 
 
-@pytest.mark.parametrize("harm", ["first", "middle", "swap", "double", "torn", "file", "foreign"])
+@pytest.mark.parametrize("harm", ["first", "middle", "last", "all", "blank", "head", "swap", "double", "torn", "file",
+                                  "foreign", "capitals", "folder"])
 def test_what_was_taken_out_or_put_in_is_found(tmp_path: Path, harm: str) -> None:
     filled(tmp_path)
     chain = tmp_path / CHAIN
     lines = chain.read_bytes().splitlines(keepends=True)
     if harm == "file":
         (tmp_path / "e1.jpg").unlink()
-    elif harm == "foreign":
-        (tmp_path / "forged.mp4").write_bytes(b"x")
+    elif harm in ("foreign", "capitals"):
+        (tmp_path / ("forged.mp4" if harm == "foreign" else "FORGED.MP4")).write_bytes(b"x")
+    elif harm == "head":
+        (tmp_path / HEAD).unlink()
+    elif harm == "folder":
+        (tmp_path / "e1.jpg").unlink()
+        (tmp_path / "e1.jpg").mkdir()
     else:
         chain.write_bytes(
             b"".join(
                 {
                     "first": lines[1:],
+                    "last": lines[:2],
+                    "all": [],
+                    "blank": [lines[0], b"\n", *lines[1:]],
                     "middle": [lines[0], lines[2]],
                     "swap": [lines[1], lines[0], lines[2]],
                     "double": [*lines, lines[2]],
@@ -208,6 +221,9 @@ def test_what_was_taken_out_or_put_in_is_found(tmp_path: Path, harm: str) -> Non
                 }[harm]
             )
         )
+    if harm in ("last", "all"):
+        for number in range(2 if harm == "last" else 0, 3):
+            (tmp_path / f"e{number}.jpg").unlink()
     found = verify(tmp_path)
     assert not found.ok and found.problems
 
@@ -287,7 +303,7 @@ def test_a_full_disk_is_said_and_held_evidence_stays(tmp_path: Path, monkeypatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("device_drivers.vision.evidence_store.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(LocalFault, match="No space left"):
         store.write("e9.jpg", b"x")
     with pytest.raises(LocalFault, match="not recorded"):
@@ -311,3 +327,99 @@ def test_what_the_gateway_holds_for_open_incidents_is_not_taken(tmp_path: Path) 
     assert store.room_for(50) and (tmp_path / "e0.jpg").exists() and not (tmp_path / "e1.jpg").exists()
     (tmp_path / "open-incidents.json").write_text("{}")
     assert store.room_for(100) and not (tmp_path / "e0.jpg").exists() and verify(tmp_path).ok
+
+
+def test_an_anchor_shows_what_even_the_keys_owner_cut_off(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    anchor = verify(tmp_path).anchor
+    store.keep(a_record("e3", 3), [])
+    assert verify(tmp_path, anchor=anchor).ok
+    assert not verify(tmp_path, anchor="4:" + anchor[2:]).ok
+    with pytest.raises(ConfigError):
+        verify(tmp_path, anchor="last week's")
+
+
+def test_a_half_written_line_never_joins_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled(tmp_path)
+    with (tmp_path / CHAIN).open("ab") as chain:  # what a disk that fills in the middle of a line leaves
+        chain.write(b'{"id":"half')
+    store.keep(a_record("e3", 3), [])
+    assert verify(tmp_path).ok and len(a_store(tmp_path).records) == 4
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("os.fsync", full)
+        with pytest.raises(LocalFault):
+            store.keep(a_record("e4", 4), [])
+    store.keep(a_record("e5", 5), [])
+    assert verify(tmp_path).ok and [r.id for r in a_store(tmp_path).records][3:] == ["e3", "e5"]
+
+
+@pytest.mark.parametrize("harm", ["garbled", "cut", "key", "no key", "other key"])
+def test_a_damaged_chain_is_set_aside_and_cameras_go_on(tmp_path: Path, harm: str) -> None:
+    filled(tmp_path)
+    change_hold(tmp_path, "e0", "legal hold")
+    (tmp_path / "open-incidents.json").write_text('{"e1": "alarm-7"}')
+    if harm == "garbled":
+        (tmp_path / CHAIN).write_bytes((tmp_path / CHAIN).read_bytes().replace(b'"id"', b'"xx"', 1))
+    elif harm == "cut":
+        (tmp_path / CHAIN).write_bytes((tmp_path / CHAIN).read_bytes().splitlines(keepends=True)[0])
+    elif harm == "no key":
+        (tmp_path / "evidence.key").unlink()
+    else:
+        (tmp_path / "evidence.key").write_text("zz" if harm == "key" else "ab" * 32)
+    store = a_store(tmp_path)
+    store.keep(a_record("e9", 9), [store.write("e9.jpg", b"x")])
+    found = verify(tmp_path)
+    assert found.ok and found.records == 2 and any("damaged-" in gap for gap in found.gaps)
+    (aside,) = tmp_path.glob("damaged-*")
+    assert (aside / "e0.jpg").exists() and (aside / HOLDS).exists() and (tmp_path / "open-incidents.json").exists()
+    assert len(a_store(tmp_path).records) == 2  # once, and not again at the next start
+
+
+@pytest.mark.parametrize("name", [HOLDS, "open-incidents.json"])
+def test_a_spoilt_list_of_holds_frees_nothing(tmp_path: Path, name: str) -> None:
+    store = a_store(tmp_path, quota=170)
+    for number in range(3):
+        store.keep(a_record(f"e{number}", number), [store.write(f"e{number}.jpg", b"x" * 50)])
+    (tmp_path / name).write_bytes(b'{"e0": "legal ho')
+    assert held(tmp_path) is None and not store.room_for(50) and (tmp_path / "e0.jpg").exists()
+    if name == HOLDS:
+        with pytest.raises(ConfigError, match="cannot be read"):
+            change_hold(tmp_path, "e2", "one more must not lose the others")
+        assert not verify(tmp_path).ok
+    (tmp_path / name).unlink()
+    assert store.room_for(50) and not (tmp_path / "e0.jpg").exists()
+
+
+def test_holds_of_an_earlier_release_hold_and_are_signed_at_the_start(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (tmp_path / HOLDS).write_text('{"e0": "legal hold"}')
+    assert held(tmp_path) == {"e0"} and not verify(tmp_path).ok
+    a_store(tmp_path)
+    assert held(tmp_path) == {"e0"} and verify(tmp_path).ok
+
+
+def test_thousands_of_files_that_go_at_once_and_long_records_stay_readable(tmp_path: Path) -> None:
+    store = a_store(tmp_path)
+    names = [tmp_path / f"{'n' * 90}-{number}.jpg" for number in range(2_500)]
+    for path in names:
+        path.write_bytes(b"x")
+    store.keep(a_record("many"), [])
+    store._records[-1] = msgspec.structs.replace(
+        store._records[-1], files=tuple(EvidenceFile(path.name, "0" * 64, 1) for path in names)
+    )
+    store._quota = 0
+    store.room_for(0)
+    assert [r.name for r in store.records].count("quota") == 3 and not names[0].exists()
+    store.keep(msgspec.structs.replace(a_record("long"), sensors={str(n): "x" * 100 for n in range(4_000)}), [])
+    assert [r.id for r in a_store(tmp_path).records][-1] == "long" and "too long" in verify(tmp_path).gaps[-1]
+
+
+def test_what_a_kill_left_of_a_pruning_goes_at_the_next_start(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store._append(store._record("quota-9", "quota", "e0.jpg"))
+    a_store(tmp_path)
+    assert not (tmp_path / "e0.jpg").exists() and verify(tmp_path).ok

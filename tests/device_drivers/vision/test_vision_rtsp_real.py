@@ -21,7 +21,8 @@ pytest.importorskip("av", reason="the extra `cameras` is not installed")
 
 from device_drivers.vision.clips import readable_span
 from device_drivers.vision.detector import DetectorPool
-from device_drivers.vision.evidence_store import EvidenceStore, verify
+from device_drivers.vision.evidence_store import EvidenceStore
+from device_drivers.vision.evidence_verify import verify
 from device_drivers.vision.process import VisionProcess
 from device_drivers.vision.recorder import EvidenceRecorder
 from device_drivers.vision.sources import now_us

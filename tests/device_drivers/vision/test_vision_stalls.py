@@ -13,7 +13,8 @@ pytest.importorskip("ai_edge_litert", reason="the extra `vision` is not installe
 from device_drivers.vision import sources
 from device_drivers.vision.camera_health import CameraState
 from device_drivers.vision.detector import DetectorPool
-from device_drivers.vision.evidence_store import EvidenceStore, verify
+from device_drivers.vision.evidence_store import EvidenceStore
+from device_drivers.vision.evidence_verify import verify
 from device_drivers.vision.object_detector import MODEL_SHA256
 from device_drivers.vision.objects import Box
 from device_drivers.vision.places import PlaceState
@@ -71,3 +72,19 @@ def test_somebody_in_a_forbidden_place_is_evidence_with_boxes_and_the_values_bes
     assert record.sensors == {"gas.lel": "3 %LEL"} and record.boxes["person"][0].score == 0.61
     assert MODEL_SHA256 in record.note and "fire_lane in lane" in record.note
     assert verify(tmp_path).ok and json.loads((tmp_path / "chain.jsonl").read_bytes())["id"] == record.id
+
+
+def test_a_scene_that_comes_and_goes_for_an_hour_is_many_clips_and_not_one(tmp_path: Path) -> None:
+    pool = DetectorPool(1)
+    recorder = EvidenceRecorder(
+        EvidenceStore(tmp_path, 50_000_000, lambda: 9 * S), EvidencePlan("e", before_s=1, after_s=20), pool.card)
+    shipped = dict(zip(pool.card.classes, pool.card.thresholds, strict=True))
+    plan = CameraPlan("yard-1", "rtsp://h/1", zones=(ZoneView("pit", scenes=("no_entry",)),))
+    camera = WatchedCamera(plan, shipped, 0.0, 0)
+    stored = []
+    for second in range(10, 3_610):
+        recorder.report(camera, report(second, 0.7 if second % 2 else 0.1, 0.0))
+        stored += recorder.tick(second * S)
+    stored += recorder.tick(4_000 * S)
+    assert 10 <= len(stored) <= 14 and [r.id for r in stored] == [r.id for r in recorder._store.records]
+    assert max(len(r.note) for r in stored) < 10_000 and "more" in stored[0].note and verify(tmp_path).ok

@@ -272,7 +272,8 @@ def test_the_shipped_card_names_the_anchors() -> None:
 
 def test_the_heads_hash_stands_in_every_record_and_old_chains_still_verify(tmp_path: Path) -> None:
     from device_drivers.vision.camera_health import CameraState
-    from device_drivers.vision.evidence_store import EvidenceStore, verify
+    from device_drivers.vision.evidence_store import EvidenceStore
+    from device_drivers.vision.evidence_verify import verify
     from device_drivers.vision.process import WatchedCamera
     from device_drivers.vision.recorder import EvidenceRecorder
     from device_drivers.vision.reports import CameraReport
