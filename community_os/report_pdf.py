@@ -1,41 +1,56 @@
-"""Documents as PDF (pure: values in, bytes out): report, rectification notice, dossier. Chinese by a CID font that
-every reader brings along, so that no font file travels."""
+"""Documents as PDF (pure: values in, bytes out): report, rectification notice, dossier. Latin by Helvetica, Chinese
+by a CID font: every reader brings both along, so that no font file travels (provisioning/printed_text.py)."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from html import escape
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from reportlab.graphics.shapes import Drawing, Rect, String
+from reportlab.graphics.shapes import Drawing, Line, Rect, String
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
-from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import (
+    BaseDocTemplate,
+    Flowable,
+    Frame,
+    KeepTogether,
+    PageTemplate,
+    Paragraph,
+    Spacer,
+    Table,
+    TableStyle,
+)
 
 from community_os.report_figures import ReportFigures, worst
 from community_os.report_words import NOT_CERTIFIED, word
 from dashboards.brigade import EvidenceFacts
+from dashboards.kit.texts import TEXTS
 from dashboards.officer import Day
 from dashboards.report import Rectification
 from device_model.clock import SECOND_US
 from device_model.permit_views import PermitView
 from device_model.read_models import IncidentView
 from device_model.site import Text
+from provisioning.printed_text import CHINESE, LATIN, has_chinese, markup, runs
 
-FONT = "STSong-Light"
-pdfmetrics.registerFont(UnicodeCIDFont(FONT))
-_BODY = ParagraphStyle("body", fontName=FONT, fontSize=10, leading=15, wordWrap="CJK")
+pdfmetrics.registerFont(UnicodeCIDFont(CHINESE))
+_BODY = ParagraphStyle("body", fontName=LATIN, fontSize=10, leading=15, splitLongWords=1)
 _SMALL = ParagraphStyle("small", parent=_BODY, fontSize=8, leading=11)
 _TITLE = ParagraphStyle("title", parent=_BODY, fontSize=18, leading=26, alignment=1, spaceAfter=4)
-_HEAD = ParagraphStyle("head", parent=_BODY, fontSize=12, leading=18, spaceBefore=8, spaceAfter=3)
+_HEAD = ParagraphStyle("head", parent=_BODY, fontSize=12, leading=18, spaceBefore=8, spaceAfter=3, keepWithNext=1)
 _RIGHT = ParagraphStyle("right", parent=_BODY, alignment=2)
+_CHINESE = {style.name: ParagraphStyle(f"{style.name} zh", parent=style, wordWrap="CJK")
+            for style in (_BODY, _SMALL, _TITLE, _HEAD, _RIGHT)}
 ROWS_MAX = 400  # of any one table; the rest is counted
+WIDTH_MM, MARGIN_MM = 174, 18
 
 
 def local(at_us: int, zone: str) -> str:
@@ -46,22 +61,47 @@ def local(at_us: int, zone: str) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
+class _Numbered(Canvas):  # type: ignore[misc]  # reportlab is not typed
+    """Each page with its foot, its number, and of how many: known when all are made."""
+
+    foot = ""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._pages: list[dict[str, Any]] = []
+
+    def showPage(self) -> None:  # noqa: N802  # reportlab's name
+        """Kept until the last one is known."""
+        self._pages.append(dict(self.__dict__))
+        self._startPage()
+
+    def save(self) -> None:
+        """All pages, with their feet."""
+        for number, page in enumerate(self._pages, start=1):
+            self.__dict__.update(page)
+            x = MARGIN_MM * mm
+            for font, part in runs(self.foot):
+                self.setFont(font, 8)
+                self.drawString(x, 10 * mm, part)
+                x += pdfmetrics.stringWidth(part, font, 8)
+            self.setFont(LATIN, 8)
+            self.drawRightString((MARGIN_MM + WIDTH_MM) * mm, 10 * mm, f"{number} / {len(self._pages)}")
+            super().showPage()
+        super().save()
+
+
 def _built(parts: Sequence[Flowable], title: str, foot: str) -> bytes:
     out = io.BytesIO()
-
-    def page(canvas: object, document: object) -> None:
-        canvas.setFont(FONT, 8)  # type: ignore[attr-defined]  # reportlab's canvas
-        canvas.drawString(18 * mm, 10 * mm, foot[:110])  # type: ignore[attr-defined]
-        canvas.drawRightString(192 * mm, 10 * mm, str(document.page))  # type: ignore[attr-defined]
-
-    SimpleDocTemplate(out, pagesize=A4, leftMargin=18 * mm, rightMargin=18 * mm, topMargin=16 * mm,
-                      bottomMargin=18 * mm, title=title, author="Tocsin", invariant=1).build(
-        list(parts), onFirstPage=page, onLaterPages=page)
+    frame = Frame(MARGIN_MM * mm, 18 * mm, WIDTH_MM * mm, A4[1] - 34 * mm, leftPadding=0, rightPadding=0,
+                  topPadding=0, bottomPadding=0)
+    document = BaseDocTemplate(out, pagesize=A4, title=title, author="Tocsin", invariant=1,
+                               pageTemplates=[PageTemplate(frames=[frame])])
+    document.build(list(parts), canvasmaker=type("_Pages", (_Numbered,), {"foot": foot}))
     return out.getvalue()
 
 
 def _text(text: object, style: ParagraphStyle = _BODY) -> Paragraph:
-    return Paragraph(escape(str(text)).replace("\n", "<br/>"), style)
+    return Paragraph(markup(text), _CHINESE[style.name] if has_chinese(text) else style)
 
 
 def _table(rows: Sequence[Sequence[object]], widths: Sequence[float], *, head: bool = True) -> Table:
@@ -72,6 +112,22 @@ def _table(rows: Sequence[Sequence[object]], widths: Sequence[float], *, head: b
         ("TOPPADDING", (0, 0), (-1, -1), 2), ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
         *([("BACKGROUND", (0, 0), (-1, 0), colors.HexColor("#e8ecf1"))] if head else [])]))
     return table
+
+
+def _list(
+    title: str, head: Sequence[str], rows: Sequence[Sequence[object]], widths: Sequence[float], none: str,
+) -> list[Flowable]:
+    """A table under its title, or the word that there is nothing; what is beyond its bound is counted."""
+    if not rows:
+        return [_text(title, _HEAD), _text(none, _SMALL)]
+    left = len(rows) + 1 - ROWS_MAX
+    more = [_text(f"+{left}", _SMALL)] if left > 0 else []
+    return [_text(title, _HEAD), _table([head, *rows], widths), *more]
+
+
+def _said(kind: str, value: str, language: str) -> str:
+    """A word of the pages; one that they do not have stands as it is."""
+    return TEXTS[f"{kind}.{value}"].in_language(language) if f"{kind}.{value}" in TEXTS else value
 
 
 def _seconds(value: float | None) -> str:
@@ -102,13 +158,14 @@ def report_pdf(f: ReportFigures, language: str) -> bytes:
     rows += [(site.name.in_language(language), f"{site.risk:g}", f"{site.proven}/{site.connected}/{site.expected}",
               str(site.open), str(site.impairments), str(site.overdue_checks), str(site.incidents),
               str(site.false_alarms), _seconds(site.handled_s)) for site in worst(f.sites)]
+    place = " · ".join(dict.fromkeys((f.name.in_language(language), f.scope or w("all"))))
     parts: list[Flowable] = [
-        _text(title, _TITLE), _text(f"{f.name.in_language(language)} · {f.scope or w('all')}"), _text(span),
+        _text(title, _TITLE), _text(place), _text(span),
         _text(f"{w('made')} {local(f.at_us, f.time_zone)}. {w('states')}", _SMALL), _text(w("figures"), _HEAD),
         _table(facts, (48, 39, 48, 39), head=False), _text(w("by_day"), _HEAD), _days(f.days, f.time_zone),
         _text(w("by_hazard"), _HEAD),
-        _text("  ".join(f"{word(f'hazard.{name}', language)} {count}" for name, count in f.by_hazard) or w("none")),
-        _text(w("by_site"), _HEAD), _table(rows, (38, 14, 26, 14, 16, 16, 18, 14, 20))]
+        _text("   ".join(f"{word(f'hazard.{name}', language)} {count}" for name, count in f.by_hazard) or w("none")),
+        _text(w("by_site"), _HEAD), _table(rows, (30, 11, 23, 19, 23, 17, 19, 14, 18))]
     if len(f.sites) > len(rows) - 1:
         parts.append(_text(f"+{len(f.sites) - len(rows) + 1}", _SMALL))
     if f.overdue:
@@ -129,11 +186,15 @@ def _days(days: Sequence[Day], zone: str) -> Drawing:
         for count, colour in ((day.other, "#5b7ea6"), (day.gas, "#b8860b"), (day.fire, "#b3121d")):
             height = count / most * 32 * mm
             if height:
-                drawing.add(Rect(x, y, max(1.0, width - 2), height, fillColor=colors.HexColor(colour), strokeWidth=0))
+                drawing.add(Rect(x, y, max(1.0, width - 2), height, fillColor=colors.HexColor(colour),
+                                 strokeColor=None))
             y += height
         if len(days) <= 7 or number % 5 == 0:
-            drawing.add(String(x, 2 * mm, local(day.at_us, zone)[5:10], fontName=FONT, fontSize=7))
-    drawing.add(String(0, 38 * mm, str(most), fontName=FONT, fontSize=7))
+            drawing.add(String(x + width / 2, 2 * mm, local(day.at_us, zone)[5:10], fontName=LATIN, fontSize=7,
+                               textAnchor="middle"))
+    drawing.add(Line(8 * mm, 8 * mm, WIDTH_MM * mm, 8 * mm, strokeColor=colors.HexColor("#8a94a1"), strokeWidth=0.4))
+    drawing.add(String(0, 38 * mm, str(most), fontName=LATIN, fontSize=7))
+    drawing.add(String(0, 7 * mm, "0", fontName=LATIN, fontSize=7))
     return drawing
 
 
@@ -168,7 +229,8 @@ def notice_pdf(notice: Rectification, language: str, zone: str) -> bytes:
 
 
 def dossier_pdf(
-    view: IncidentView, evidence: Sequence[EvidenceFacts], permits: Sequence[PermitView], audit: Sequence[object],
+    view: IncidentView, evidence: Sequence[EvidenceFacts], permits: Sequence[PermitView],
+    audit: Sequence[tuple[int, str, str, str, str]],
     language: str, zone: str, made_us: int, who: str,
 ) -> bytes:
     """Everything about one incident. audit: lines (at_us, who, what, detail, hash) of its chain."""
@@ -180,34 +242,39 @@ def dossier_pdf(
 
     place = " · ".join(t(part) for part in (view.site_name, view.building, view.floor, view.zone_name) if t(part))
     facts = [(w("dossier.id"), view.id), (w("dossier.place"), place), (w("dossier.path"), view.tenancy.path),
-             (w("dossier.state"), f"{word(f'state.{view.state.value}', language)} · {view.severity.value} · "
-              f"{word(f'hazard.{view.hazard.value}', language)}"), (w("dossier.opened"), local(view.opened_us, zone)),
+             (w("dossier.state"), f"{word(f'state.{view.state.value}', language)} · "
+              f"{_said('severity', view.severity.value, language)} · "
+              f"{word(f'hazard.{view.hazard.value}', language)}"),
+             (w("dossier.opened"), local(view.opened_us, zone)),
              (w("dossier.acknowledged"), f"{local(view.acknowledged_us, zone)} {view.acknowledged_by}"),
              (w("dossier.closed"), f"{local(view.closed_us, zone)} {view.cause}"),
-             (w("dossier.verification"), view.verification.value)]
-    tasks = view.handling.tasks if view.handling else ()
+             (w("dossier.verification"), w("none") if view.verification.value == "none"
+              else _said("verify", view.verification.value, language))]
+    tasks, none = (view.handling.tasks if view.handling else ()), w("none")
     parts: list[Flowable] = [
         _text(w("dossier.title") + (f" — {w('drill')}" if view.drill else ""), _TITLE),
-        _text(f"{w('made')} {local(made_us, zone)} · {who}", _SMALL), _table(facts, (38, 136), head=False),
-        _text(w("dossier.alarms"), _HEAD),
-        _table([(w("time"), w("dossier.rule"), w("dossier.device"), w("detail")), *(
-            (local(a.at_us, zone), f"{t(a.title)} ({a.rule})", f"{a.device} {t(a.place)}", f"{a.state} {a.detail}")
-            for a in view.alarms)], (34, 50, 40, 50)),
-        _text(w("dossier.timeline"), _HEAD), _table([(w("time"), w("what"), w("person"), w("detail")), *(
-            (local(entry.at_us, zone), entry.what, entry.who or w("system"), entry.detail) for entry in view.log)],
-            (34, 34, 30, 76)),
-        _text(w("dossier.tasks"), _HEAD), _table([(w("what"), w("person"), w("deadline"), w("dossier.result")), *(
-            (t(task.title), task.person, local(task.due_us, zone), f"{local(task.done_us, zone)} {task.done_by} "
-             f"{task.result}") for task in tasks)], (60, 30, 34, 50)),
-        _text(w("dossier.permits"), _HEAD), _table([(w("permit"), w("dossier.state"), w("time"), w("person")), *(
-            (f"{p.id} {p.permit.plan.level.value} {t(p.zone_name)}", p.permit.state.value,
+        _text(f"{w('made')} {local(made_us, zone)} · {who}", _SMALL), Spacer(1, 2 * mm),
+        _table(facts, (38, 136), head=False),
+        *_list(w("dossier.alarms"), (w("time"), w("dossier.rule"), w("dossier.device"), w("detail")), [
+            (local(a.at_us, zone), f"{t(a.title)} ({a.rule})" if t(a.title) != a.rule else a.rule,
+             f"{a.device} {t(a.place)}", f"{_said('log', a.state, language)} {a.detail}") for a in view.alarms],
+            (34, 50, 40, 50), none),
+        *_list(w("dossier.timeline"), (w("time"), w("what"), w("person"), w("detail")), [
+            (local(entry.at_us, zone), _said("log", entry.what, language), entry.who or w("system"), entry.detail)
+            for entry in view.log], (34, 34, 30, 76), none),
+        *_list(w("dossier.tasks"), (w("what"), w("person"), w("deadline"), w("dossier.result")), [
+            (t(task.title), task.person, local(task.due_us, zone),
+             f"{local(task.done_us, zone)} {task.done_by} {task.result}") for task in tasks], (60, 30, 34, 50), none),
+        *_list(w("dossier.permits"), (w("permit"), w("dossier.state"), w("time"), w("person")), [
+            (f"{p.id} {_said('permit.level', p.permit.plan.level.value, language)} {t(p.zone_name)}",
+             _said("permit.state", p.permit.state.value, language),
              f"{local(p.permit.plan.starts_us, zone)} – {local(p.permit.plan.ends_us, zone)}",
-             f"{p.permit.applicant} / {p.permit.approver} / {p.permit.countersigner} / {p.permit.plan.watcher}")
-            for p in permits)], (44, 26, 58, 46)),
-        _text(w("dossier.evidence"), _HEAD), _table([(w("time"), w("dossier.camera"), "SHA-256"), *(
-            (local(one.at_us, zone), f"{one.camera} {one.zone} {one.name}", one.sha256) for one in evidence)],
-            (34, 50, 90)),
-        _text(w("dossier.audit"), _HEAD), _table([(w("time"), w("person"), w("what"), w("detail"), "SHA-256"), *(
-            (local(row[0], zone), row[1] or w("system"), row[2], row[3][:300], row[4][:16])  # type: ignore[index]
-            for row in audit)], (34, 26, 30, 60, 24))]
+             " / ".join(name for name in (p.permit.applicant, p.permit.approver, p.permit.countersigner,
+                                          p.permit.plan.watcher) if name)) for p in permits], (50, 22, 58, 44), none),
+        *_list(w("dossier.evidence"), (w("time"), w("dossier.camera"), "SHA-256"), [
+            (local(one.at_us, zone), f"{one.camera} {one.zone} {one.name}", one.sha256) for one in evidence],
+            (32, 46, 96), none),
+        *_list(w("dossier.audit"), (w("time"), w("person"), w("what"), w("detail"), "SHA-256"), [
+            (local(row[0], zone), row[1] or w("system"), _said("log", row[2], language), row[3][:300], row[4][:16])
+            for row in audit], (32, 26, 30, 54, 32), none)]
     return _built(parts, view.id, word("", language, NOT_CERTIFIED))

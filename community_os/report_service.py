@@ -127,12 +127,12 @@ class ReportService:
             _DONE, found.path, notice, b"{}", who=who, why=why[:500], at_us=now_us))
         return ""
 
-    async def notice(self, notice: str, scope: str) -> Document | None:
-        """As PDF, in both languages where the first is not Chinese."""
+    async def notice(self, notice: str, scope: str, language: str = "zh") -> Document | None:
+        """As PDF, its words in both languages where the reader's is not Chinese."""
         found = next((one for one in await self.notices(scope) if one.id == notice), None)
         if found is None:
             return None
-        body = await asyncio.to_thread(notice_pdf, found, "zh", self._zone_of(found.path))
+        body = await asyncio.to_thread(notice_pdf, found, language, self._zone_of(found.path))
         return Document(body, f"{found.id}.pdf", "application/pdf")
 
     def _notice(self, one: Setting, done: Setting | None) -> Rectification:

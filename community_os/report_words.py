@@ -24,7 +24,7 @@ _PAIRS: tuple[tuple[str, str, str], ...] = (
     ("acknowledged", "To acknowledgement (median)", "接警用时（中位数）"),
     ("handled", "To the end (median)", "处置用时（中位数）"), ("permits", "Open permits", "有效作业票"),
     ("hot_work", "Hot work breaches", "违规动火"), ("site", "Site", "单位"), ("risk", "Risk", "风险"),
-    ("alive", "Proven/connected/expected", "验证/在线/应有"), ("what", "What", "事项"), ("person", "Who", "人员"),
+    ("alive", "Proven / connected / expected", "验证/在线/应有"), ("what", "What", "事项"), ("person", "Who", "人员"),
     ("deadline", "Deadline", "期限"), ("time", "Time", "时间"), ("detail", "Detail", "详情"),
     ("system", "system", "系统"), ("permit", "Permit", "作业票"), ("drill", "DRILL", "演练"),
     ("notice.title", "Rectification notice", "责令整改通知书"), ("notice.to", "To", "被检查单位"),

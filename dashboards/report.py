@@ -78,7 +78,7 @@ class Reports(Protocol):
         """Somebody has seen that it is put right: "" or why not."""
         ...
 
-    async def notice(self, notice: str, scope: str) -> Document | None:
+    async def notice(self, notice: str, scope: str, language: str = "zh") -> Document | None:
         """The printed notice."""
         ...
 

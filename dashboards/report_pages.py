@@ -17,6 +17,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
+from dashboards.gate import language_of
 from dashboards.officer_pages import Page, PersonOf, read_body, scope_of
 from dashboards.report import Document, NoticeDraft, Reports
 from dashboards.rights import Deed, may
@@ -60,9 +61,8 @@ def _add_reports(router: APIRouter, reports: Reports, person_of: PersonOf, page:
         scope = scope_of(request, person_of(request), Deed.SEE_REPORTS)
         if scope is None:
             return PlainTextResponse("no such place", 404)
-        language = "en" if request.query_params.get("lang") == "en" else "zh"
         try:
-            return _file(await reports.report(scope, period[:10], kind[:4], language))
+            return _file(await reports.report(scope, period[:10], kind[:4], _language(request)))
         except ValueError as error:
             return PlainTextResponse(str(error), 404)
 
@@ -70,7 +70,8 @@ def _add_reports(router: APIRouter, reports: Reports, person_of: PersonOf, page:
     async def dossier(incident: str, request: Request) -> Response:
         person = person_of(request)
         known = _NAME.fullmatch(incident)
-        found = await reports.dossier(incident, person.scope, person.name) if known else None
+        found = await reports.dossier(
+            incident, person.scope, person.name, _language(request)) if known else None
         return _file(found) if found is not None else PlainTextResponse("no such incident", 404)
 
 
@@ -114,8 +115,15 @@ def _add_notices(router: APIRouter, reports: Reports, person_of: PersonOf, *, si
     @router.get("/rectifications/{notice}.pdf")
     async def printed(notice: str, request: Request) -> Response:
         person = person_of(request)
-        found = await reports.notice(notice, person.scope) if _NAME.fullmatch(notice) else None
+        known = _NAME.fullmatch(notice)
+        found = await reports.notice(notice, person.scope, _language(request)) if known else None
         return _file(found) if found is not None else PlainTextResponse("no such notice", 404)
+
+
+def _language(request: Request) -> str:
+    """The one that is asked for, else that of the pages."""
+    asked = request.query_params.get("lang", "")
+    return asked if asked in ("zh", "en") else language_of(request)
 
 
 def _file(document: Document) -> Response:

@@ -53,6 +53,7 @@ victoria-metrics victoria-metrics
 prometheus-alertmanager prometheus-alertmanager
 ffprobe ffmpeg
 gst-launch-1.0 gstreamer1.0-tools
+pdftotext poppler-utils
 LIST
   [ -e /usr/include/modbus/modbus.h ] || missing+=(libmodbus-dev)
   ls /usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib >/dev/null 2>&1 || missing+=(gir1.2-gst-rtsp-server-1.0 \
