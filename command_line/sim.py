@@ -178,6 +178,9 @@ def sim_page(
     reports: Annotated[Path, typer.Option(help="folder for verdicts and batches")] = Path("sim-reports"),
     profiles: Annotated[Path | None, typer.Option(
         help="folder of your own profiles: simulated, edited on the page, kept there")] = None,
+    gateway: Annotated[str, typer.Option(
+        help="a gateway's local page (http://127.0.0.1:8443): shown beside the devices")] = "",
+    gateway_ca: Annotated[Path | None, typer.Option(help="who signs that page, where it is https")] = None,
     for_s: Annotated[float | None, typer.Option("--for", help="end after so many seconds")] = None,
 ) -> None:
     """The tester's page: live devices on real ports, buttons, sliders, faults, scenarios, batches.
@@ -185,11 +188,13 @@ def sim_page(
     Example: tocsin sim page flaming-room-fire
              tocsin sim page --profile sdm120 --profile gas-module-co --port 8090
              tocsin sim page examples/tester/house.yaml --profiles my-profiles
+             tocsin sim page examples/tester/house.yaml --gateway http://127.0.0.1:8443
     """
     from trial.page_commands import run_page
 
     raise typer.Exit(run_page(scenario, profiles=profile or (), host=host, port=port, broker=broker, cameras=cameras,
-                              control=control, truth=truth, reports=reports, for_s=for_s, profiles_folder=profiles))
+                              control=control, truth=truth, reports=reports, for_s=for_s, profiles_folder=profiles,
+                              gateway=gateway, gateway_ca=gateway_ca))
 
 
 @group.command("show")

@@ -55,6 +55,7 @@ def run_page(
     what: str | None, *, profiles: Sequence[str] = (), host: str = "127.0.0.1", port: int = 0,
     broker: str = "", cameras: int = 0, control: Path | None = None, truth: Path | None = None,
     reports: Path = Path(REPORTS), for_s: float | None = None, profiles_folder: Path | None = None,
+    gateway: str = "", gateway_ca: Path | None = None,
 ) -> int:
     """Serve devices and their page until interrupted; the exit code."""
     if not structlog.is_configured():  # standard output carries the addresses
@@ -64,7 +65,8 @@ def run_page(
         world = _world(what, profiles, broker, shelf.known())
         return asyncio.run(serve_page(
             world, host=host, port=port, cameras=cameras, control=control or Path(CONTROL_FILE), truth=truth,
-            reports=reports, for_s=for_s, shelf=shelf, broker=broker))
+            reports=reports, for_s=for_s, shelf=shelf, broker=broker,
+            gateway=gateway, gateway_ca=gateway_ca))
     except (TocsinError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -134,7 +136,7 @@ def scenario_of_profiles(names: Sequence[str], known: dict[str, DeviceProfile], 
 async def serve_page(
     world: SimWorld, *, host: str = "127.0.0.1", port: int = 0, cameras: int = 0, control: Path = Path(CONTROL_FILE),
     truth: Path | None = None, reports: Path = Path(REPORTS), for_s: float | None = None,
-    shelf: ProfileShelf | None = None, broker: str = "",
+    shelf: ProfileShelf | None = None, broker: str = "", gateway: str = "", gateway_ca: Path | None = None,
 ) -> int:
     """Serve devices and page until cancelled, or for so long. Raises LocalFault for a port that cannot be had."""
     try:
@@ -146,7 +148,7 @@ async def serve_page(
         raise LocalFault(f"the page needs {error.name}: pip install 'tocsin[cloud,sim]'") from error
     with tempfile.TemporaryDirectory(prefix="tocsin-sim-") as folder:
         bench = SimBench(world, clock_from_environment(), Path(folder), cameras=cameras, truth=truth,
-                         reports=reports, shelf=shelf, broker=broker)
+                         reports=reports, shelf=shelf, broker=broker, gateway_ca=gateway_ca)
         app = create_tester_app(bench, host=host)
         live = asyncio.create_task(bench.run())
         ready = asyncio.create_task(bench.all_up())
@@ -154,6 +156,9 @@ async def serve_page(
         ready.cancel()
         if live.done():
             live.result()
+        if gateway:
+            bench.join(gateway)
+
         class PageServer(uvicorn.Server):
             """Leaves signals to us: uvicorn would raise SIGTERM again before ports and token are given back."""
 

@@ -30,6 +30,7 @@ from firmware_sim.serve import SimRuntime
 from firmware_sim.world import STEP_S, SimWorld
 from trial.batch import parse_lines
 from trial.batch_run import BatchRun
+from trial.gateway_join import GatewayJoin
 from trial.profile_desk import ProfileDesk
 from trial.profile_shelf import ProfileShelf
 from trial.runs import RUNS_MAX, RunKeeper
@@ -57,13 +58,16 @@ class LiveFrame(msgspec.Struct, frozen=True):
 class SimBench:
     """Runs until cancelled. folder: for clips; reports: for verdicts and batches, which outlive the page (by default
     `folder`). cameras: how many RTSP cameras are served as well. shelf: the profiles that the editor opens and keeps.
-    broker: where edited MQTT profiles run, "": a broker of their own."""
+    broker: where edited MQTT profiles run, "": a broker of their own. gateway_ca: who signs a gateway's page."""
 
     def __init__(self, world: SimWorld, clock: Clock, folder: Path, *, cameras: int = 0,
                  truth: Path | None = None, reports: Path | None = None, shelf: ProfileShelf | None = None,
-                 broker: str = "") -> None:
+                 broker: str = "", gateway_ca: Path | None = None) -> None:
         self.closing = False  # set it, and open pages end: a server waits for its streams
         self._clock, self._folder = clock, folder
+        self._gateway_ca = gateway_ca
+        self._join: GatewayJoin | None = None
+        self._join_task: asyncio.Task[None] | None = None
         self.desk = ProfileDesk(clock, shelf or ProfileShelf(None), folder, broker)
         self._cameras = many_cameras(cameras)
         self.controls = SimControls(world, [camera.id for camera in self._cameras])
@@ -96,6 +100,7 @@ class SimBench:
             raise failed.exceptions[0] from None
         finally:
             self.stop_batch()
+            self.part()
             await self.desk.stop()
             await self.runs.close()
             if self._camera_server is not None:
@@ -177,8 +182,11 @@ class SimBench:
         line = line or (entry.line if entry is not None else "")
         kind = next((it.kind for it in world.scenario.lines if it.id == line), None)
         frames = self.frames.after(frames_after, line, FRAMES_SHOWN, device) if kind is not None else []
+        listed = controls.devices(find, first, 50)
+        wanted = {row.id for row in listed.rows} | ({device} if chosen is not None else set())
         view = {
-            "at_s": int(self.at_s()), "list": controls.devices(find, first, 50), "line": line, "lines": self.lines(),
+            "at_s": int(self.at_s()), "list": listed, "line": line, "lines": self.lines(),
+            "gateway": self._join.view(wanted) if self._join is not None else None,
             "device": controls.device(device) if chosen is not None else None,
             "knobs": controls.knobs(), "readings": controls.readings(), "faults": controls.faults(self.at_s()),
             "runs": self.runs.runs[:-RUNS_SHOWN - 1:-1], "batch": self.batch_state(),
@@ -211,6 +219,23 @@ class SimBench:
             if line.id == name:
                 return line
         raise _no("trace", f"no line {name!r}", f"there are {', '.join(self.controls.names()['line'][:20])}")
+
+    # ---- the gateway ----------------------------------------------------------------------------------------
+
+    def join(self, url: str) -> str:
+        """Show beside the devices what the gateway with this local page holds of them; its address. Raises
+        LocalFault for what is none. Within the running loop."""
+        joined = GatewayJoin(url, self.runtime, self._gateway_ca)
+        self.part()
+        self._join = joined
+        self._join_task = asyncio.get_running_loop().create_task(joined.run())
+        return joined.url
+
+    def part(self) -> None:
+        """Show the devices alone."""
+        if self._join_task is not None:
+            self._join_task.cancel()
+        self._join = self._join_task = None
 
     # ---- runs and batches -----------------------------------------------------------------------------------
 

@@ -145,7 +145,20 @@ class StopBatch(Deed, frozen=True):
         return None
 
 
+class Join(Deed, frozen=True):
+    """What a gateway holds is shown beside the devices; an empty url: no longer."""
+
+    url: str
+
+    def on(self, bench: SimBench, language: str) -> Any:
+        """See the class."""
+        if self.url.strip():
+            return bench.join(self.url)
+        bench.part()
+        return None
+
+
 DEEDS: dict[str, type[Deed]] = {
     "set": SetPoint, "press": Press, "act": Act, "turn": Turn, "strike": Strike, "end": EndFault, "run": Run,
-    "cancel": CancelRun, "batch": StartBatch, "stop-batch": StopBatch,
+    "cancel": CancelRun, "batch": StartBatch, "stop-batch": StopBatch, "join": Join,
 }

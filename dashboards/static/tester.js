@@ -1,5 +1,6 @@
 // The tester's page: one stream of what this page looks at; every deed is a POST with the page's token.
 import { drawBatch, drawFaults, drawKnobs, drawLines, drawReadings, drawRuns } from "./tester_side.js";
+import { drawGateway, drawHeld } from "./tester_gateway.js";
 import { deviceRow, drawDevice, drawFrames, markup } from "./tester_device.js";
 
 const STALE_AFTER_MS = 4000; // heartbeats come every 2 s; a cut is said within 5 s
@@ -57,8 +58,10 @@ function look(changes) {
 
 function take(view) {
   state.view = view;
-  drawList(view.list);
+  drawList(view);
   drawDevice(ctx, view);
+  drawHeld(ctx, view);
+  drawGateway(ctx, view.gateway, (device) => look({ device, line: "" }));
   drawKnobs(ctx, $("world"), view.knobs);
   drawReadings($("readings"), view.readings);
   drawFaults(ctx, $("faults"), view.faults);
@@ -68,12 +71,12 @@ function take(view) {
   targets();
 }
 
-function drawList({ total, first, rows }) {
+function drawList({ list: { total, first, rows }, gateway }) {
   const held = document.activeElement?.dataset?.pick;
   $("count").textContent = total ? say("tester.count", { first: first + 1, last: first + rows.length, total }) : say("tester.none");
   $("previous").disabled = first === 0;
   $("next").disabled = first + rows.length >= total;
-  $("devices").replaceChildren(...rows.map((row) => deviceRow(ctx, row, () => look({ device: row.id, line: "" }))));
+  $("devices").replaceChildren(...rows.map((row) => deviceRow(ctx, row, gateway, () => look({ device: row.id, line: "" }))));
   if (held) document.querySelector(`[data-pick="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
 }
 
@@ -154,6 +157,8 @@ function setUp() {
     event.preventDefault();
     deed("batch", { name: $("batch-name").value, lines: $("batch-units").value });
   });
+  $("join").addEventListener("submit", (event) => { event.preventDefault(); deed("join", { url: $("join-url").value.trim() }); });
+  $("part").addEventListener("click", () => deed("join", { url: "" }));
   $("batch-stop").addEventListener("click", () => deed("stop-batch", {}));
   $("theme").addEventListener("click", () => {
     const dark = getComputedStyle(document.documentElement).getPropertyValue("--paper").trim() === "#101317";

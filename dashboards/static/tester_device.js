@@ -20,7 +20,7 @@ export function shown({ say }, value, unit = "") {
   return String(value);
 }
 
-export function deviceRow(ctx, row, choose) {
+export function deviceRow(ctx, row, gateway, choose) {
   const { say, language, state } = ctx;
   const shows = row.shows.map(([point, value, unit]) => `${point} ${shown(ctx, value, unit)}`).join(" · ");
   const button = markup("button", { type: "button", class: `pick ${row.state}`, "data-pick": row.id, onclick: choose,
@@ -28,8 +28,19 @@ export function deviceRow(ctx, row, choose) {
     markup("span", { class: "line" }, markup("strong", {}, row.id),
       markup("span", { class: `state ${row.state}` }, say(`tester.state.${row.state}`))),
     markup("span", { class: "more" }, `${language === "zh" ? row.zh : row.en} · ${row.line} · ${row.at}`),
-    markup("span", { class: "more" }, shows));
+    markup("span", { class: "more" }, shows), gateway ? heldLine(ctx, gateway, row) : null);
   return markup("li", {}, button);
+}
+
+// One line of the list: what the gateway holds of the same points, the worst of its points, its alarms.
+function heldLine(ctx, gateway, row) {
+  const { say } = ctx, held = gateway.held?.devices[row.id];
+  const word = !held ? say(`held.short.${gateway.state}`) : held.known ? say(`agree.${held.agreement}`) : say("held.not_known");
+  const values = !held?.known ? "" : row.shows.map(([point, , unit]) => held.points[point])
+    .map((it, index) => (it ? `${row.shows[index][0]} ${it.quality === "never" ? "–" : shown(ctx, it.value, row.shows[index][2])}` : "")).filter(Boolean).join(" · ");
+  return markup("span", { class: "more gw" }, `${say("held.gateway")}: `, values ? `${values} · ` : "",
+    markup("span", { class: `agree ${held?.agreement ?? "unknown"}` }, word),
+    held?.alarms.length ? ` · ${say("held.alarms", { count: held.alarms.length })}` : "");
 }
 
 export function drawDevice(ctx, view) {
@@ -37,6 +48,7 @@ export function drawDevice(ctx, view) {
   $("device").hidden = !it;
   $("h-device").textContent = it ? `${it.row.id} · ${language === "zh" ? it.row.zh : it.row.en}` : say("tester.choose");
   if (!it) return;
+  $("edit").href = `/profiles?profile=${encodeURIComponent(it.row.profile)}`;
   $("device-about").textContent = [it.maker, it.model, it.row.profile, it.row.at, ...it.bugs].filter(Boolean).join(" · ");
   $("h-frames").textContent = say("tester.frames", { line: view.line });
   drawActions(ctx, it);
@@ -68,12 +80,13 @@ function drawPoints(ctx, it) {
       const title = `${language === "zh" ? point.zh : point.en}`;
       return markup("tr", { "data-point": point.id },
         markup("th", { scope: "row" }, title, markup("br"), markup("span", { class: "soft" }, point.id)),
-        markup("td", { class: "number" }), markup("td", { class: "soft" }, point.place), markup("td", { class: "hex" }),
+        markup("td", { class: "number" }), markup("td", { class: "held", hidden: true }),
+        markup("td", { class: "soft" }, point.place), markup("td", { class: "hex" }),
         markup("td", {}, setter(ctx, name, point, title)));
     }));
   }
   it.points.forEach((point, index) => {
-    const [value, , words] = body.rows[index].querySelectorAll("td");
+    const [value, , , words] = body.rows[index].querySelectorAll("td");
     put(value, shown(ctx, point.value, point.unit));
     put(words, point.words.join(" "));
   });
