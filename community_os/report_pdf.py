@@ -19,6 +19,7 @@ from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     BaseDocTemplate,
+    CondPageBreak,
     Flowable,
     Frame,
     KeepTogether,
@@ -45,11 +46,12 @@ pdfmetrics.registerFont(UnicodeCIDFont(CHINESE))
 _BODY = ParagraphStyle("body", fontName=LATIN, fontSize=10, leading=15, splitLongWords=1)
 _SMALL = ParagraphStyle("small", parent=_BODY, fontSize=8, leading=11)
 _TITLE = ParagraphStyle("title", parent=_BODY, fontSize=18, leading=26, alignment=1, spaceAfter=4)
-_HEAD = ParagraphStyle("head", parent=_BODY, fontSize=12, leading=18, spaceBefore=8, spaceAfter=3, keepWithNext=1)
+_HEAD = ParagraphStyle("head", parent=_BODY, fontSize=12, leading=18, spaceBefore=8, spaceAfter=3)
 _RIGHT = ParagraphStyle("right", parent=_BODY, alignment=2)
 _CHINESE = {style.name: ParagraphStyle(f"{style.name} zh", parent=style, wordWrap="CJK")
             for style in (_BODY, _SMALL, _TITLE, _HEAD, _RIGHT)}
 ROWS_MAX = 400  # of any one table; the rest is counted
+_COLOURS = ("#b3121d", "#b8860b", "#5b7ea6")  # fire, gas, other: as on the pages
 WIDTH_MM, MARGIN_MM = 174, 18
 
 
@@ -115,14 +117,15 @@ def _table(rows: Sequence[Sequence[object]], widths: Sequence[float], *, head: b
 
 
 def _list(
-    title: str, head: Sequence[str], rows: Sequence[Sequence[object]], widths: Sequence[float], none: str,
+    title: str, head: Sequence[str], rows: Sequence[Sequence[object]], widths: Sequence[float], language: str,
 ) -> list[Flowable]:
     """A table under its title, or the word that there is nothing; what is beyond its bound is counted."""
     if not rows:
-        return [_text(title, _HEAD), _text(none, _SMALL)]
+        return [_text(title, _HEAD), _text(word("none", language), _SMALL)]
     left = len(rows) + 1 - ROWS_MAX
-    more = [_text(f"+{left}", _SMALL)] if left > 0 else []
-    return [_text(title, _HEAD), _table([head, *rows], widths), *more]
+    more = [_text(word("more", language).format(n=left), _SMALL)] if left > 0 else []
+    # Rather a new page than a title with nothing under it.
+    return [CondPageBreak(30 * mm), _text(title, _HEAD), _table([head, *rows], widths), *more]
 
 
 def _said(kind: str, value: str, language: str) -> str:
@@ -162,28 +165,28 @@ def report_pdf(f: ReportFigures, language: str) -> bytes:
     parts: list[Flowable] = [
         _text(title, _TITLE), _text(place), _text(span),
         _text(f"{w('made')} {local(f.at_us, f.time_zone)}. {w('states')}", _SMALL), _text(w("figures"), _HEAD),
-        _table(facts, (48, 39, 48, 39), head=False), _text(w("by_day"), _HEAD), _days(f.days, f.time_zone),
+        _table(facts, (48, 39, 48, 39), head=False), _text(w("by_day"), _HEAD), _days(f.days, f.time_zone, language),
         _text(w("by_hazard"), _HEAD),
         _text("   ".join(f"{word(f'hazard.{name}', language)} {count}" for name, count in f.by_hazard) or w("none")),
-        _text(w("by_site"), _HEAD), _table(rows, (30, 11, 23, 19, 23, 17, 19, 14, 18))]
+        CondPageBreak(30 * mm), _text(w("by_site"), _HEAD), _table(rows, (30, 11, 23, 19, 23, 17, 19, 14, 18))]
     if len(f.sites) > len(rows) - 1:
-        parts.append(_text(f"+{len(f.sites) - len(rows) + 1}", _SMALL))
+        parts.append(_text(word("more", language).format(n=len(f.sites) - len(rows) + 1), _SMALL))
     if f.overdue:
         parts += [_text(w("overdue"), _HEAD), _table(
             [(w("what"), w("site"), w("person"), w("deadline")), *(
                 (one.what.in_language(language), one.site_name.in_language(language), one.person or "—",
-                 local(one.due_us, f.time_zone)) for one in f.overdue[:60])], (64, 44, 30, 38))]
+                 local(one.due_us, f.time_zone)) for one in f.overdue[:60])], (62, 44, 30, 38))]
     return _built(parts, title, word("", language, NOT_CERTIFIED))
 
 
-def _days(days: Sequence[Day], zone: str) -> Drawing:
+def _days(days: Sequence[Day], zone: str, language: str) -> Drawing:
     """Incidents a day as stacked bars: fire, gas, other from the top."""
     most = max((day.fire + day.gas + day.other for day in days), default=0) or 1
-    drawing = Drawing(174 * mm, 44 * mm)
+    drawing = Drawing(WIDTH_MM * mm, 45 * mm)
     width = 166 * mm / max(1, len(days))
     for number, day in enumerate(days):
         x, y = 8 * mm + number * width, 8 * mm
-        for count, colour in ((day.other, "#5b7ea6"), (day.gas, "#b8860b"), (day.fire, "#b3121d")):
+        for count, colour in zip((day.other, day.gas, day.fire), reversed(_COLOURS), strict=True):
             height = count / most * 32 * mm
             if height:
                 drawing.add(Rect(x, y, max(1.0, width - 2), height, fillColor=colors.HexColor(colour),
@@ -195,6 +198,11 @@ def _days(days: Sequence[Day], zone: str) -> Drawing:
     drawing.add(Line(8 * mm, 8 * mm, WIDTH_MM * mm, 8 * mm, strokeColor=colors.HexColor("#8a94a1"), strokeWidth=0.4))
     drawing.add(String(0, 38 * mm, str(most), fontName=LATIN, fontSize=7))
     drawing.add(String(0, 7 * mm, "0", fontName=LATIN, fontSize=7))
+    for number, (key, colour) in enumerate(zip(("hazard.fire", "hazard.gas", "other"), _COLOURS, strict=True)):
+        x = (8 + 24 * number) * mm
+        drawing.add(Rect(x, 41.5 * mm, 7, 7, fillColor=colors.HexColor(colour), strokeColor=None))
+        drawing.add(String(x + 10, 41.5 * mm, word(key, language), fontSize=7,
+                           fontName=CHINESE if language == "zh" else LATIN))
     return drawing
 
 
@@ -250,7 +258,7 @@ def dossier_pdf(
              (w("dossier.closed"), f"{local(view.closed_us, zone)} {view.cause}"),
              (w("dossier.verification"), w("none") if view.verification.value == "none"
               else _said("verify", view.verification.value, language))]
-    tasks, none = (view.handling.tasks if view.handling else ()), w("none")
+    tasks = view.handling.tasks if view.handling else ()
     parts: list[Flowable] = [
         _text(w("dossier.title") + (f" — {w('drill')}" if view.drill else ""), _TITLE),
         _text(f"{w('made')} {local(made_us, zone)} · {who}", _SMALL), Spacer(1, 2 * mm),
@@ -258,23 +266,25 @@ def dossier_pdf(
         *_list(w("dossier.alarms"), (w("time"), w("dossier.rule"), w("dossier.device"), w("detail")), [
             (local(a.at_us, zone), f"{t(a.title)} ({a.rule})" if t(a.title) != a.rule else a.rule,
              f"{a.device} {t(a.place)}", f"{_said('log', a.state, language)} {a.detail}") for a in view.alarms],
-            (34, 50, 40, 50), none),
+            (34, 50, 40, 50), language),
         *_list(w("dossier.timeline"), (w("time"), w("what"), w("person"), w("detail")), [
             (local(entry.at_us, zone), _said("log", entry.what, language), entry.who or w("system"), entry.detail)
-            for entry in view.log], (34, 34, 30, 76), none),
+            for entry in view.log], (34, 34, 30, 76), language),
         *_list(w("dossier.tasks"), (w("what"), w("person"), w("deadline"), w("dossier.result")), [
             (t(task.title), task.person, local(task.due_us, zone),
-             f"{local(task.done_us, zone)} {task.done_by} {task.result}") for task in tasks], (60, 30, 34, 50), none),
+             f"{local(task.done_us, zone)} {task.done_by} {task.result}") for task in tasks],
+            (60, 30, 34, 50), language),
         *_list(w("dossier.permits"), (w("permit"), w("dossier.state"), w("time"), w("person")), [
             (f"{p.id} {_said('permit.level', p.permit.plan.level.value, language)} {t(p.zone_name)}",
              _said("permit.state", p.permit.state.value, language),
              f"{local(p.permit.plan.starts_us, zone)} – {local(p.permit.plan.ends_us, zone)}",
              " / ".join(name for name in (p.permit.applicant, p.permit.approver, p.permit.countersigner,
-                                          p.permit.plan.watcher) if name)) for p in permits], (50, 22, 58, 44), none),
+                                          p.permit.plan.watcher) if name)) for p in permits],
+            (50, 22, 58, 44), language),
         *_list(w("dossier.evidence"), (w("time"), w("dossier.camera"), "SHA-256"), [
             (local(one.at_us, zone), f"{one.camera} {one.zone} {one.name}", one.sha256) for one in evidence],
-            (32, 46, 96), none),
+            (32, 46, 96), language),
         *_list(w("dossier.audit"), (w("time"), w("person"), w("what"), w("detail"), "SHA-256"), [
             (local(row[0], zone), row[1] or w("system"), _said("log", row[2], language), row[3][:300], row[4][:16])
-            for row in audit], (32, 26, 30, 54, 32), none)]
+            for row in audit], (32, 26, 30, 54, 32), language)]
     return _built(parts, view.id, word("", language, NOT_CERTIFIED))
