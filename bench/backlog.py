@@ -26,9 +26,9 @@ from cloud_bridge.mqtt_link import GmqttLink
 from cloud_bridge.uplink import Uplink
 from community_os.intake import acknowledged_ranges, read_message
 from community_os.ledger import Ledger
-from demo.children import free_ports
 from demo.percentile import percentile
 from device_model.alarm import AlarmKey, AlarmState, AlarmTransition, Hazard, Severity
+from device_model.child_process import free_ports
 from device_model.clock import Clock
 from device_model.errors import LocalFault, PeerError
 from device_model.messages import (

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from bench.report import process_cpu_s
 from demo.board_client import get_json
-from demo.children import Child, free_ports, port_answers, tocsin_command
+from demo.children import Child, port_answers, tocsin_command
 from demo.files import Yaml, save
+from device_model.child_process import free_ports
 from device_model.errors import LocalFault
 from device_model.messages import GatewayAddress
 from device_model.site import Tenancy

@@ -18,9 +18,10 @@ from random import Random
 from bench.cloud import bench_site
 from bench.detectors import Detectors
 from bench.report import Report, figure, report
-from demo.children import Child, free_ports, tocsin_command
+from demo.children import Child, tocsin_command
 from demo.files import save
 from demo.percentile import percentile
+from device_model.child_process import free_ports
 from device_model.errors import LocalFault
 from device_model.system_clock import real_mono_us
 

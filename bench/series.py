@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
-import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -21,6 +20,7 @@ from random import Random
 
 from bench.report import Figure, Report, figure, report
 from cloud_bridge.influx import InfluxSeries
+from device_model.child_process import free_ports
 from device_model.errors import LocalFault, PeerError
 from device_model.series import Sample
 from device_model.site import SeriesKind, SeriesRemote, SeriesSettings
@@ -82,7 +82,7 @@ async def _local(samples: list[Sample], path: Path, bare_per_s: float) -> dict[s
 
 
 async def _remote(samples: list[Sample], kind: SeriesKind, program: str, folder: Path) -> dict[str, Figure]:
-    port = _free_port()
+    (port,) = free_ports(1)
     command = _command(kind, program, folder, port)
     server = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     store = InfluxSeries(SeriesRemote("bench", kind, f"http://127.0.0.1:{port}", "tocsin"))
@@ -107,7 +107,7 @@ def _command(kind: SeriesKind, program: str, folder: Path, port: int) -> list[st
     if kind is SeriesKind.VICTORIA:
         return [program, f"-storageDataPath={folder}", f"-httpListenAddr={address}", "-retentionPeriod=100y"]
     (folder / "conf").write_text(
-        f'reporting-disabled = true\nbind-address = "127.0.0.1:{_free_port()}"\n[meta]\ndir = "{folder}/meta"\n'
+        f'reporting-disabled = true\nbind-address = "127.0.0.1:{free_ports(1)[0]}"\n[meta]\ndir = "{folder}/meta"\n'
         f'[data]\ndir = "{folder}/data"\nwal-dir = "{folder}/wal"\n[http]\nbind-address = "{address}"\n'
         "log-enabled = false\n[monitor]\nstore-enabled = false\n", encoding="utf-8")
     return [program, "-config", str(folder / "conf")]
@@ -144,9 +144,3 @@ def _bare(samples: list[Sample], path: Path) -> float:
                            [(one.point, one.time_us, one.value) for one in samples[start:start + GROUP]])
             db.execute("COMMIT")
         return len(samples) / (time.perf_counter() - began)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -34,7 +34,7 @@ from community_os.broker_config import (
     BrokerSettings,
     broker_configuration,
 )
-from device_model.child_process import end_with_parent
+from device_model.child_process import end_with_parent, free_ports
 from device_model.errors import LocalFault
 from provisioning.authority import Authority, write_private
 
@@ -158,8 +158,8 @@ class Broker:
             with contextlib.suppress(msgspec.DecodeError):
                 kept = msgspec.json.decode(file.read_bytes(), type=ChosenPorts)
         chosen = ChosenPorts(
-            self._settings.mqtt_port or kept.mqtt or _free_port(self._settings.mqtt_host),
-            self._settings.services_port or kept.services or _free_port(self._settings.services_host),
+            self._settings.mqtt_port or kept.mqtt or free_ports(1, self._settings.mqtt_host)[0],
+            self._settings.services_port or kept.services or free_ports(1, self._settings.services_host)[0],
         )
         if chosen != kept:
             write_private(file, msgspec.json.encode(chosen))
@@ -305,12 +305,6 @@ def _why_busy(host: str, port: int) -> str:
         except OSError as error:
             return os.strerror(error.errno) if error.errno else str(error)
     return ""
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 

@@ -15,13 +15,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from device_model.child_process import end_with_parent
+from device_model.child_process import end_with_parent, free_ports  # noqa: F401  ports: told beside children
 from device_model.errors import LocalFault
 
 RESTART_PAUSE_S = 0.5
 # A process that dies so often does not come up at all: better to say so than to spin.
 DEATHS_MAX = 20
-
 
 
 class Child:
@@ -108,20 +107,6 @@ class Child:
 def tocsin_command(*arguments: str) -> list[str]:
     """The command line that runs this very program with other arguments."""
     return [sys.executable, "-m", "tocsin", *arguments]
-
-
-def free_ports(count: int) -> list[int]:
-    """So many ports of loopback that nobody uses just now."""
-    sockets = []
-    try:
-        for _ in range(count):
-            listener = socket.socket()
-            listener.bind(("127.0.0.1", 0))
-            sockets.append(listener)
-        return [listener.getsockname()[1] for listener in sockets]
-    finally:
-        for listener in sockets:
-            listener.close()
 
 
 def free_port_near(wanted: int) -> int:

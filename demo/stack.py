@@ -19,9 +19,10 @@ import msgspec
 from community_os.envelopes import UpEnvelope, decode_envelope
 from community_os.nats_stream import JetStreamStream
 from demo.board_client import get_json
-from demo.children import Child, free_ports, port_answers, tocsin_command
+from demo.children import Child, port_answers, tocsin_command
 from demo.files import HERE, load, save, scenario_with, site_with
 from demo.site_broker import site_broker
+from device_model.child_process import free_ports
 from device_model.clock import TimeScale
 from device_model.errors import LocalFault
 from device_model.messages import GatewayAddress

@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from device_model.child_process import end_with_parent
+from device_model.child_process import end_with_parent, free_ports
 from device_model.clock import SECOND_US
 from device_model.errors import LocalFault
 from device_model.system_clock import real_mono_us
@@ -25,7 +24,7 @@ _END_WITHIN_S = 5.0
 @contextlib.asynccontextmanager
 async def own_broker(folder: Path) -> AsyncIterator[str]:
     """The broker's address while it runs. folder: for its configuration. Raises LocalFault where there is none."""
-    port = _free_port()
+    (port,) = free_ports(1)
     command = _command(folder, port)
     child = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, preexec_fn=end_with_parent)
@@ -51,12 +50,6 @@ def _command(folder: Path, port: int) -> list[str]:
                       f"jetstream {{ store_dir: \"{folder / 'broker'}\" }}\n"
                       f"mqtt {{ listen: \"127.0.0.1:{port}\" }}\n", encoding="utf-8")
     return [find_nats_server(), "-c", str(config)]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _answers(port: int, child: asyncio.subprocess.Process) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -11,15 +10,10 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from device_model.child_process import free_ports
 from device_model.site import SeriesKind, SeriesRemote
 
 INFLUXD, VICTORIA = "/usr/bin/influxd", "/usr/bin/victoria-metrics"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:
@@ -28,7 +22,7 @@ class Server:
     def __init__(self, kind: SeriesKind, folder: Path) -> None:
         self.kind, self.folder = kind, folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.port, self._process = free_port(), None
+        (self.port,), self._process = free_ports(1), None
         self.url = f"http://127.0.0.1:{self.port}"
         self.remote = SeriesRemote("peer", kind, self.url, "tocsin")
 
@@ -40,7 +34,7 @@ class Server:
         else:
             (self.folder / "influxdb.conf").write_text(f"""
 reporting-disabled = true
-bind-address = "127.0.0.1:{free_port()}"
+bind-address = "127.0.0.1:{free_ports(1)[0]}"
 [meta]
 dir = "{self.folder}/meta"
 [data]
@@ -68,7 +62,7 @@ store-enabled = false
 
     def ask(self, influxql: str) -> bytes:
         body = urllib.parse.urlencode({"q": influxql, "db": "tocsin"}).encode()
-        with urllib.request.urlopen(self.url + "/query", data=body, timeout=10) as answer:
+        with urllib.request.urlopen(self.url + "/query", data=body, timeout=60) as answer:
             return bytes(answer.read())
 
     def kill(self) -> None:
@@ -80,7 +74,7 @@ store-enabled = false
     def flush(self) -> None:
         """VictoriaMetrics shows samples after a second; it can be told to now."""
         if self.kind is SeriesKind.VICTORIA:
-            with urllib.request.urlopen(self.url + "/internal/force_flush", timeout=10):
+            with urllib.request.urlopen(self.url + "/internal/force_flush", timeout=60):
                 pass
 
 

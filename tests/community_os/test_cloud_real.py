@@ -22,6 +22,7 @@ import pytest
 from community_os.broker import read_access
 from community_os.nats_link import NatsLink
 from device_model.alarm import AlarmKey, AlarmState, AlarmTransition, Hazard, Severity, alarm_id
+from device_model.child_process import free_ports
 from device_model.errors import LocalFault
 from device_model.library import read_inventory
 from device_model.messages import (
@@ -48,9 +49,7 @@ class Cloud:
         self.folder = folder
         text = (ROOT / "demo" / "sites" / "riverside.yaml").read_text(encoding="utf-8")
         (folder / "site.yaml").write_text(text, encoding="utf-8")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        (self.port,) = free_ports(1)
         (folder / "cloud.yaml").write_text(
             f"state: state\nport: {self.port}\nsign_in: open_on_loopback\nsites: [site.yaml]\n"
             "broker: {mqtt_port: 0, services_port: 0}\n")
@@ -79,7 +78,7 @@ class Cloud:
             f"http://127.0.0.1:{self.port}{path}", json.dumps(body).encode() if body else None,
             {"X-Tocsin": "board", "Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             return json.loads(error.read())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +30,7 @@ from community_os.store_changes import (
     SiteCommit,
 )
 from device_model.alarm import Hazard, Severity
+from device_model.child_process import free_ports
 from device_model.errors import LocalFault, RowRefused
 from device_model.impairment import Impairment, ImpairmentKind
 from device_model.read_models import (
@@ -88,9 +88,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for parent in folder.parents:
             if parent.stat().st_uid == 0 and parent != Path("/") and "pytest" in str(parent):
                 parent.chmod(0o755)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     subprocess.run([*prefix, POSTGRES / "initdb", "-D", folder, "-A", "trust", "-U", "tocsin"], check=True,
                    capture_output=True)
     subprocess.run([*prefix, POSTGRES / "pg_ctl", "-D", folder, "-w", "-l", folder / "log", "-o",

@@ -15,12 +15,13 @@ from typing import Protocol
 import pytest
 
 from cloud_bridge.mqtt_link import GmqttLink
+from device_model.child_process import free_ports
 from device_model.errors import PeerSilent
 from device_model.ports import Message, MessageLink
 from device_model.system_clock import SystemClock
 from trial.link_model import BrokerModel
 
-SOON_S = 15.0
+SOON_S = 60.0
 
 
 class Broker(Protocol):
@@ -47,9 +48,7 @@ class RealBroker:
     """A child process on a free loopback port."""
 
     def __init__(self, folder: Path, kind: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        (self.port,) = free_ports(1)
         self.process: asyncio.subprocess.Process | None = None
         config = folder / "broker.conf"
         if kind == "mosquitto":

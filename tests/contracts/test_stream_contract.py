@@ -50,7 +50,7 @@ async def clients(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 async def take(stream: Stream, after: int, subject_filter: str, count: int) -> list[StreamMessage]:
     got: list[StreamMessage] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for message in stream.read(after, subject_filter):
             got.append(message)
             if len(got) == count:

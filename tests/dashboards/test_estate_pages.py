@@ -59,7 +59,7 @@ def ask(house: EstateHouse, who: str, path: str, body: Any = None, **headers: st
         "cookie": f"tocsin_session={who}", "x-tocsin": "board", "content-type": "application/json",
         "sec-fetch-site": "same-origin", **headers})
     try:
-        with urllib.request.urlopen(request, timeout=15) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         text = error.read()

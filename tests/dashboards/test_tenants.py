@@ -79,7 +79,7 @@ async def ask(real: RealApp, method: str, target: str, cookie: str, body: bytes 
                 raise OSError("left")
 
     try:
-        async with asyncio.timeout(0.05 if STREAMS.search(path) else 20):
+        async with asyncio.timeout(0.05 if STREAMS.search(path) else 60):
             await real.app(scope, receive, send)
     except (TimeoutError, OSError):
         assert STREAMS.search(path), target

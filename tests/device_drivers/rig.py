@@ -56,7 +56,7 @@ def entry(name: str, of: DeviceProfile, unit: int = 1, line: str = "line", addre
     return LineDevice(Device(name, of.id, line, "zone", Text(name, name), unit=unit, address=address), of)
 
 
-async def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     """Wait for a condition of a real system; the bound is a safety net, not a measurement."""
     async with asyncio.timeout(within_s):
         while not condition():

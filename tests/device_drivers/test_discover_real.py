@@ -44,7 +44,7 @@ async def devices(folder: Path) -> AsyncIterator[tuple[Line, Line]]:
     runtime = SimRuntime(read_scenario(file), SystemClock())
     task = asyncio.create_task(runtime.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await runtime.ready.wait()
         host, _, port = runtime.addresses["bus"].rpartition(":")
         yield (Line("bus", LineKind.MODBUS_TCP, host=host, port=int(port)),
@@ -83,7 +83,7 @@ async def test_a_scan_goes_behind_the_polls_of_a_running_line(tmp_path: Path) ->
         entry = LineDevice(Device("duct", "calectro-ug3", "bus", "z", Text("", ""), unit=3), PROFILES["calectro-ug3"])
         poller = LinePoller(bus, [entry], open_modbus_line(bus), SystemClock(), heard)
         polling = asyncio.create_task(poller.run())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await read.wait()
 
             async def ask(request, timeout_s):  # type: ignore[no-untyped-def]

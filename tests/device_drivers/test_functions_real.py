@@ -26,13 +26,14 @@ from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from device_drivers.discover import scan_units
 from device_drivers.links import open_modbus_line
 from device_drivers.poller import LinePoller
+from device_model.child_process import free_ports
 from device_model.errors import PeerGarbled, PeerRefused
 from device_model.ports import LineExchange, LineReply, LineRequest
 from device_model.profile import RegisterType, Table
 from device_model.site import Line, LineKind
 from device_model.system_clock import SystemClock
 from tests.device_drivers.rig import RTU, entry, point, profile, until
-from tests.device_drivers.test_links_real import Seen, free_port, independent_device, pty_pair
+from tests.device_drivers.test_links_real import Seen, independent_device, pty_pair
 
 pytestmark = pytest.mark.real
 
@@ -75,7 +76,7 @@ async def peer(kind: str) -> AsyncIterator[Line]:
     FILES.update({(4, record): 1000 + record for record in range(20)})
     custom: list[type[ModbusPDU]] = [ReadFile, WriteFile]
     if kind == "tcp":
-        port = free_port()
+        (port,) = free_ports(1)
         server = ModbusTcpServer(independent_device(), address=("127.0.0.1", port), identity=IDENTITY,
                                  custom_pdu=custom)
         await server.serve_forever(background=True)
@@ -98,7 +99,7 @@ async def test_files_are_polled_and_written(kind: str) -> None:
                        poll_interval_s=0.05),
                  point("absent", 2, table=Table.FILE, file=7, type=RegisterType.U32, poll_interval_s=0.05),
                  point("liar", 2, table=Table.FILE, file=9, type=RegisterType.U32, writable=True,
-                       poll_interval_s=30.0, stale_after_s=100.0), reply_timeout_s=0.5, late_reply_max_s=0.1)
+                       poll_interval_s=30.0, stale_after_s=100.0), reply_timeout_s=10.0, late_reply_max_s=0.1)
     async with peer(kind) as line:
         seen = Seen()
         poller = LinePoller(line, [entry("d", of)], open_modbus_line(line), SystemClock(), seen)
@@ -120,7 +121,7 @@ async def test_registers_are_written_and_read_back_in_one(kind: str) -> None:
     of = profile(point("t", 3, writable=True, poll_interval_s=0.05),
                  point("nowhere", 500, type=RegisterType.U32, writable=True, poll_interval_s=30.0,
                        stale_after_s=100.0),
-                 write_function=23, reply_timeout_s=0.5, late_reply_max_s=0.1)
+                 write_function=23, reply_timeout_s=10.0, late_reply_max_s=0.1)
     async with peer(kind) as line:
         seen = Seen()
         link = open_modbus_line(line)
@@ -134,9 +135,9 @@ async def test_registers_are_written_and_read_back_in_one(kind: str) -> None:
         task.cancel()
         await asyncio.wait([task])
         # Written at one place, read at another: the general form.
-        reply = await link.exchange(LineRequest(1, 23, 3, 2, (50, 8, 9)), timeout_s=1.0)
+        reply = await link.exchange(LineRequest(1, 23, 3, 2, (50, 8, 9)), timeout_s=30.0)
         assert reply == LineReply(1, 23, (4711).to_bytes(2, "big") + (17).to_bytes(2, "big"))
-        assert (await link.exchange(LineRequest(1, 3, 50, 2), timeout_s=1.0)).payload == b"\0\x08\0\x09"
+        assert (await link.exchange(LineRequest(1, 3, 50, 2), timeout_s=30.0)).payload == b"\0\x08\0\x09"
         await link.close()
 
 
@@ -150,7 +151,7 @@ async def test_an_identity_in_two_replies_is_read_whole(kind: str) -> None:
             asked.append(request)
             return await link.exchange(request, timeout_s=timeout_s)
 
-        found = await scan_units(ask, [1], {}, SystemClock(), timeout_s=1.0)
+        found = await scan_units(ask, [1], {}, SystemClock(), timeout_s=30.0)
         await link.close()
         assert [r.values for r in asked if r.function == 43] == [(14, 1, 0), (14, 1, 1)]
         who = found[0].identity

@@ -25,13 +25,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from device_drivers.driver import LineUnreachable
 from device_drivers.links import open_modbus_line
 from device_drivers.poller import LinePoller
+from device_model.child_process import free_ports
 from device_model.errors import PeerRefused
 from device_model.ports import LineRequest
 from device_model.profile import DeviceProfile, ProfilePoint, RegisterType, Table, WordOrder
 from device_model.site import Line, LineKind
 from device_model.system_clock import SystemClock
 from tests.device_drivers.rig import RTU, entry, point, profile, until
-from tests.device_drivers.test_links_real import Seen, free_port, pty_pair
+from tests.device_drivers.test_links_real import Seen, pty_pair
 
 pytestmark = pytest.mark.real
 SOURCE = Path(__file__).parent / "peers" / "modbus_peer.c"
@@ -123,7 +124,7 @@ async def peer(kind: str, program: Path, folder: Path, content: Iterable[str]) -
             if kind == "tcp":
                 yield running, Line("line", LineKind.MODBUS_TCP, "127.0.0.1", port)
                 return
-            front, keys = free_port(), make_keys(folder)
+            (front,), keys = free_ports(1), make_keys(folder)
             async with relay(f"OPENSSL-LISTEN:{front},bind=127.0.0.1,reuseaddr,fork,cert={keys['server']},"
                              f"cafile={keys['ca']},verify=1", f"TCP:127.0.0.1:{port}", port=front):
                 yield running, Line("line", LineKind.MODBUS_TLS, "127.0.0.1", front, ca_file=keys["ca"],
@@ -133,7 +134,7 @@ async def peer(kind: str, program: Path, folder: Path, content: Iterable[str]) -
         if kind == "rtu":
             yield running, msgspec.structs.replace(RTU, port_path=near)
             return
-        front = free_port()
+        (front,) = free_ports(1)
         async with relay(f"TCP-LISTEN:{front},bind=127.0.0.1,reuseaddr,fork", f"FILE:{near},raw,echo=0", port=front):
             yield running, Line("line", LineKind.MODBUS_RTU_TCP, "127.0.0.1", front)
 
@@ -223,7 +224,7 @@ async def watched(line: Line, of: DeviceProfile) -> tuple[Seen, LinePoller, asyn
 async def test_every_type_and_order_reads_equal(kind: str, program: Path, tmp_path: Path) -> None:
     content, points, wanted = every_type()
     async with peer(kind, program, tmp_path, content) as (_, line):
-        seen, _, task = await watched(line, profile(*points, reply_timeout_s=1.0, late_reply_max_s=0.1))
+        seen, _, task = await watched(line, profile(*points, reply_timeout_s=10.0, late_reply_max_s=0.1))
         await until(lambda: seen.values.keys() >= wanted.keys())
         task.cancel()
         await asyncio.wait([task])
@@ -259,7 +260,7 @@ async def test_what_is_written_stands_there(kind: str, program: Path, tmp_path: 
                point("absent", 2000, writable=True, poll_interval_s=5.0)]
     wanted += [("coil", True, "5 3 1"), ("bit", True, f"22 200 {0xFF1F}"), ("bit", False, f"22 200 {0xFF0F}")]
     async with peer(kind, program, tmp_path, [f"h 200 {0xFF0F}"]) as (running, line):
-        seen, poller, task = await watched(line, profile(*points, reply_timeout_s=1.0, late_reply_max_s=0.1))
+        seen, poller, task = await watched(line, profile(*points, reply_timeout_s=10.0, late_reply_max_s=0.1))
         for name, number, _ in wanted:
             await poller.write("d", name, number)
         for name, code in (("busy", 6), ("absent", 2)):
@@ -285,10 +286,10 @@ async def test_exceptions_are_reasons_and_never_numbers(kind: str, program: Path
         await asyncio.wait([task])
         link = open_modbus_line(line)
         await asyncio.sleep(0.6)  # libmodbus is deaf for half a second after a refusal, and throws away what it hears
-        written = await link.exchange(LineRequest(1, 23, 1, 1, (40, 1)), timeout_s=1.0)
+        written = await link.exchange(LineRequest(1, 23, 1, 1, (40, 1)), timeout_s=30.0)
         assert written.payload == b"\0\x4d"
         with pytest.raises(PeerRefused) as refused:
-            await link.exchange(LineRequest(1, 3, 890, 500), timeout_s=1.0)
+            await link.exchange(LineRequest(1, 3, 890, 500), timeout_s=30.0)
         assert refused.value.code == 3
         await link.close()
     assert seen.values["d.good"].value == 77
@@ -300,7 +301,7 @@ async def test_tls_is_only_with_the_right_keys(program: Path, tmp_path: Path) ->
     async with peer("tls", program, tmp_path, ["h 1 77"]) as (_, line):
         read = LineRequest(1, 3, 1, 1)
         good = open_modbus_line(line)
-        assert (await good.exchange(read, timeout_s=1.0)).payload == b"\0\x4d"
+        assert (await good.exchange(read, timeout_s=30.0)).payload == b"\0\x4d"
         await good.close()
         wrong = {"ca_file": str(tmp_path / "stranger.pem"), "host": "localhost",
                  "certificate_file": str(tmp_path / "absent.pem")}

@@ -115,8 +115,8 @@ async def test_a_lie_is_no_number_and_the_next_answer_is_right(
             await link.exchange(READ, timeout_s=0.1)
         lying = False
         await link.drain(0.01)
-        assert await link.exchange(READ, timeout_s=2.0) == LineReply(1, 4, bytes.fromhex("fff9 0fff 0009"))
-        assert (await link.exchange(LineRequest(1, 4, 1, 1), timeout_s=2.0)).payload == bytes.fromhex("0fff")
+        assert await link.exchange(READ, timeout_s=30.0) == LineReply(1, 4, bytes.fromhex("fff9 0fff 0009"))
+        assert (await link.exchange(LineRequest(1, 4, 1, 1), timeout_s=30.0)).payload == bytes.fromhex("0fff")
         await link.close()
 
 
@@ -138,14 +138,14 @@ async def test_a_port_that_is_pulled_out_is_unreachable_and_one_that_is_back_is_
     async with probe(LineKind.LLS_SERIAL, tmp_path, lambda request: reading + b"babble" * 100) as line:
         link = open_modbus_line(line)
         for _ in range(3):
-            assert (await link.exchange(READ, timeout_s=2.0)).payload == bytes.fromhex("000100020003")
+            assert (await link.exchange(READ, timeout_s=30.0)).payload == bytes.fromhex("000100020003")
     for _ in range(2):
         with pytest.raises((LineUnreachable, PeerSilent)):
             await link.exchange(READ, timeout_s=0.1)
     with pytest.raises(LineUnreachable):
         await link.exchange(READ, timeout_s=0.1)
     async with probe(LineKind.LLS_SERIAL, tmp_path, lambda request: reading) as line:
-        assert (await link.exchange(READ, timeout_s=2.0)).payload == bytes.fromhex("000100020003")
+        assert (await link.exchange(READ, timeout_s=30.0)).payload == bytes.fromhex("000100020003")
         await link.close()
 
 

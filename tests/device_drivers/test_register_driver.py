@@ -201,7 +201,7 @@ async def test_a_refused_write_is_raised_where_it_was_asked() -> None:
         await poller.write("d", "a", 1)
     waiting = asyncio.create_task(poller.write("d", "a", 1))
     task.cancel()
-    await asyncio.wait([task, waiting], timeout=5)
+    await asyncio.wait([task, waiting], timeout=60)
     assert waiting.done() and (waiting.cancelled() or isinstance(waiting.exception(), PeerSilent | PeerRefused))
 
 

@@ -13,12 +13,13 @@ from device_drivers.driver import DeviceRead, DriverEvent
 from device_drivers.links import open_mqtt_line
 from device_drivers.payload_map import subscriptions_of
 from device_drivers.sensors import MqttSensors
+from device_model.child_process import free_ports
 from device_model.library import shipped_profiles
 from device_model.reading import Quality, Reading
 from device_model.site import Line, LineKind
 from device_model.system_clock import SystemClock
 from tests.device_drivers.rig import GOLDEN, address_of, entry, read_transcript, until
-from tests.device_drivers.test_sensors_real import free_port, mosquitto, program
+from tests.device_drivers.test_sensors_real import mosquitto, program
 
 pytestmark = pytest.mark.real
 PROFILES = shipped_profiles()
@@ -35,7 +36,7 @@ async def speak(port: int, topic: str, payload: bytes) -> None:
 
 @pytest.mark.parametrize("name", TEMPLATED)
 async def test_a_convention_from_publisher_to_reading(name: str, tmp_path: Path) -> None:
-    port, seen = free_port(), dict[str, Reading]()
+    (port,), seen = free_ports(1), dict[str, Reading]()
     line = Line("mq", LineKind.MQTT, "127.0.0.1", port, reconnect_max_s=0.3)
     devices = (entry("d", PROFILES[name], address=address_of(GOLDEN / f"{name}.txt"), line="mq"),)
     look = read_transcript(GOLDEN / f"{name}.txt")[0]

@@ -126,7 +126,7 @@ def test_on_a_real_terminal(tmp_path: Path) -> None:
             seen += read_until(ours, question)
             os.write(ours, answer.encode() + b"\n")
         seen += read_until(ours, "no findings")
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         os.close(ours)

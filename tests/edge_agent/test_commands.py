@@ -94,7 +94,7 @@ def test_a_real_gateway_with_an_unreachable_device_a_kill_and_a_stop(tmp_path):
     first = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
     try:
         assert eventually(lost)["devices_expected"] == 1
-        second = subprocess.run(command, capture_output=True, env=environment, text=True, timeout=30, check=False)
+        second = subprocess.run(command, capture_output=True, env=environment, text=True, timeout=60, check=False)
         assert second.returncode == 1 and "another gateway runs on this journal" in second.stderr
         assert act_on_site(path, "isolate", "duct", who="Li Wei", why="being replaced", for_s=600,
                            compensating_measure="guard walks hourly") == (
@@ -115,7 +115,7 @@ def test_a_real_gateway_with_an_unreachable_device_a_kill_and_a_stop(tmp_path):
 
         assert eventually(isolated)["journal_ok"] is True
         again.send_signal(signal.SIGTERM)
-        _, log = again.communicate(timeout=20)
+        _, log = again.communicate(timeout=60)
     finally:
         again.kill()
     assert again.returncode == 0
@@ -147,7 +147,7 @@ def test_a_journal_that_cannot_be_written_keeps_the_gateway_running(tmp_path):
             if said[-1]["event"] == "device lost":
                 break
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     finally:
         process.kill()
     assert "journal cannot be opened, alarms go from memory" in [line["event"] for line in said]

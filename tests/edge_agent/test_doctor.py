@@ -167,7 +167,7 @@ def test_metrics_port_on_loopback():
 
         def ask(path):
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port.port}{path}", timeout=5) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port.port}{path}", timeout=60) as answer:
                     return answer.status, answer.read().decode()
             except urllib.error.HTTPError as error:
                 return error.code, ""

@@ -223,5 +223,5 @@ def test_saving_from_the_phone_on_a_packaged_gateway(places):
         assert PinDoor(state / "pins.json", time.monotonic).enter("Li Wei", "274951")
     finally:
         gateway.send_signal(signal.SIGTERM)
-        gateway.wait(30)
+        gateway.wait(60)
     assert seen(first) == before, "the folder of the administrator was only read"

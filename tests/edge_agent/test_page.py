@@ -8,7 +8,6 @@ import json
 import os
 import re
 import select
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pymodbus.server import ModbusTcpServer
 
 from dashboards.local_view import LocalPoint
 from dashboards.pins import set_pin
+from device_model.child_process import free_ports
 from device_model.errors import LocalFault
 from device_model.site import Text
 from edge_agent.page import set_page_pin, settings_of
@@ -81,7 +81,7 @@ def process(*arguments: str):
     finally:
         started.terminate()
         try:
-            started.wait(15)
+            started.wait(60)
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()
@@ -97,7 +97,7 @@ def line_with(stream, pattern: str) -> re.Match[str]:
 
 def ask(url: str, body: object = None, **headers: str) -> tuple[dict, str]:
     request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer), answer.headers.get("set-cookie", "").partition(";")[0]
 
 
@@ -105,9 +105,7 @@ def ask(url: str, body: object = None, **headers: str) -> tuple[dict, str]:
 async def test_a_real_gateway_its_page_and_a_detector_that_smells_smoke(tmp_path):
     """Read over TCP, alarm raised, sounder driven, seen on the page, acknowledged and silenced with a PIN, refused
     where the law says so; then the gateway is ended and the page says that nothing answers."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
 
     def unit(bit: int) -> ModbusDeviceContext:
         block = ModbusSequentialDataBlock
@@ -160,5 +158,5 @@ def _drive_page(config) -> None:
             act("reset", alarm["id"], 3)
         assert refused.value.code == 409 and "law of safety 3" in refused.value.read().decode()
         gateway.terminate()
-        gateway.wait(15)
+        gateway.wait(60)
         view_when(lambda v: not v["answers"])

@@ -227,7 +227,7 @@ def test_a_permit_at_a_real_gateway(tmp_path: Path) -> None:
                               capture_output=True, text=True, timeout=60, check=False)
 
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while tocsin("list").returncode and time.monotonic() < end:
             time.sleep(0.2)
         made = tocsin("create", "HW-1", "--who", "Chen", "--zone", "z1", "--level", "two", "--worker", "Wang",
@@ -244,4 +244,4 @@ def test_a_permit_at_a_real_gateway(tmp_path: Path) -> None:
         assert "HW-1  working  two  z1" in tocsin("list").stdout
     finally:
         gateway.send_signal(signal.SIGTERM)
-        gateway.wait(timeout=30)
+        gateway.wait(timeout=60)

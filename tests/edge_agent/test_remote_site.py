@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 import subprocess
 
 import msgspec
@@ -14,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_bridge.mqtt_link import GmqttLink
+from device_model.child_process import free_ports
 from device_model.errors import LocalFault
 from device_model.library import read_inventory
 from device_model.messages import GatewayAddress
@@ -205,9 +205,7 @@ def test_the_tap_takes_site_files_and_nothing_else():
 
 @pytest.mark.real
 async def test_through_a_real_broker_that_then_dies(tmp_path):
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     conf = tmp_path / "m.conf"
     conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     broker = subprocess.Popen([shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-c", str(conf)],
@@ -247,6 +245,6 @@ async def test_through_a_real_broker_that_then_dies(tmp_path):
 
 
 async def until(holds):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.05)

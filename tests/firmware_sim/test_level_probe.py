@@ -87,7 +87,7 @@ async def test_the_gateways_driver_reads_it_over_tcp() -> None:
                 both.set()
 
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await runtime.ready.wait()
             host, _, port = runtime.addresses["bus"].rpartition(":")
             line = Line("probes", LineKind.LLS_TCP, host=host, port=int(port))

@@ -45,7 +45,7 @@ async def shown(port: int, ca_file: Path) -> str:
 
 async def read(link: LineExchange) -> str:
     try:
-        reply = await link.exchange(ANY_REGISTER, timeout_s=1)
+        reply = await link.exchange(ANY_REGISTER, timeout_s=30.0)
     except (LineUnreachable, PeerSilent) as problem:
         return str(problem)
     return "read" if reply.unit == 7 and len(reply.payload) == 2 else "?"
@@ -53,7 +53,7 @@ async def read(link: LineExchange) -> str:
 
 async def until(wanted: str, link: LineExchange) -> str:
     said = ""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while wanted not in (said := await read(link)):
             await asyncio.sleep(0.1)
     return said

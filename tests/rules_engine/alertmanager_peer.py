@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.server
 import json
 import random
-import socket
 import subprocess
 import threading
 import time
@@ -22,6 +21,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from device_model.child_process import free_ports
 from rules_engine.routing import Router
 from rules_engine.routing_file import Route, RoutingPlan, parse_routing
 from rules_engine.routing_match import Matcher, parse_matcher
@@ -234,7 +234,7 @@ class Peer:
         """Start, play the stream, stop."""
         hooks = threading.Thread(target=self._hooks.serve_forever, daemon=True)
         hooks.start()
-        port = _free_port()
+        (port,) = free_ports(1)
         (self._folder / "peer.yml").write_text(yaml.safe_dump(self._config()), encoding="utf-8")
         with subprocess.Popen(
             ["prometheus-alertmanager", f"--config.file={self._folder / 'peer.yml'}", "--cluster.listen-address=",
@@ -247,7 +247,7 @@ class Peer:
                 self._play()
             finally:
                 process.terminate()
-                process.wait(10)
+                process.wait(60)
                 self._hooks.shutdown()
                 self._hooks.server_close()
 
@@ -334,7 +334,7 @@ class Peer:
     def _post(self, path: str, body: object) -> None:
         request = urllib.request.Request(self._url + path, json.dumps(body).encode(),
                                          {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert answer.status == 200
             answer.read()
 
@@ -350,10 +350,3 @@ def _iso(at_us: int) -> str:
 
 def _sleep_until(at_us: int) -> None:
     time.sleep(max(0.0, at_us / 1e6 - time.time()))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

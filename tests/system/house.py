@@ -24,8 +24,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from demo.children import free_ports
-from device_model.child_process import end_with_parent
+from device_model.child_process import end_with_parent, free_ports
 from device_model.library import shipped_profiles
 from device_model.messages import GatewayAddress
 from device_model.reading import Value
@@ -274,7 +273,7 @@ class House:
 
     def http(self, method: str, path: str, body: str | None = None, kind: str = "application/json"
              ) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=60)
         try:
             headers = {"X-Tocsin": "board", "Content-Type": kind, "Cookie": self.cookie}
             connection.request(method, path, body, headers)

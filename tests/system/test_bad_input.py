@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.children import free_ports
+from device_model.child_process import free_ports
 from tests.system.house import ROOT, House, Json, tocsin, until
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(170)]

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from demo.audit import audit_stream
-from demo.children import free_ports
 from demo.commands import Verdict, judge
 from demo.stack import Stack
 from demo.watch import BoardWatch, read_truth
+from device_model.child_process import free_ports
 from device_model.system_clock import real_mono_us
 from tests.system.house import processes
 

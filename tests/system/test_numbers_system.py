@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from demo.children import free_ports
+from device_model.child_process import free_ports
 from device_model.system_clock import SystemClock
 from firmware_sim.proxy import LinkProxy
 from firmware_sim.scenario import Cut, Proxy

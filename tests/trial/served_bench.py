@@ -40,7 +40,7 @@ class Served:
         self._up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._thread.start()
-        assert self._up.wait(30)
+        assert self._up.wait(60)
 
     async def _run(self) -> None:
         self.bench = SimBench(SimWorld(house(), shipped_profiles(), {}), SystemClock(), self._folder,

@@ -180,7 +180,7 @@ def test_deeds_need_the_token_and_are_bounded(served: Served) -> None:
         asked = urllib.request.Request(f"{served.url}/api/profiles/{path}", data=body,
                                        headers={"x-tocsin-token": token})
         try:
-            with urllib.request.urlopen(asked, timeout=30) as answer:
+            with urllib.request.urlopen(asked, timeout=60) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code

@@ -45,14 +45,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
     control = place / ".tocsin-sim.json"
     yield control, address
     child.send_signal(signal.SIGTERM)
-    child.wait(15)
+    child.wait(60)
     assert not control.exists(), "the token outlives the page"
 
 
 def smoke(address: str) -> str:
     port = address.rpartition(":")[2]
     asked = f"mbpoll -m tcp -p {port} -a 1 -t 1 -0 -r 2 -c 1 -1 127.0.0.1".split()
-    told = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=20).stdout
+    told = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=60).stdout
     found = re.search(r"\[2\]:\s+(\d)", told)
     return found.group(1) if found else "silent"
 

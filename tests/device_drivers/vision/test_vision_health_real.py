@@ -39,7 +39,7 @@ async def test_every_fault_of_a_camera_becomes_its_own_reading(tmp_path_factory:
     teller = Teller(process, now_us)
     process.start()
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         cameras = process.cameras.values()
         cameras = process.cameras.values()
         while time.monotonic() < until and any(
@@ -50,7 +50,7 @@ async def test_every_fault_of_a_camera_becomes_its_own_reading(tmp_path_factory:
         for state, number in names.items():
             await server.show(f"cam-{number}", state)
         said: dict[str, dict] = {}
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while time.monotonic() < until and {n: said.get(n, {}).get("state") for n in FAULTS} != {
                 n: s.value for n, s in FAULTS.items()}:
             await asyncio.sleep(0.2)
@@ -61,7 +61,7 @@ async def test_every_fault_of_a_camera_becomes_its_own_reading(tmp_path_factory:
                 "frozen", "blinded", "dark", "moved", "late")) == 1
         assert said["well"]["state"] == "well" and said["well"]["late"] is False and said["well"]["flame"] >= 0
         await server.close()
-        until = time.monotonic() + 15
+        until = time.monotonic() + 60
         while time.monotonic() < until and said["well"]["state"] != "silent":
             await asyncio.sleep(0.2)
             said |= {topic: json.loads(payload) for topic, payload in teller.due().items()}

@@ -99,7 +99,7 @@ def test_a_folder_runs_through_the_threads_and_no_picture_is_dropped(pool: Detec
     got: list[CameraReport] = []
     process = VisionProcess(plan, pool, lambda _, report: got.append(report))
     process.start()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not process.ended() and time.monotonic() < until:
         time.sleep(0.02)
     process.stop()

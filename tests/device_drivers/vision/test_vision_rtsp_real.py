@@ -94,7 +94,7 @@ async def test_an_arc_on_rtsp_is_decided_and_kept_as_evidence(server: CameraServ
     process = VisionProcess(plan, pool, recorder.report)
     process.start()
     try:
-        until = time.monotonic() + 40
+        until = time.monotonic() + 60
         while process.cameras["yard"].last is None and time.monotonic() < until:
             await asyncio.sleep(0.1)
         await server.show("cam-1", "welding")
