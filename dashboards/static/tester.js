@@ -50,6 +50,14 @@ function listen() {
   source.onerror = () => { if (source.readyState === EventSource.CLOSED) setTimeout(() => state.source === source && listen(), 1000); };
 }
 
+// On a phone the device stands below the list: who chooses is led there.
+function choose(device) {
+  look({ device, line: "" });
+  if (!matchMedia("(max-width: 46rem)").matches) return;
+  $("h-device").focus({ preventScroll: true });
+  $("h-device").scrollIntoView();
+}
+
 function look(changes) {
   Object.assign(state, changes);
   if ("device" in changes || "line" in changes) { state.frames = []; drawFrames(ctx, $("frames"), []); }
@@ -61,7 +69,7 @@ function take(view) {
   drawList(view);
   drawDevice(ctx, view);
   drawHeld(ctx, view);
-  drawGateway(ctx, view.gateway, (device) => look({ device, line: "" }));
+  drawGateway(ctx, view.gateway, choose);
   drawKnobs(ctx, $("world"), view.knobs);
   drawReadings($("readings"), view.readings);
   drawFaults(ctx, $("faults"), view.faults);
@@ -72,11 +80,15 @@ function take(view) {
 }
 
 function drawList({ list: { total, first, rows }, gateway }) {
+  // Drawn anew only when something in it changed: what a screen reader stands on must not be replaced each second.
+  const now = JSON.stringify([total, first, rows, state.device, gateway && [gateway.state, rows.map((row) => gateway.held?.devices[row.id])]]);
+  if ($("devices").dataset.now === now) return;
+  $("devices").dataset.now = now;
   const held = document.activeElement?.dataset?.pick;
   $("count").textContent = total ? say("tester.count", { first: first + 1, last: first + rows.length, total }) : say("tester.none");
   $("previous").disabled = first === 0;
   $("next").disabled = first + rows.length >= total;
-  $("devices").replaceChildren(...rows.map((row) => deviceRow(ctx, row, gateway, () => look({ device: row.id, line: "" }))));
+  $("devices").replaceChildren(...rows.map((row) => deviceRow(ctx, row, gateway, () => choose(row.id))));
   if (held) document.querySelector(`[data-pick="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
 }
 

@@ -43,6 +43,20 @@ function slider({ act }, knob) {
     number.value = tidy(fromSlider(knob, Number(range.value)));
     range.setAttribute("aria-valuetext", `${number.value} ${knob.unit}`);
   });
+  // Near the low end of a curved slider a step of the range is next to nothing: arrows move by what can be seen.
+  let waiting = 0;
+  range.addEventListener("keydown", (event) => {
+    const way = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+    if (!way || curve(knob) === 1) return;
+    event.preventDefault();
+    const now = Number(number.value) || 0, step = Math.max((knob.high - knob.low) / STEPS, Math.abs(now) * 0.05);
+    const value = Math.min(knob.high, Math.max(knob.low, now + way * step));
+    range.value = String(toSlider(knob, value));
+    number.value = tidy(value);
+    range.setAttribute("aria-valuetext", `${number.value} ${knob.unit}`);
+    clearTimeout(waiting);
+    waiting = setTimeout(() => act("turn", { knob: knob.name, value }), 200);
+  });
   range.addEventListener("change", () => act("turn", { knob: knob.name, value: fromSlider(knob, Number(range.value)) }));
   number.addEventListener("change", () => { if (number.value !== "") act("turn", { knob: knob.name, value: Number(number.value) }); });
   return markup("div", { class: "knob", "data-knob": knob.name },
