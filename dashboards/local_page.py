@@ -6,6 +6,7 @@
             ──GET /matrix────► cause and effect
             ──POST /api/sign-in──► PIN ─► session cookie (HttpOnly, SameSite=Strict) and a CSRF token
             ──POST /api/act──────► acknowledge, silence, reset: cookie, token and header, or 403
+            ──POST /api/permit, /api/switch──► local_deeds.py: hot work on site, outputs by hand
 
 Anybody who reaches the page may look; nobody acts without a PIN. It is a process of its own, beside the gateway.
 """
@@ -26,6 +27,7 @@ from dashboards.install_pages import add_install_pages
 from dashboards.install_view import Installer
 from dashboards.kit.phrases import phrases
 from dashboards.kit.texts import LANGUAGES, table, text
+from dashboards.local_deeds import add_local_deeds
 from dashboards.local_view import LocalGateway
 from dashboards.pin_rights import deed_of_action
 from dashboards.pin_sessions import HEADERS, add_pin_sign_in, bounded_body, language_of, refusal_of, session_of
@@ -54,6 +56,7 @@ def create_local_app(gateway: LocalGateway, door: PinDoor, installer: Installer 
     _add_pages(app, gateway, door, installer)
     _add_reads(app, gateway)
     _add_people(app, gateway, door)
+    add_local_deeds(app, gateway, door)
     return app
 
 

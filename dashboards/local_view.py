@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from dashboards.local_permit_view import LocalPermit, PermitAsk, SwitchAsk
 from device_model.reading import Value
 from device_model.site import Text
 
@@ -25,7 +26,8 @@ class LocalAlarm(msgspec.Struct, frozen=True):
 
 
 class LocalOutput(msgspec.Struct, frozen=True):
-    """One output. audible: it can be silenced; others are trips, which are reset."""
+    """One output. audible: it can be silenced; others are trips, which are reset. confirmed: its device took the last
+    order. by_hand: switched on by a person, until_us. may_hand: what a person may ask of it now: on, off, or ""."""
 
     id: str
     purpose: Text
@@ -33,6 +35,11 @@ class LocalOutput(msgspec.Struct, frozen=True):
     cause: str
     proof: str
     audible: bool
+    confirmed: bool = False
+    by_hand: bool = False
+    until_us: int = 0
+    inhibited: bool = False
+    may_hand: str = ""
 
 
 class LocalLack(msgspec.Struct, frozen=True):
@@ -61,8 +68,16 @@ class LocalPoint(msgspec.Struct, frozen=True):
     at_us: int
 
 
+class CamerasPlace(msgspec.Struct, frozen=True):
+    """The cameras' page: another port of the same machine. secure: by TLS."""
+
+    port: int
+    secure: bool
+
+
 class LocalView(msgspec.Struct, frozen=True):
-    """Everything. answers False: the gateway did not answer now, and nothing else in here may be believed."""
+    """Everything. answers False: the gateway did not answer now, and nothing else in here may be believed. clock_set:
+    False while nobody has set its clock since it started: times on the page are wrong, durations are right."""
 
     answers: bool
     at_us: int = 0
@@ -78,6 +93,8 @@ class LocalView(msgspec.Struct, frozen=True):
     outputs: tuple[LocalOutput, ...] = ()
     lacks: tuple[LocalLack, ...] = ()
     points: tuple[LocalPoint, ...] = ()
+    permits: tuple[LocalPermit, ...] = ()
+    clock_set: bool = True
 
 
 class PlotSample(msgspec.Struct, frozen=True):
@@ -104,4 +121,16 @@ class LocalGateway(Protocol):
 
     async def act(self, action: str, target: str, who: str, why: str, request: str) -> tuple[bool, str]:
         """acknowledge, silence or reset as a named person; (done, what became of it)."""
+        ...
+
+    async def permit(self, asked: PermitAsk, who: str) -> tuple[bool, str]:
+        """One act on a permit, on site, as a named person; (done, what became of it)."""
+        ...
+
+    async def switch(self, asked: SwitchAsk, who: str) -> tuple[bool, str]:
+        """An output by hand, as a named person; (done, what became of it)."""
+        ...
+
+    def cameras(self, who: str) -> CamerasPlace | None:
+        """Where the cameras' page of this gateway is; None where there is none, or this person may not see it."""
         ...

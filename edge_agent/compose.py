@@ -47,7 +47,7 @@ from edge_agent.clock_look import look_at_clock
 from edge_agent.events import Log
 from edge_agent.field_lines import LinePorts
 from edge_agent.gateway_report import LinkReport
-from edge_agent.gateway_state import GatewayState, OutputView
+from edge_agent.gateway_state import GatewayState, output_views
 from edge_agent.journal import SqliteJournal
 from edge_agent.learnt_file import KEEP_EVERY_S, LearntFile
 from edge_agent.line_reads import LineRead, read_line
@@ -344,9 +344,7 @@ class Composition:
     @staticmethod
     def _state(runtime: GatewayRuntime) -> GatewayState:
         core = runtime.core
-        outputs = tuple(OutputView(name, core.outputs.state(name).on, core.outputs.state(name).cause,
-                                   core.outputs.state(name).proof,
-                                   core.outputs.state(name).confirmed) for name in core.outputs.names())
+        outputs = output_views(core.outputs, core.inventory.site.outputs)
         return GatewayState(core.open_alarms(), core.impairments(), outputs, core.live(), core.health.expected,
                             core.health.alive, core.journal_ok, core.permits.permits())
 

@@ -18,7 +18,8 @@ import structlog
 import uvicorn
 
 from dashboards.local_page import create_local_app
-from dashboards.local_view import LocalView, PlotSample
+from dashboards.local_permit_view import PermitAsk, SwitchAsk
+from dashboards.local_view import CamerasPlace, LocalView, PlotSample
 from dashboards.pins import PinDoor, set_pin
 from device_model.clock import DAY_US, SECOND_US
 from device_model.errors import ConfigError, LocalFault
@@ -27,12 +28,16 @@ from device_model.series import Level, SeriesQuery
 from device_model.site import PageSettings
 from device_model.site_checks import LOOPBACK
 from device_model.system_clock import clock_from_environment
+from edge_agent.cameras_place import cameras_place
 from edge_agent.cause_effect import cause_effect
 from edge_agent.cause_effect_sheet import as_table
 from edge_agent.compose import configure_log, read_configuration
+from edge_agent.gateway_report import GatewayReport
+from edge_agent.gateway_state import GatewayState
 from edge_agent.installer import GatewayInstaller
 from edge_agent.local_control import Request, ask, socket_paths
 from edge_agent.page_view import PageNames
+from edge_agent.permit_commands import permit_request
 from edge_agent.plot_ring import PlotRing, with_gaps
 from edge_agent.series import SqliteSeries
 
@@ -63,8 +68,7 @@ class LocalDoor:
 
     def _read(self) -> PageNames:
         self._stamp = self._config.stat().st_mtime_ns
-        inventory, rules, _ = read_configuration(self._config)
-        return PageNames(inventory, rules)
+        return PageNames(*read_configuration(self._config))
 
     def _names_now(self) -> PageNames:
         """The site file may have been changed and reloaded; a broken one changes nothing, as in the gateway."""
@@ -85,13 +89,17 @@ class LocalDoor:
 
     def _asked(self) -> LocalView:
         try:
-            state = ask(self._paths, Request("state"), ASK_WITHIN_S)
-            report = ask(self._paths, Request("report"), ASK_WITHIN_S)
+            state, report = self._looked()
         except LocalFault:
             return LocalView(False)
-        if state.state is None or report.report is None:
-            return LocalView(False)
-        return self._names_now().view(state.state, report.report, self._speed)
+        return self._names_now().view(state, report, self._speed)
+
+    def _looked(self) -> tuple[GatewayState, GatewayReport]:
+        state = ask(self._paths, Request("state"), ASK_WITHIN_S).state
+        report = ask(self._paths, Request("report"), ASK_WITHIN_S).report
+        if state is None or report is None:
+            raise LocalFault("the gateway is still starting · 网关正在启动")
+        return state, report
 
     async def plot(self, point: str) -> tuple[PlotSample, ...]:
         """The last 24 hours of a point: from the gateway's time series, where it keeps them; else what this process
@@ -124,6 +132,38 @@ class LocalDoor:
         self._last_at_s = -VIEW_LASTS_S
         log.info("acted", action=action, target=target, who=who, ok=answer.ok, detail=answer.detail)
         return answer.ok, answer.detail or (answer.result.outcome.value if answer.result else target)
+
+    async def permit(self, asked: PermitAsk, who: str) -> tuple[bool, str]:
+        """As `tocsin permit`: the gateway judges. Its own values and its own time count, not the page's."""
+        return await asyncio.to_thread(self._permit, asked, who)
+
+    def _permit(self, asked: PermitAsk, who: str) -> tuple[bool, str]:
+        try:
+            state, report = self._looked()
+            step = self._names_now().permits.step(asked, state.permits, state.live, who, report.at_us)
+            answer = ask(self._paths, permit_request(step, who, asked.why, asked.request), ASK_WITHIN_S)
+        except (LocalFault, ValueError) as fault:
+            return False, str(fault)
+        self._last_at_s = -VIEW_LASTS_S
+        log.info("permit", act=asked.act, permit=asked.permit, who=who, ok=answer.ok, detail=answer.detail)
+        return answer.ok, answer.detail or asked.permit
+
+    async def switch(self, asked: SwitchAsk, who: str) -> tuple[bool, str]:
+        """As `tocsin gateway act on|off`."""
+        wish = Request("on" if asked.on else "off", asked.output, who, asked.why,
+                       asked.minutes * 60.0 if asked.on else 0.0, asked.request)
+        try:
+            answer = await asyncio.to_thread(ask, self._paths, wish, ASK_WITHIN_S)
+        except LocalFault as fault:
+            return False, str(fault)
+        self._last_at_s = -VIEW_LASTS_S
+        log.info("by hand", output=asked.output, on=asked.on, who=who, ok=answer.ok, detail=answer.detail)
+        return answer.ok, answer.detail or asked.output
+
+    def cameras(self, who: str) -> CamerasPlace | None:
+        """The cameras' page, for people whom its file gives a role that sees or draws."""
+        vision = self._names_now().inventory.site.gateway.vision
+        return cameras_place(self._config.parent / vision.config, who) if vision is not None else None
 
     async def listen(self) -> None:
         """Keep the plots, whether or not anybody looks. Until cancelled."""

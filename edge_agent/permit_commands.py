@@ -27,6 +27,7 @@ from device_model.permit import (
 )
 from device_model.site import Site
 from edge_agent.local_control import Answer, Request, ask, socket_paths
+from edge_agent.permit_site import percent_of
 
 SECOND_US = 1_000_000
 # Acts that need nothing but the permit's number and a name.
@@ -53,12 +54,16 @@ def create_permit(
 
 def sample_permit(
     config: Path, permit: str, *, who: str, percent: float, gas: str = "", minutes_ago: float = 0.0, where: str = "",
+    unit: str = "vol",
 ) -> str:
-    """Enter a gas analysis in % by volume. Raises LocalFault."""
+    """Enter a gas analysis. unit: vol (% by volume) or lel (%LEL of that gas). Raises LocalFault."""
     site = read_site(config)
     taken_us = time.time_ns() // 1000 - round(minutes_ago * 60 * SECOND_US)
     _gases([gas] if gas else [])
-    sample = GasSample(taken_us, percent, who, gas, where)
+    try:
+        sample = GasSample(taken_us, percent_of(percent, unit, gas), who, gas, where)
+    except ValueError as error:
+        raise LocalFault(str(error)) from error
     return _told(site, PermitStep(permit, PermitAct.SAMPLE, sample=sample), who, "")
 
 
@@ -95,9 +100,13 @@ def permits_json(permits: Sequence[Permit]) -> str:
     return msgspec.json.encode(tuple(permits)).decode()
 
 
+def permit_request(step: PermitStep, who: str, why: str, request: str = "") -> Request:
+    """What the gateway is asked, by the command as by the local page. request: its id, a repeat counts once."""
+    return Request("permit", step.permit, who, why, id=request or os.urandom(8).hex(), permit=step)
+
+
 def _told(site: Site, step: PermitStep, who: str, why: str) -> str:
-    request = Request("permit", step.permit, who, why, id=os.urandom(8).hex(), permit=step)
-    answer = _ask(site, request)
+    answer = _ask(site, permit_request(step, who, why))
     if not answer.ok:
         raise LocalFault(f"{step.act.value} {step.permit}: {answer.detail}")
     return answer.detail

@@ -33,22 +33,24 @@ class PermitEngine(Protocol):
     def shield(self, shields: Mapping[str, str], now: Now) -> tuple[AlarmTransition, ...]: ...
 
 
+def bookkeeper(inventory: Inventory, zone: tzinfo) -> PermitBook:
+    """An empty book of a site. zone: the site's own time."""
+    def continuous(place: str) -> bool:
+        return any(point.quantity in ("combustible_gas", "gas_volume_fraction", "methane")
+                   and point.spec.certainty is not Certainty.C for point in inventory.in_zone(place))
+
+    return PermitBook(inventory.site, inventory.site.permits, zone, continuous)
+
+
 class PermitDesk:
     """Applies acts on permits and tells the rules what they mean. Owned by one core."""
 
     def __init__(self, inventory: Inventory, engine: PermitEngine, zone: tzinfo) -> None:
         self._engine, self._zone = engine, zone
-        self._book = self._bookkeeper(inventory)
+        self._book = bookkeeper(inventory, self._zone)
         self._watch = PermitWatch(tuple(place.id for place in inventory.site.zones))
         self._said: dict[str, Permit] = {}  # as the cloud was told, in this life
         self._shields: dict[str, str] | None = None  # not yet told; the engine may remember some from before
-
-    def _bookkeeper(self, inventory: Inventory) -> PermitBook:
-        def continuous(zone: str) -> bool:
-            return any(point.quantity in ("combustible_gas", "gas_volume_fraction", "methane")
-                       and point.spec.certainty is not Certainty.C for point in inventory.in_zone(zone))
-
-        return PermitBook(inventory.site, inventory.site.permits, self._zone, continuous)
 
     def apply(self, command: Command, now: Now) -> tuple[Permit, tuple[AlarmTransition, ...]]:
         """Carry it out. Raises PermitRefusal (a ValueError) with the reason."""
@@ -101,7 +103,7 @@ class PermitDesk:
         """The site file changed."""
         self._engine, self._zone = engine, zone
         permits = self._book.permits()
-        self._book = self._bookkeeper(inventory)
+        self._book = bookkeeper(inventory, self._zone)
         self._book.resume(permits)
         self._watch = PermitWatch(tuple(place.id for place in inventory.site.zones))
         self._say_anew()

@@ -7,6 +7,7 @@ from dashboards.kit.claim_texts import CLAIM_TEXTS
 from dashboards.kit.estate_texts import ESTATE_TEXTS
 from dashboards.kit.install_texts import INSTALL_TEXTS
 from dashboards.kit.labelling_texts import LABELLING_TEXTS
+from dashboards.kit.local_deeds_texts import LOCAL_DEEDS_TEXTS
 from dashboards.kit.local_texts import LOCAL_TEXTS
 from dashboards.kit.officer_texts import OFFICER_TEXTS
 from dashboards.kit.people_texts import PEOPLE_TEXTS
@@ -255,6 +256,7 @@ TEXTS: dict[str, Text] = {
     **CLAIM_TEXTS,
     **LOCAL_TEXTS,
     **INSTALL_TEXTS,
+    **LOCAL_DEEDS_TEXTS,
     **PEOPLE_TEXTS,
     **LABELLING_TEXTS,
     **VISION_TEXTS,

@@ -11,7 +11,15 @@ const STALE_MS = 4000; // a cut is said within 5 s
 let texts = {}, phrases = {}, csrf = "", who = "", anybody = false, answeredAt = 0, last = null, pending = null;
 
 const in_words = (text) => (text ? text[lang] || text.en : "");
-const translated = (english) => phrases[english] || english;
+// What the gateway says in both languages stands as "English · 中文".
+const translated = (english) => {
+  const both = /^([^\u4e00-\u9fff]+) · (.*[\u4e00-\u9fff].*)$/s.exec(english);
+  return both ? both[lang === "zh" ? 2 : 1] : phrases[english] || english;
+};
+const viewed = [], signings = [];
+function onView(done) { viewed.push(done); if (last) done(last, anybody); }
+function onSigned(done) { signings.push(done); done(who); }
+const person = () => who;
 function make(tag, options = {}, ...children) {
   const { className, text, ...attributes } = options;
   const node = document.createElement(tag);
@@ -72,6 +80,8 @@ function show(view) {
     ...(view.journal_ok ? [] : [make("li", { className: "warn", text: say("local.journal.bad") })]),
   ], JSON.stringify([view.devices_alive, view.devices_expected, view.cloud, view.backlog, view.journal_ok]));
   fill("values", () => devices(view.points), JSON.stringify(view.points.map((p) => [p.point, p.value, p.quality])));
+  el("clock").hidden = view.clock_set !== false;
+  for (const done of viewed) done(view, anybody);
   ages();
 }
 function alarm(one) {
@@ -90,12 +100,28 @@ function alarm(one) {
   if (anybody) card.append(buttons);
   return card;
 }
+// An alarm by its title, where it is open; what a person did by hand by name and reason.
+function causeOf(cause) {
+  const known = last && last.alarms.find((one) => one.id === cause);
+  return known ? in_words(known.title) : cause.replace(/^by hand: /, `${say("deed.hand")} · `);
+}
 function output(one) {
   const row = make("li", { className: one.on ? "on" : "" });
   const words = [say(one.on ? "local.on" : "local.off")];
+  if (one.inhibited) words.push(say("deed.inhibited"));
   if (one.on && one.proof) words.push(say(`local.proof.${one.proof}`));
   row.append(make("div", { className: "grow" }, make("b", { text: one.id }), " ", make("small", { text: in_words(one.purpose) })),
     make("span", { className: `tag ${one.on ? "critical" : ""}`, text: words.join(" · ") }));
+  if (one.on) {
+    const more = make("small", { className: "full", text: [say(one.confirmed ? "deed.confirmed" : "deed.commanded"), say("deed.because", { why: causeOf(one.cause) })].join(" · ") });
+    if (one.until_us) more.append(" · ", make("span", { "data-until": one.until_us, "data-words": say("deed.hand.left") }));
+    row.append(more);
+  }
+  if (anybody && one.may_hand) {
+    const button = make("button", { type: "button", text: say(`deed.switch.${one.may_hand}`), "aria-label": `${say(`deed.switch.${one.may_hand}`)} ${one.id}` });
+    button.dataset.key = `hand:${one.id}`; button.dataset.hand = one.may_hand; button.dataset.output = one.id; button.dataset.trip = one.audible ? "" : "1";
+    row.append(button);
+  }
   if (anybody && one.on) row.append(action(one.audible ? "silence" : "reset", one.id, one.id));
   return row;
 }
@@ -132,6 +158,10 @@ function value(point) {
   return button;
 }
 function ages() {
+  for (const node of document.querySelectorAll("[data-until]")) {
+    const left = Number(node.dataset.until) - shownUs();
+    node.textContent = left > 0 ? `${node.dataset.words} ${duration(left, texts)}` : node.dataset.over || say("deed.over");
+  }
   for (const node of document.querySelectorAll("[data-since]")) node.textContent = duration(shownUs() - Number(node.dataset.since), texts);
 }
 
@@ -151,22 +181,32 @@ async function post(path, body) {
   return [response.status, await response.json()];
 }
 function outcome(text, good) { el("outcome").textContent = text; el("outcome").className = `outcome ${good ? "ok" : "bad"}`; }
-async function act(name, target, request = crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random().toString(36).slice(2)}`) {
-  if (!who) { pending = () => act(name, target, request); openPin(); return; }
+const fresh = () => crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+async function act(name, target, request = fresh()) { await deed("/api/act", { action: name, target, request }, say(`local.${name}`)); }
+// One deed of a named person: asks for the PIN first, repeats under the same id, says what became of it. True: done.
+async function deed(path, body, label) {
+  const again = () => deed(path, body, label);
+  if (!who) { pending = again; openPin(); return false; }
+  let done = false;
   try {
-    const [status, answer] = await post("/api/act", { action: name, target, request });
-    if (status === 403 && answer.refusal !== "role") { signed("", ""); outcome(say("local.session_over"), false); pending = () => act(name, target, request); openPin(); return; }
-    if (answer.refusal) outcome(say("local.refused", { why: answer.refusal === "role" ? say("local.role") : translated(answer.refusal) }), false);
-    else outcome(say("local.done", { what: `${say(`local.${name}`)} · ${answer.done}` }), true);
+    const [status, answer] = await post(path, body);
+    if (status === 403 && answer.refusal !== "role") { signed("", ""); outcome(say("local.session_over"), false); pending = again; openPin(); return false; }
+    done = !answer.refusal;
+    if (done) outcome(say("local.done", { what: `${label} · ${translated(answer.done)}` }), true);
+    else outcome(say("local.refused", { why: answer.refusal === "role" ? say("deed.role") : translated(answer.refusal) }), false);
   } catch { outcome(say("act.unknown"), false); }
-  ask();
+  await ask();
+  return done;
 }
+// The dialog opens for whoever is signed in; else the PIN is asked for first.
+function asSomebody(go) { if (who) go(); else { pending = go; openPin(); } }
 function openPin() { el("pin-wrong").textContent = ""; el("pin-pin").value = ""; el("pin").showModal(); el(el("pin-name").value ? "pin-pin" : "pin-name").focus(); }
 function signed(name, token) {
   who = name; csrf = token;
   el("who").textContent = who ? say("local.signed_in", { who }) : "";
   el("sign").textContent = say(who ? "local.sign_out" : "local.sign_in");
   el("sign").hidden = !anybody;
+  for (const done of signings) done(who);
 }
 el("pin").querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -197,6 +237,7 @@ el("theme").addEventListener("click", () => {
   try { localStorage.setItem("tocsin_theme", document.documentElement.dataset.theme); } catch { /* private window */ }
 });
 
+export { asSomebody, clockTime, deed, duration, el, fill, fresh, in_words, lang, make, onSigned, onView, person, say, shownUs, texts, translated, DISPLAY };
 try { const kept = localStorage.getItem("tocsin_theme"); if (kept) document.documentElement.dataset.theme = kept; } catch { /* private window */ }
 texts = await (await fetch(`/texts/${lang}.json`)).json();
 phrases = await (await fetch(`/phrases/${lang}.json`)).json();
