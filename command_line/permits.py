@@ -45,10 +45,11 @@ def permit_create(
 @group.command("sample")
 def permit_sample(
     number: Number, config: Config, who: Who,
-    percent: Annotated[float, typer.Option(help="the highest result, % by volume")],
+    percent: Annotated[float, typer.Option(help="the highest result, in --unit")],
     gas: Annotated[str, typer.Option(help="methane, propane, …")] = "",
     minutes_ago: Annotated[float, typer.Option(help="when it was taken")] = 0.0,
     where: Annotated[str, typer.Option(help="sampling points")] = "",
+    unit: Annotated[str, typer.Option(help="vol: % by volume; lel: %LEL of that gas")] = "vol",
 ) -> None:
     """Enter a gas analysis.
 
@@ -56,7 +57,8 @@ def permit_sample(
     """
     from edge_agent.permit_commands import sample_permit
 
-    print(sample_permit(config, number, who=who, percent=percent, gas=gas, minutes_ago=minutes_ago, where=where))
+    print(sample_permit(config, number, who=who, percent=percent, gas=gas, minutes_ago=minutes_ago, where=where,
+                        unit=unit))
 
 
 @group.command("act")

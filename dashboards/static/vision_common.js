@@ -30,6 +30,20 @@ export function refused(error) {
   if (error.status === 403) return session.who ? say("vision.right") : say("vision.sign");
   return say("vision.refused", { why: error.message });
 }
+// The gateway's own page, another port of the same machine: it said which when it linked here. Only a number is taken,
+// so that a forged link leads nowhere else.
+function linkBack() {
+  const key = "tocsin_gateway_port";
+  let given = new URLSearchParams(location.search).get("gateway") || "";
+  try { given = given || sessionStorage.getItem(key) || ""; } catch { /* private window */ }
+  const [, port, secure] = /^(\d{1,5})(s?)$/.exec(given) || [];
+  if (!port || Number(port) < 1 || Number(port) > 65535 || !el("back")) return;
+  try { sessionStorage.setItem(key, given); } catch { /* private window */ }
+  const host = location.hostname.includes(":") ? `[${location.hostname}]` : location.hostname;
+  el("back").href = `${secure ? "https" : "http"}://${host}:${port}/`;
+  el("back").hidden = false;
+}
+linkBack();
 export function onSignedIn(done) { signedIn = done; }
 function drawSession() {
   el("who").textContent = session.who ? say("local.signed_in", { who: session.who }) : "";
