@@ -68,7 +68,7 @@ def bind_rules(rules: RuleSet, inventory: Inventory, house: House, extra_silence
         limit = round(point.spec.stale_after_s * 1e6)
         bound.cells[point.name] = Cell(
             point.name, point.quantity, device=point.device.id, zone=point.zone, index=index,
-            limit_us=limit + extra_silence_us if limit else 0)
+            limit_us=limit + extra_silence_us if limit else 0, trembles=point.spec.natural_noise > 0)
     clock = LocalTime(inventory.site.time_zone)
     places = _Places(inventory)
     on_change: dict[int, list[int]] = {}
@@ -257,6 +257,8 @@ def _watch(
         return None
     if not binder.used and subject.point is None and _reads_points(rule.condition):
         return None  # a zone without any such point
+    if _asks_stuck(rule.condition) and not any(cell.trembles for cell in binder.used.values()):
+        return None  # nothing of it trembles: it could never be said to be stuck
     watch.arm(when, say, clear, list(binder.used.values()))
     bound.watches.append(watch)
     return watch
@@ -273,9 +275,14 @@ def _parts(term: Term) -> Iterator[Term]:
         yield from _parts(term.body)
 
 
+def _asks_stuck(term: Term) -> bool:
+    return any(isinstance(part, About) and part.function == "stuck" for part in _parts(term))
+
+
 def _needs_samples(term: Term) -> bool:
     """Whether proof of freshness alone can change its answer."""
-    return any(isinstance(part, Over) or (isinstance(part, About) and (part.function == "age" or part.limit_s > 0))
+    return any(isinstance(part, Over) or (isinstance(part, About) and (
+        part.function == "age" or (part.function == "silent" and part.limit_s > 0)))
                for part in _parts(term))
 
 

@@ -33,17 +33,20 @@ class CellState(msgspec.Struct, array_like=True):
     fresh_us: int
     silent: bool
     windows: dict[str, list[list[float]]] = {}
+    changed_us: int = 0
 
 
 class Cell:
     """One point: value, quality, when measured, when last proven fresh."""
 
-    __slots__ = ("boolean", "boot", "device", "fresh_us", "held", "index", "isolated", "label", "limit_us", "mono_us",
-                 "name", "quality", "quantity", "reason", "sampled_us", "sequence", "silent", "text", "time_us",
-                 "unit", "value", "windows", "zone")
+    __slots__ = ("boolean", "boot", "changed_us", "device", "fresh_us", "held", "index", "isolated", "label",
+                 "limit_us", "mono_us", "name", "quality", "quantity", "reason", "sampled_us", "sequence", "silent",
+                 "text", "time_us", "trembles", "unit", "value", "windows", "zone")
 
-    def __init__(self, name: str, quantity: str, *, device: str, zone: str, limit_us: int, index: int) -> None:
-        """limit_us: without a fresh value for so long the point is silent; 0 never."""
+    def __init__(self, name: str, quantity: str, *, device: str, zone: str, limit_us: int, index: int,
+                 trembles: bool = False) -> None:
+        """limit_us: without a fresh value for so long the point is silent; 0 never. trembles: a healthy one never
+        shows the same for long (its profile states a natural noise)."""
         entry = QUANTITIES[quantity]
         self.name, self.device, self.zone, self.index = name, device, zone, index
         self.quantity = quantity
@@ -58,6 +61,8 @@ class Cell:
         self.boot = ""
         self.sampled_us = 0  # of the last sample in the windows: a reading, or a proof of freshness after it
         self.fresh_us = 0
+        self.trembles = trembles
+        self.changed_us = 0  # since when it shows this value, 0 where it shows none
         self.silent = False  # the engine itself found it silent
         self.isolated = False
         self.windows: dict[tuple[str, tuple[float, ...]], Window] = {}
@@ -92,9 +97,12 @@ class Cell:
             if reading.quality is not Quality.BAD:  # NaN, or a kind of value that the quantity cannot have
                 self.quality, self.reason = Quality.BAD.value, Reason.GARBLED.value
             self.value = self.held = None
+            self.changed_us = 0
             self._gap(at)
             return
         self.fresh_us = max(self.fresh_us, at)
+        if value != self.held or not self.changed_us:
+            self.changed_us = at
         self.value = self.held = value
         self._push(at, value)
 
@@ -128,6 +136,8 @@ class Cell:
         if back:
             self.silent = False
             self.value, self.reason, self.quality = self.held, Reason.NONE.value, Quality.GOOD.value
+        if not self.changed_us:
+            self.changed_us = at
         if at > self.sampled_us:
             self._push(at, self.held)
         return back
@@ -143,6 +153,7 @@ class Cell:
         if self.quality != Quality.BAD.value or self.reason == Reason.NOT_YET_READ.value:
             self.reason = Reason.SILENT.value
         self.quality = Quality.BAD.value
+        self.changed_us = 0
         self._gap(at)
 
     def dump(self) -> CellState:
@@ -150,7 +161,8 @@ class Cell:
         windows = {f"{function}:{','.join(map(repr, numbers))}": window.dump()
                    for (function, numbers), window in sorted(self.windows.items())}
         return CellState(self.value, self.held, self.reason, self.quality, self.time_us, self.mono_us, self.boot,
-                         self.sequence, self.sampled_us, self.fresh_us, self.silent, windows)
+                         self.sequence, self.sampled_us, self.fresh_us, self.silent, windows,
+                         self.changed_us)
 
     def load(self, state: CellState) -> None:
         """The state that `dump` gave; windows that no rule asks for any more are dropped."""
@@ -161,6 +173,7 @@ class Cell:
         self.time_us, self.mono_us, self.boot = state.time_us, state.mono_us, state.boot
         self.sequence = state.sequence
         self.sampled_us, self.fresh_us, self.silent = state.sampled_us, state.fresh_us, state.silent
+        self.changed_us = state.changed_us
         for (function, numbers), window in self.windows.items():
             kept = state.windows.get(f"{function}:{','.join(map(repr, numbers))}")
             if kept is not None:
@@ -185,5 +198,6 @@ class Cell:
         self.time_us += by if self.time_us else 0
         self.fresh_us += by if self.fresh_us else 0
         self.sampled_us += by if self.sampled_us else 0
+        self.changed_us += by if self.changed_us else 0
         for window in self.windows.values():
             window.shift(by)

@@ -50,8 +50,8 @@ from rules_engine.condition_types import (
 SCOPES = ("device", "zone", "floor", "building", "site")
 _WINDOWS = ("rise", "fall", "delta", "rate", "mean", "min", "max", "baseline", "jitter", "surprise", "leq")
 _SEVERAL = ("any", "all", "count", "zones", "max", "min", "mean", "sum")
-_FUNCTIONS = (*_WINDOWS, "dose", "age", "silent", "reason", "quality", "known", "held", "seen", "abs", "grade",
-              "aqi_cn", "aqi_us", "time_between", "on_dates")
+_FUNCTIONS = (*_WINDOWS, "dose", "age", "silent", "stuck", "reason", "quality", "known", "held", "seen", "abs",
+              "grade", "aqi_cn", "aqi_us", "time_between", "on_dates")
 _CLOCK_NAMES = ("local_hour", "weekday")
 _CLOCK_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -259,6 +259,7 @@ class _Checker:
             return self._over(tree)
         handler = {
             "dose": self._dose, "age": self._about, "silent": self._about, "reason": self._about,
+            "stuck": self._about,
             "quality": self._about, "known": self._known_call, "held": self._lasting, "seen": self._lasting,
             "abs": self._abs, "grade": self._grade, "aqi_cn": self._air_index, "aqi_us": self._air_index,
             "time_between": self._time_between, "on_dates": self._on_dates,
@@ -318,8 +319,10 @@ class _Checker:
         return Over(SECONDS, "dose", ref, tuple(numbers))
 
     def _about(self, tree: Call) -> Term:
-        if tree.name == "silent" and len(tree.arguments) == 2:
-            return About(BOOL, "silent", self._point(tree.arguments[0]), self._seconds(tree.arguments[1]))
+        if tree.name == "stuck":
+            self._arity(tree, 2, "stuck(value, 1 h)")
+        if tree.name in ("silent", "stuck") and len(tree.arguments) == 2:
+            return About(BOOL, tree.name, self._point(tree.arguments[0]), self._seconds(tree.arguments[1]))
         self._arity(tree, 1, f"{tree.name}(value)")
         ref = self._point(tree.arguments[0])
         kind = {"age": SECONDS, "silent": BOOL}.get(tree.name, TEXT)

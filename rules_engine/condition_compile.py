@@ -35,6 +35,7 @@ from rules_engine.condition_types import (
     looks_at_state_only,
 )
 from rules_engine.local_time import LocalTime
+from rules_engine.shown_values import shown_figure, shown_list
 
 Closure = Callable[[int], Any]
 Say = Callable[[int], str]
@@ -46,6 +47,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 _UNHEARD = frozenset({"silent", "line_down", "gateway_silent"})
 # A dose grows while a value merely stays: looked at again on this grid, for devices that speak only on change.
 _DOSE_GRID_US = 60_000_000
+# How soon a value that moves again is noticed: a fault's end may wait, and a look costs little.
+_STUCK_LOOK_US = 10_000_000
 _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
@@ -108,12 +111,12 @@ class _Compiler:
 
     def _constant(self, term: Constant) -> Code:
         value = term.value
-        text = _figure(value, unit_display(term.type.unit))
+        text = shown_figure(value, unit_display(term.type.unit))
         return (lambda at: value), (lambda at: text)
 
     def _pointref(self, term: PointRef) -> Code:
         cell = self._cell(term)
-        return (lambda at: cell.value), (lambda at: f"{cell.label} {_figure(cell.value, cell.unit)}")
+        return (lambda at: cell.value), (lambda at: f"{cell.label} {shown_figure(cell.value, cell.unit)}")
 
     def _over(self, term: Over) -> Code:
         cell = self._cell(term.point)
@@ -137,7 +140,7 @@ class _Compiler:
                 if grid and cell.value is not None:
                     wakes.ask((at // grid + 1) * grid)
                 return None if cell.value is None else read(at)
-        return figure, (lambda at: f"{cell.label} {shown} {_figure(figure(at), unit)}")
+        return figure, (lambda at: f"{cell.label} {shown} {shown_figure(figure(at), unit)}")
 
     def _about(self, term: About) -> Code:
         cell, wakes = self._cell(term.point), self.binder.wakes
@@ -152,6 +155,8 @@ class _Compiler:
         if not term.limit_s:
             return (lambda at: cell.reason in _UNHEARD), (lambda at: f"{cell.name} silent")
         limit = round(term.limit_s * 1e6)
+        if term.function == "stuck":
+            return self._stuck(cell, limit)
 
         def silent(at: int) -> bool:
             due = cell.fresh_us + limit + 1
@@ -160,6 +165,20 @@ class _Compiler:
             wakes.ask(due)
             return False
         return silent, (lambda at: f"{cell.name} silent for more than {term.limit_s:g} s")
+
+    def _stuck(self, cell: Cell, length: int) -> Code:
+        """Known and fresh, and not moved for so long, where its profile says that a healthy one trembles. What may be
+        quiet without being silent is never called stuck."""
+        wakes = self.binder.wakes
+
+        def stuck(at: int) -> bool:
+            if not cell.trembles or not cell.limit_us or cell.value is None or not cell.changed_us:
+                return False
+            due = cell.changed_us + length
+            wakes.ask(due if at < due else at + _STUCK_LOOK_US)
+            return at >= due
+        return stuck, (lambda at: f"{cell.name} {shown_figure(cell.value, cell.unit)} "
+                                  f"for {(at - cell.changed_us) / 1e6:g} s")
 
     def _lasting(self, term: Lasting) -> Code:
         inner, say = self.code(term.operand)
@@ -203,7 +222,7 @@ class _Compiler:
             value, until = read(at)
             wakes.ask(until)
             return value
-        return figure, (lambda at: f"{term.function} {_figure(read(at)[0], '')}")
+        return figure, (lambda at: f"{term.function} {shown_figure(read(at)[0], '')}")
 
     def _airindex(self, term: AirIndex) -> Code:
         inner, say = self.code(term.operand)
@@ -212,7 +231,7 @@ class _Compiler:
         def index(at: int) -> float | None:
             value = inner(at)
             return None if value is None else look(pollutant, value * factor)
-        return index, (lambda at: f"AQI {_figure(index(at), '')} ({say(at)})")
+        return index, (lambda at: f"AQI {shown_figure(index(at), '')} ({say(at)})")
 
     def _grade(self, term: Grade) -> Code:
         inner, say = self.code(term.operand)
@@ -221,7 +240,7 @@ class _Compiler:
         def grade(at: int) -> float | None:
             value = inner(at)
             return None if value is None else 1.0 + sum((value > one) if rising else (value < one) for one in limits)
-        return grade, (lambda at: f"grade {_figure(grade(at), '')} ({say(at)})")
+        return grade, (lambda at: f"grade {shown_figure(grade(at), '')} ({say(at)})")
 
     def _known(self, term: Known) -> Code:
         inner, say = self.code(term.operand)
@@ -289,7 +308,7 @@ class _Compiler:
                 value = a / b
             # An overflow is no number either, and neither is NaN, which fails both comparisons.
             return value if -1.7e308 < value < 1.7e308 else None
-        return reckon, (lambda at: f"({say_left(at)} {sign} {say_right(at)} = {_figure(reckon(at), unit)})")
+        return reckon, (lambda at: f"({say_left(at)} {sign} {say_right(at)} = {shown_figure(reckon(at), unit)})")
 
     def _compare(self, term: Compare) -> Code:
         for side, other, sign in ((term.left, term.right, term.operator),
@@ -406,7 +425,7 @@ class _Compiler:
         def say(at: int) -> str:
             true = [cell for cell in cells
                     if (here or not cell.isolated) and verdict((cell.reason, cell.quality))]
-            return f"{term.scope}.{term.function}: {_list([told(cell, at) for cell in true])}"
+            return f"{term.scope}.{term.function}: {shown_list([told(cell, at) for cell in true])}"
         return judge, say
 
     def _any_all(self, term: Several) -> Code:
@@ -433,7 +452,7 @@ class _Compiler:
         def say(at: int) -> str:
             true = [f"{cell.name} {words(at)}" for cell, run, words in bodies
                     if (here or not cell.isolated) and run(at)]
-            return f"{term.scope}.{term.function}: {_list(true)}"
+            return f"{term.scope}.{term.function}: {shown_list(true)}"
         return judge, say
 
     def _bounds(self, term: Several) -> tuple[Callable[[int], tuple[float | None, float | None]], Say]:
@@ -465,30 +484,12 @@ class _Compiler:
 
         def say(at: int) -> str:
             least, most = bounds(at)
-            true = _list([cell.name for cell, run, _ in bodies if (here or not cell.isolated) and run(at)])
-            shown = _figure(least, unit) if least == most else f"{_figure(least, unit)} to {_figure(most, unit)}"
+            true = shown_list([cell.name for cell, run, _ in bodies if (here or not cell.isolated) and run(at)])
+            low, high = shown_figure(least, unit), shown_figure(most, unit)
+            shown = low if least == most else f"{low} to {high}"
             named = f" ({true})" if function in ("count", "zones") and true else ""
             return f"{term.scope}.{function} {shown}{named}"
         return bounds, say
-
-
-# A board line holds a few names; the rest is counted.
-_NAMES_SHOWN = 5
-
-
-def _list(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(names[:_NAMES_SHOWN]) + more
-
-
-def _figure(value: object, unit: str) -> str:
-    if value is None:
-        return "unknown"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:.4g} {unit}".strip()
-    return str(value)
 
 
 def compile_condition(term: Term, binder: Binder) -> Code:

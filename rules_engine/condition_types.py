@@ -199,7 +199,7 @@ class Over(Term):
 
 @dataclass(frozen=True, slots=True)
 class About(Term):
-    """What is known about a point: `reason`, `quality`, `silent` (seconds in `limit_s`), `age`."""
+    """What is known about a point: `reason`, `quality`, `age`; `silent` and `stuck` with seconds in `limit_s`."""
 
     function: str
     point: PointRef

@@ -389,6 +389,7 @@ class Engine:
 
     def _may_be_plain(self, cell: Cell) -> bool:
         return (cell.index in self._bound.on_change and cell.index not in self._bound.on_value and not cell.windows
+                and not cell.trembles
                 and cell.limit_us > 0)
 
     def _plain_runs(self) -> dict[str, list[tuple[int, int]]]:

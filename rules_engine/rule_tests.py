@@ -62,6 +62,7 @@ class TestPoint(msgspec.Struct, frozen=True):
     people_limit: int | None = None
     tags: tuple[str, ...] = ()
     stale_after_s: float = 60.0
+    natural_noise: float = 0.0
     certainty: Certainty = Certainty.A
 
 
@@ -220,7 +221,8 @@ def _profile(device: str, specs: list[tuple[str, TestPoint]]) -> DeviceProfile:
     return DeviceProfile(
         device, 1, "", "", device, device, specs[0][1].device_class, Certainty.A, "synthetic",
         tuple(ProfilePoint(name, spec.quantity, QUANTITIES[spec.quantity].canonical, name, name,
-                           stale_after_s=spec.stale_after_s, certainty=spec.certainty) for name, spec in specs))
+                           stale_after_s=spec.stale_after_s, natural_noise=spec.natural_noise,
+                           certainty=spec.certainty) for name, spec in specs))
 
 
 def run_test(test: RuleTest, rules: RuleSet) -> list[tuple[int, str]]:

@@ -125,6 +125,9 @@ class _Wording:
         return words.format(self.of(term.point), length)
 
     def _about(self, term: About) -> str:
+        if term.function == "stuck":
+            who, limit = self.of(term.point), duration(term.limit_s, self._language)
+            return self._pick((f"{who} trembles by nature and has not moved for {limit}", f"{who}已{limit}毫无波动"))
         if term.function == "silent":
             limit = duration(term.limit_s, self._language) if term.limit_s else self._pick(
                 ("the time that its profile allows", "其配置允许的时间"))

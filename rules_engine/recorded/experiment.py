@@ -23,6 +23,7 @@ class RecordedPoint(msgspec.Struct, frozen=True):
     id: "<device>.<point>". unit: UCUM, one that the quantity may carry; values are in it. height_m above the floor,
     None where it is not known. least, most: what the sensor can show, in `unit`; beyond it a value is a broken wire.
     error_values: numbers that the source uses for "no value". stale_after_s: silence beyond it is a fault.
+    natural_noise: what a healthy one trembles by, 0 not known.
     """
 
     id: str
@@ -39,6 +40,7 @@ class RecordedPoint(msgspec.Struct, frozen=True):
     error_values: tuple[float, ...] = ()
     stale_after_s: float = 3600.0
     profile: str = ""
+    natural_noise: float = 0.0
 
     @property
     def device(self) -> str:

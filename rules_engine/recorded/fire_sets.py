@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FIRE = frozenset({Hazard.FIRE})
 # A thermocouple of type K; a broken wire reads more.
 COUPLE_LEAST_C, COUPLE_MOST_C = -40.0, 1200.0
+COUPLE_NOISE_K = 0.3  # as measured on the background of these sets
 # NIST tests have no background: the first ten seconds teach, and no real alarm came before 22 s.
 NIST_LEARNING_S = 15.0
 
@@ -53,7 +54,8 @@ def _nist_point(column: str, analogue: bool) -> RecordedPoint | None:
     """TCA_1 the uppermost thermocouple of tree A, SMA_1 smoke there, GASA_1 its CO, Ion1A an ionization detector."""
     if found := re.fullmatch(r"TC([A-F])_1", column):
         return RecordedPoint(f"heat-{found[1].lower()}.temperature", "temperature", "Cel", found[1].lower(),
-                             DeviceClass.HEAT, least=COUPLE_LEAST_C, most=COUPLE_MOST_C)
+                             DeviceClass.HEAT, least=COUPLE_LEAST_C, most=COUPLE_MOST_C,
+                             natural_noise=COUPLE_NOISE_K)
     if found := re.fullmatch(r"SM([A-F])_1", column):
         return RecordedPoint(f"smoke-{found[1].lower()}.obscuration", "obscuration", "1/m", found[1].lower(),
                              DeviceClass.SMOKE, least=-0.5)
@@ -120,7 +122,8 @@ def _fsri_points(table: Table) -> tuple[list[str], list[RecordedPoint]]:
         if place not in columns or height > columns[place][0]:
             columns[place] = (height, column)
     points = [RecordedPoint(f"heat-{slug(place)}.temperature", "temperature", "Cel", _zone(place), DeviceClass.HEAT,
-                            least=COUPLE_LEAST_C, most=COUPLE_MOST_C) for place in columns]
+                            least=COUPLE_LEAST_C, most=COUPLE_MOST_C,
+                             natural_noise=COUPLE_NOISE_K) for place in columns]
     return [column for _, column in columns.values()], points
 
 

@@ -50,7 +50,8 @@ def _site(folder: Folder, name: str) -> Experiment:
     table = folder.table(name)
     columns = [column for column in table.names if column.startswith("ch4_ppm_")]
     points = [RecordedPoint(f"ch4-{slug(column.removeprefix('ch4_ppm_'))}.methane", "methane", "[ppm]",
-                            "plant", DeviceClass.GAS, zone_kind="outdoor", tags=("outdoor",), least=-50.0)
+                            "plant", DeviceClass.GAS, zone_kind="outdoor", tags=("outdoor",), least=-50.0,
+                            natural_noise=0.05)
               for column in columns]
     times = table.times("time")
     zero = times[0]

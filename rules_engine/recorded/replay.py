@@ -162,5 +162,6 @@ def _profile(device: str, points: Sequence[RecordedPoint]) -> DeviceProfile:
     return DeviceProfile(
         device, 1, "", "", device, device, points[0].device_class, Certainty.A, "recorded",
         tuple(ProfilePoint(name, point.quantity, QUANTITIES[point.quantity].canonical, name, name,
-                           stale_after_s=point.stale_after_s, certainty=Certainty.A)
+                           stale_after_s=point.stale_after_s, natural_noise=point.natural_noise,
+                           certainty=Certainty.A)
               for point in points for name in [point.id.partition(".")[2]]))
