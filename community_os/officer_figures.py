@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from community_os.risk import risk_of
-from dashboards.officer import Day, OpenIncident, OverdueCheck, PlaceFigures
+from dashboards.officer import Day, EndedIncident, Lack, OpenIncident, OverdueCheck, PlaceFigures
 from device_model.alarm import LIFE_SAFETY, Hazard
 from device_model.clock import HOUR_US, SECOND_US
 from device_model.inspection import InspectionState, InspectionView
@@ -21,13 +21,13 @@ from device_model.inventory import Inventory
 from device_model.permit import PERMIT_ENDED
 from device_model.permit_views import PermitView
 from device_model.place_now import PlaceNow
-from device_model.read_models import BoardSnapshot, GatewayView, IncidentState, IncidentView
+from device_model.read_models import BoardSnapshot, GatewayView, ImpairmentView, IncidentState, IncidentView
 from device_model.site import Text
 from rules_engine.incident_life import ENDED
 
 DAYS = 30
 DAY_US = 24 * HOUR_US
-INCIDENTS_LISTED = 100
+INCIDENTS_LISTED, ENDED_LISTED = 100, 50
 PROOF_WITHIN_US = 26 * HOUR_US  # once a day, and two hours for a slow night
 VALUE_FRESH_US = 30 * 60 * SECOND_US  # an older head count or gas value is not "now"
 SELF_CHECKS = frozenset({"self_check", "street", "department"})
@@ -46,6 +46,9 @@ class IncidentFact(msgspec.Struct, frozen=True):
     ended_us: int
     drill: bool
     hot_work: bool = False
+    id: str = ""
+    title: Text = Text("", "")
+    place: Text = Text("", "")
 
 
 def fact_of(view: IncidentView) -> IncidentFact:
@@ -53,7 +56,7 @@ def fact_of(view: IncidentView) -> IncidentFact:
     ends = [entry.at_us for entry in view.log if entry.what in ("resolved", "false_alarm", "false", "closed")]
     ended = min(ends, default=view.closed_us) if view.state in ENDED or view.state is IncidentState.RESOLVED else 0
     return IncidentFact(view.tenancy.path, view.hazard.value, view.state.value, view.opened_us, view.acknowledged_us,
-                        ended, view.drill, view.hazard is Hazard.HOT_WORK)
+                        ended, view.drill, view.hazard is Hazard.HOT_WORK, view.id, _title(view), _place(view))
 
 
 class Gathered(msgspec.Struct, frozen=True):
@@ -181,14 +184,40 @@ def days_of(past: Sequence[IncidentFact], at_us: int, zone: ZoneInfo, days: int 
                  for day, counts in rows.items())
 
 
+def _title(view: IncidentView) -> Text:
+    return view.alarms[0].title if view.alarms else Text(view.hazard.value, view.hazard.value)
+
+
+def _place(view: IncidentView) -> Text:
+    return Text(f"{view.site_name.en} {view.zone_name.en}", f"{view.site_name.zh} {view.zone_name.zh}")
+
+
+def ended_incidents(g: Gathered) -> tuple[EndedIncident, ...]:
+    """What league and trend were made of: the newest first, without drills."""
+    mine = sorted((one for one in g.incidents if one.ended_us and not one.drill), key=lambda one: -one.ended_us)
+    return tuple(EndedIncident(one.id, one.path, one.title, one.place, one.state, one.opened_us, one.acknowledged_us,
+                               one.ended_us) for one in mine[:ENDED_LISTED])
+
+
+def lacks_of(g: Gathered) -> tuple[Lack, ...]:
+    """Everything that does not protect, without a measure first, the oldest first."""
+    found = [_lack(view) for view in g.board.impairments]
+    return tuple(sorted(found, key=lambda one: (bool(one.measure), one.since_us)))
+
+
+def _lack(view: ImpairmentView) -> Lack:
+    i, named = view.impairment, view.device_name
+    what = named if named.en or named.zh else Text(i.subject, i.subject)
+    return Lack(view.tenancy.path, view.site_name, i.kind.value, what, view.zone_name, i.since_us, i.who, i.why,
+                i.compensation, i.expires_us)
+
+
 def open_incidents(g: Gathered) -> tuple[OpenIncident, ...]:
     """Those that are not over, worst and oldest first."""
     views = sorted(g.board.incidents, key=lambda view: (view.drill, -view.severity.rank, view.opened_us))
     return tuple(OpenIncident(
-        view.id, view.tenancy.path,
-        view.alarms[0].title if view.alarms else Text(view.hazard.value, view.hazard.value),
-        Text(f"{view.site_name.en} {view.zone_name.en}", f"{view.site_name.zh} {view.zone_name.zh}"),
-        view.severity.value, view.state.value, view.opened_us, view.drill) for view in views[:INCIDENTS_LISTED])
+        view.id, view.tenancy.path, _title(view), _place(view), view.severity.value, view.state.value,
+        view.opened_us, view.drill) for view in views[:INCIDENTS_LISTED])
 
 
 # --- what is overdue ------------------------------------------------------------------------------------------------
@@ -208,7 +237,7 @@ def _overdue_of(
     for view in incidents:
         if view.tenancy.path != path or view.handling is None or view.drill:
             continue
-        title = view.alarms[0].title if view.alarms else Text(view.hazard.value, view.hazard.value)
+        title = _title(view)
         if view.handling.stage.value in SELF_CHECKS and 0 < view.handling.deadline_us < at_us:
             found.append(OverdueCheck(path, view.site_name, title, "", view.handling.deadline_us, view.id))
         found += [OverdueCheck(path, view.site_name, task.title, task.person, task.due_us, view.id)

@@ -15,6 +15,8 @@ from community_os.officer_figures import (
     DAYS,
     Gathered,
     days_of,
+    ended_incidents,
+    lacks_of,
     open_incidents,
     overdue_checks,
     parts_below,
@@ -38,7 +40,7 @@ from device_model.read_models import ActionOutcome, BoardSnapshot, IncidentView
 from device_model.site import Text
 
 T = TypeVar("T")
-OVERDUE_LISTED = 100
+OVERDUE_LISTED, LACKS_LISTED = 100, 100
 # Pictures are looked up for so many incidents of hot work at most; more would be a flood, and the list says the rest.
 PICTURES_OF = 40
 EvidenceOf = Callable[[IncidentView], Awaitable[tuple[EvidenceFacts, ...]]]
@@ -110,7 +112,7 @@ class OfficerService:
         g = await self._gathered(scope, history=True)
         sites = site_figures(g)
         zone = ZoneInfo(next(iter(g.sites.values())).site.time_zone if g.sites else "Asia/Shanghai")
-        checks = overdue_checks(g)
+        checks, lacks = overdue_checks(g), lacks_of(g)
         whole = sites[scope] if scope in sites else summed(
             scope, self._name(scope), list(sites.values()), g.incidents)
         labels = [part for part in scope.split("/") if part]
@@ -120,7 +122,8 @@ class OfficerService:
         return Overview(
             g.at_us, scope, crumbs, whole, tuple(parts_below(scope, sites, g.incidents)), tuple(ranked),
             days_of(g.incidents, g.at_us, zone), tuple(checks[:OVERDUE_LISTED]), FORMULA,
-            max(0, len(checks) - OVERDUE_LISTED), open_incidents(g))
+            max(0, len(checks) - OVERDUE_LISTED), open_incidents(g), ended_incidents(g), lacks[:LACKS_LISTED],
+            max(0, len(lacks) - LACKS_LISTED))
 
     async def gathered(self, scope: str, from_us: int, to_us: int) -> Gathered:
         """The same facts over a stated time, for reports."""

@@ -166,9 +166,39 @@ class OpenIncident(msgspec.Struct, frozen=True):
     drill: bool
 
 
+class EndedIncident(msgspec.Struct, frozen=True):
+    """An incident of the last 30 days that people have done with, or that closed: what league and trend count."""
+
+    id: str
+    path: str
+    title: Text
+    place: Text
+    state: str
+    opened_us: int
+    acknowledged_us: int
+    ended_us: int
+
+
+class Lack(msgspec.Struct, frozen=True):
+    """Something that does not protect now. what: the device, line or gateway; measure: what is done meanwhile, ""
+    nothing; until_us 0: nobody said until when."""
+
+    path: str
+    site_name: Text
+    kind: str
+    what: Text
+    place: Text
+    since_us: int
+    who: str
+    why: str
+    measure: str
+    until_us: int
+
+
 class Overview(msgspec.Struct, frozen=True):
     """All of /overview for one scope. parts: the next level down (districts, streets, sites); sites: all sites, for
-    map and league. crumbs: how one came here. days: the last 30. incidents: the open ones, worst first."""
+    map and league. crumbs: how one came here. days: the last 30. incidents: the open ones, worst first; ended: the
+    newest of the days; lacks: without a measure first, the oldest first."""
 
     at_us: int
     scope: str
@@ -181,6 +211,9 @@ class Overview(msgspec.Struct, frozen=True):
     formula: Text
     more_overdue: int = 0
     incidents: tuple[OpenIncident, ...] = ()
+    ended: tuple[EndedIncident, ...] = ()
+    lacks: tuple[Lack, ...] = ()
+    more_lacks: int = 0
 
 
 class Officer(Protocol):

@@ -1,6 +1,6 @@
 // The district or firm at a glance: counts, risk, league, trends; each name leads one level down, to site and incident.
 import { $, begin, make, name, say, tag } from "./live.js";
-import { aged, ages, followView, keepOpen, localDay, round, seconds, until, withScope } from "./officer_live.js";
+import { aged, ages, followView, keepOpen, localDay, localTime, round, seconds, until, withScope } from "./officer_live.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const mayReport = $("main").dataset.report === "1";
@@ -11,8 +11,11 @@ function svg(kind, attributes = {}, text = "") {
   return node;
 }
 const down = (part) => { const a = make("a", "", name(part.name) || part.path); a.href = withScope("/overview", part.path); return a; };
-function tile(label, value, kind = "", note = "") {
-  return make("div", `tile ${kind}`, "", make("dt", "", label), make("dd", "", String(value)), ...(note ? [typeof note === "string" ? make("dd", "quiet", note) : note] : []));
+// to: where the things stand that were counted.
+function tile(label, value, kind = "", note = "", to = "") {
+  const dt = make("dt", "", to ? "" : label);
+  if (to) { const a = make("a", "", label); a.href = to; dt.append(a); }
+  return make("div", `tile ${kind}`, "", dt, make("dd", "", String(value)), ...(note ? [typeof note === "string" ? make("dd", "quiet", note) : note] : []));
 }
 function table(caption, heads, rows, empty) {
   if (!rows.length) return make("p", "empty", empty);
@@ -78,27 +81,29 @@ function draw(page) {
   const gas = w.gas_worst === null || w.gas_worst === undefined ? "—" : `${round(w.gas_worst, 1)} %LEL`;
   const gasAge = w.gas_at_us ? make("dd", "quiet", "", aged(w.gas_at_us)) : "";
   const tiles = make("dl", "tiles", "",
-    tile(say("over.expected"), w.expected), tile(say("over.connected"), w.connected, w.connected < w.expected ? "warn" : ""), tile(say("over.proven"), w.proven ?? 0, (w.proven ?? 0) < w.expected ? "warn" : "", say("over.proven.note")),
-    tile(say("over.silent"), w.silent, w.silent ? "bad" : "", say("over.ofsites", { n: w.sites })), tile(say("over.open"), w.open, w.life_safety ? "bad" : "", w.life_safety ? say("over.life", { n: w.life_safety }) : ""),
-    tile(say("over.impairments"), w.impairments, w.unwatched ? "warn" : "", w.unwatched ? say("over.unwatched", { n: w.unwatched }) : ""), tile(say("over.overdue"), w.overdue_checks, w.overdue_checks ? "bad" : ""),
-    tile(say("over.permits"), w.permits), tile(say("over.people"), w.people ?? "—", w.over ? "bad" : "", w.over ? say("over.crowded", { n: w.over }) : say("over.people.note")),
-    tile(say("over.gas"), gas, w.gas_worst >= 10 ? "bad" : "", gasAge), tile(say("over.handled"), seconds(w.handled_s), "", say("over.handled.note")), tile(say("over.false"), w.incidents ? `${Math.round(w.false_alarms / w.incidents * 100)} %` : "—", "", say("over.incidents", { n: w.incidents })));
+    tile(say("over.expected"), w.expected, "", "", "#parts"), tile(say("over.connected"), w.connected, w.connected < w.expected ? "warn" : "", "", "#lacks"), tile(say("over.proven"), w.proven ?? 0, (w.proven ?? 0) < w.expected ? "warn" : "", say("over.proven.note"), "#silent"),
+    tile(say("over.silent"), w.silent, w.silent ? "bad" : "", say("over.ofsites", { n: w.sites }), "#silent"), tile(say("over.open"), w.open, w.life_safety ? "bad" : "", w.life_safety ? say("over.life", { n: w.life_safety }) : "", "#incidents"),
+    tile(say("over.impairments"), w.impairments, w.unwatched ? "warn" : "", w.unwatched ? say("over.unwatched", { n: w.unwatched }) : "", "#lacks"), tile(say("over.overdue"), w.overdue_checks, w.overdue_checks ? "bad" : "", "", "#overdue"),
+    tile(say("over.permits"), w.permits, "", "", withScope("/permits", page.scope)), tile(say("over.people"), w.people ?? "—", w.over ? "bad" : "", w.over ? say("over.crowded", { n: w.over }) : say("over.people.note"), withScope("/hot-work", page.scope)),
+    tile(say("over.gas"), gas, w.gas_worst >= 10 ? "bad" : "", gasAge, withScope("/hot-work", page.scope)), tile(say("over.handled"), seconds(w.handled_s), "", say("over.handled.note"), "#league"), tile(say("over.false"), w.incidents ? `${Math.round(w.false_alarms / w.incidents * 100)} %` : "—", "", say("over.incidents", { n: w.incidents }), "#ended"));
   const actions = make("p", "buttons");
   if (w.sites === 1 && page.scope.split("/").length === 4) { const a = make("a", "button", say("over.board")); a.href = "/board"; actions.append(a); const hot = make("a", "button", say("officer.hot_work.title")); hot.href = withScope("/hot-work", page.scope); actions.append(hot); }
   if (mayReport) for (const period of ["day", "week", "month"]) for (const kind of ["pdf", "csv"]) { const a = make("a", "button", `${say(`over.report.${period}`)} ${kind.toUpperCase()}`); a.href = `/reports/${period}.${kind}?scope=${encodeURIComponent(page.scope)}&lang=${document.documentElement.lang.slice(0, 2)}`; actions.append(a); }
   const partRow = (p) => [down(p), tag(round(p.risk, 0), level(p.risk)), `${p.proven ?? 0} / ${p.connected} / ${p.expected}`, p.silent ? tag(String(p.silent), "critical") : "0", p.open, p.impairments, p.overdue_checks, p.people ?? "—", p.gas_worst === null || p.gas_worst === undefined ? "—" : `${round(p.gas_worst, 1)} %LEL`];
   const heads = ["name", "risk", "alive", "silent", "open", "impairments", "overdue", "people", "gas"].map((k) => say(`over.col.${k}`));
   const league = [...page.sites].filter((s) => s.incidents).sort((a, b) => (a.handled_s ?? Infinity) - (b.handled_s ?? Infinity));
-  const quiet = page.sites.filter((s) => s.silent);
+  const quiet = page.sites.filter((s) => s.silent || s.unproven);
   keepOpen(v, () => v.replaceChildren(crumbs, tiles, actions,
     section("parts", say("over.parts"), table(say("over.parts"), heads, page.parts.map(partRow), say("over.nosites"))),
     section("incidents", say("over.open"), table(say("over.open"), [say("over.col.what"), say("over.col.name"), say("over.col.state"), say("over.col.since"), say("over.col.do")], page.incidents.map(incidentRow), say("over.noincident"))),
     section("risk", say("over.risk"), riskGrid(page), riskMap(page), make("p", "quiet", name(page.formula))),
     section("trend", say("over.trend"), trend(page.days), legend()),
-    section("silent", say("over.silentsites"), table(say("over.silentsites"), [say("over.col.name"), say("over.col.heard")], quiet.map((s) => [down(s), aged(s.heard_us)]), say("over.nosilent"))),
+    section("silent", say("over.silentsites"), table(say("over.silentsites"), [say("over.col.name"), say("over.col.heard"), say("over.col.silent"), say("over.col.proof")], quiet.map((s) => [down(s), s.heard_us ? aged(s.heard_us) : say("over.never"), s.silent ? tag(say("over.silent.yes"), "critical") : "–", s.unproven ? tag(say("over.proof.no"), "warning") : "–"]), say("over.nosilent"))),
+    section("lacks", say("over.lacks"), table(say("over.lacks"), [say("over.col.what"), say("over.col.name"), say("over.col.since"), say("over.col.whywho"), say("over.col.measure")], page.lacks.map(lackRow), say("over.nolack")), page.more_lacks ? make("p", "quiet", say("over.morelacks", { n: page.more_lacks })) : null),
     section("overdue", say("over.overdue"), table(say("over.overdue"), [say("over.col.what"), say("over.col.name"), say("over.col.person"), say("over.col.due")], page.overdue.map((o) => [whatOf(o), name(o.site_name), o.person || "—", until(o.due_us)]), say("over.nooverdue"))),
     section("league", say("over.league"), table(say("over.league"), [say("over.col.rank"), say("over.col.name"), say("over.col.acknowledged"), say("over.col.handled"), say("over.col.incidents"), say("over.col.false")],
-      league.map((s, i) => [i + 1, down(s), seconds(s.acknowledged_s), seconds(s.handled_s), s.incidents, s.false_alarms]), say("over.noleague")), make("p", "quiet", say("over.league.note")))));
+      league.map((s, i) => [s.handled_s === null || s.handled_s === undefined ? "–" : i + 1, down(s), seconds(s.acknowledged_s), seconds(s.handled_s), s.incidents, s.false_alarms]), say("over.noleague")), make("p", "quiet", say("over.league.note"))),
+    section("ended", say("over.ended"), table(say("over.ended"), [say("over.col.what"), say("over.col.name"), say("over.col.state"), say("over.col.opened"), say("over.col.acknowledged"), say("over.col.handled"), say("over.col.do")], page.ended.map(endedRow), say("over.noended")))));
   ages();
 }
 function incidentRow(i) {
@@ -108,6 +113,17 @@ function incidentRow(i) {
   more.append(dossier); if (mayReport) more.append(document.createTextNode(" · "), rectify);
   const what = make("span", "", "", tag(say(`severity.${i.severity}`), i.severity), document.createTextNode(" "), to); if (i.drill) what.append(document.createTextNode(" "), tag(say("drill"), "drill"));
   return [what, name(i.place), say(`state.${i.state}`), aged(i.opened_us), more];
+}
+function lackRow(l) {
+  const what = make("span", "", "", tag(say(`impairment.${l.kind}`), l.measure ? "warning" : "critical"), document.createTextNode(` ${name(l.what)} ${name(l.place)}`));
+  const measure = l.measure ? make("span", "", l.measure + " ") : make("span", "bad", say("over.nomeasure")); if (l.until_us) measure.append(until(l.until_us));
+  const site = make("a", "", name(l.site_name)); site.href = withScope("/overview", l.path);
+  return [what, site, aged(l.since_us), [l.who, l.why].filter(Boolean).join(": ") || "—", measure];
+}
+function endedRow(i) {
+  const to = make("a", "", name(i.title)), dossier = make("a", "", say("over.dossier"));
+  to.href = `/incidents/${encodeURIComponent(i.id)}`; dossier.href = `/incidents/${encodeURIComponent(i.id)}/dossier.pdf`;
+  return [to, name(i.place), say(`state.${i.state}`), localTime(i.opened_us), seconds(i.acknowledged_us ? (i.acknowledged_us - i.opened_us) / 1e6 : null), seconds((i.ended_us - i.opened_us) / 1e6), dossier];
 }
 function whatOf(o) {
   if (!o.incident) return document.createTextNode(name(o.what));

@@ -9,13 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from community_os.officer_figures import IncidentFact, days_of, parts_below, summed, within
+from community_os.officer_figures import (
+    Gathered,
+    IncidentFact,
+    days_of,
+    ended_incidents,
+    lacks_of,
+    parts_below,
+    summed,
+    within,
+)
 from community_os.officer_store import OfficerStore
 from community_os.risk import risk_of
 from community_os.store import IncidentStore
 from dashboards.officer import PlaceFigures
 from device_model.clock import SECOND_US
-from device_model.site import Text
+from device_model.impairment import Impairment, ImpairmentKind
+from device_model.read_models import BoardSnapshot, ImpairmentView
+from device_model.site import Tenancy, Text
 
 NOW = 1_772_499_600_000_000  # 2026-03-03 09:00 in Shanghai
 NAME = Text("a", "甲")
@@ -82,3 +93,24 @@ def test_settings_are_kept_with_who_and_why_and_stand_in_the_audit_chain() -> No
     assert len(own.settings("parameter", "a/b")) == 3 and own.settings("publish") == ()
     report = store.verify_audit()
     assert report.entries == 3 and report.broken == ()
+
+
+def gathered(*, incidents=(), lacks=()) -> Gathered:
+    return Gathered(NOW, {}, BoardSnapshot(1, NOW, (), tuple(lacks), (), (), ()), (), (), (), incidents)
+
+
+def test_what_league_and_trend_count_can_be_looked_at_one_by_one() -> None:
+    facts = [msgspec.structs.replace(fact("c/d/s/x", ago, 60), id=f"i{ago}") for ago in (900, 300, 600)]
+    still = msgspec.structs.replace(fact("c/d/s/x", 100), ended_us=0, id="open")
+    found = ended_incidents(gathered(incidents=[*facts, still, fact("c/d/s/x", 50, drill=True)]))
+    assert [one.id for one in found] == ["i300", "i600", "i900"] and found[0].acknowledged_us > found[0].opened_us
+
+
+def test_what_does_not_protect_stands_first_where_nothing_is_done_about_it() -> None:
+    tenancy = Tenancy("c", "d", "s", "x")
+    lacks = [ImpairmentView(tenancy, NAME, NAME, Text("", "") if n else NAME, Impairment(
+        ImpairmentKind.SILENT, f"d{n}", NOW - n, compensation=measure))
+        for n, measure in enumerate(("guard", "", "", "guard"))]
+    found = lacks_of(gathered(lacks=lacks))
+    assert [(one.measure, NOW - one.since_us) for one in found] == [("", 2), ("", 1), ("guard", 3), ("guard", 0)]
+    assert found[0].what.en == "d2" and found[-1].what == NAME and found[0].path == "c/d/s/x"
