@@ -49,7 +49,7 @@ store-enabled = false
             command = [INFLUXD, "-config", str(self.folder / "influxdb.conf")]
             health = "/ping"
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(300):
+        for _ in range(600):
             try:
                 with urllib.request.urlopen(self.url + health, timeout=1):
                     break

@@ -19,7 +19,7 @@ from tests.community_os.test_centre_real import Centre
 from tests.community_os.test_cloud_real import ROOT, WITHIN_S, Cloud, alarm, send
 from wire_codecs.gbt26875_objects import ComponentState
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 
 
 class Receiver:
@@ -88,7 +88,7 @@ async def cloud(tmp_path: Path) -> AsyncIterator[tuple[Cloud, Receiver]]:
     assert made.process is not None
     if made.process.returncode is None:
         made.process.terminate()
-        await asyncio.wait_for(made.process.wait(), 20)
+        await asyncio.wait_for(made.process.wait(), 60)
     receiver.close()
 
 

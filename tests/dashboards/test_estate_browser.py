@@ -14,7 +14,7 @@ from tests.dashboards.brigade_house import RIVERSIDE
 from tests.dashboards.estate_house import EstateHouse
 from tests.dashboards.test_estate_pages import SCENE, Door, ask
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]},
          "resultTypes": ["violations"]}
 

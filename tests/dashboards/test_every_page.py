@@ -21,7 +21,7 @@ from dashboards.kit.navigation import NAVIGATION
 from dashboards.rights import ROLES
 
 __all__ = ["SCOPE", "Served"]
-pytestmark = [pytest.mark.real, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 
 PAGES = Path(__file__).resolve().parents[2] / "dashboards"
 ROLE_NAMES = [role for role in ROLES if role not in ("demo", "admin")]

@@ -70,9 +70,9 @@ async def test_a_wrong_clock_leaves_the_dates_to_the_authority(tmp_path, monkeyp
     async with asyncio.timeout(60):
         while len(asked) < 2:
             await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
+        while not context.verify_flags & NO_CHECK_TIME:  # the thread that asked has answered, and the task took it
+            await asyncio.sleep(0.01)
     running.cancel()
-    assert context.verify_flags & NO_CHECK_TIME
     assert context.check_hostname and context.verify_mode is ssl.CERT_REQUIRED
     key_renewal.trust_time(context, Renewed(us(NOW), 0, 0))
     assert not context.verify_flags & NO_CHECK_TIME, "once the clocks agree, dates are judged again"

@@ -45,7 +45,7 @@ async def test_a_killed_child_begins_anew_and_ends_with_us(tmp_path: Path) -> No
         supervisor.keep("vision", lambda: keep_vision(command, supervisor.clock_of("vision"))))
 
     async def born(count: int) -> list[int]:
-        for _ in range(200):
+        for _ in range(1200):
             pids = [int(line) for line in lives.read_text().split()] if lives.exists() else []
             if len(pids) >= count:
                 return pids

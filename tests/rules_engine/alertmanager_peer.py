@@ -294,7 +294,7 @@ class Peer:
         return Hook
 
     def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
-        for _ in range(200):
+        for _ in range(1200):
             try:
                 urllib.request.urlopen(self._url + "/status", timeout=5).read()
                 return

@@ -13,7 +13,7 @@ import pytest
 from device_model.child_process import free_ports
 from tests.system.house import ROOT, House, Json, tocsin, until
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(170)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(400)]
 # file:line:column: what — remedy
 FINDING = re.compile(r"^(?P<file>\S+):(?P<line>\d+):(?P<column>\d+): (?P<what>.+) — (?P<remedy>.+)$")
 

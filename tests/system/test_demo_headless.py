@@ -8,7 +8,7 @@ import pytest
 
 from tests.system.house import ROOT, processes
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(170)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(400)]
 
 
 def test_demo_headless(tmp_path) -> None:

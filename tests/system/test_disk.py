@@ -14,7 +14,7 @@ import pytest
 
 from tests.system.house import House, until
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(170)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(400)]
 NOT_JOURNALED = "not_journaled"
 
 

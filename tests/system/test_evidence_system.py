@@ -13,7 +13,7 @@ import pytest
 
 from tests.system.house import House, Json, tocsin, until
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(170)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(400)]
 CLIP = bytes(range(251)) * 4000  # a megabyte: twenty parts and more
 
 

@@ -56,7 +56,7 @@ def everything_is_there(house: House, kills: int) -> None:
     assert epochs == (1,) and not list(house.folder.glob("journal.sqlite.damaged-*")), "one journal, never set aside"
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(400)
 def test_five_kills(house: House) -> None:
     play(house, 5)
     everything_is_there(house, 5)

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from tests.system.house import PATH, WITHIN_S, House, tocsin, until
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(170)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(400)]
 MS = 1000
 
 

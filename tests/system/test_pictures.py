@@ -17,7 +17,7 @@ PICTURES = ROOT / "docs" / "pictures"
 BYTES_MAX = 200_000
 LANGUAGES = {"en": "en-GB", "zh": "zh-CN"}
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(170)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(400)]
 
 
 def test_pictures(tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -10,7 +10,7 @@ import pytest
 from device_model.system_clock import real_mono_us
 from tests.system.house import House, Json, until
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(170)]
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(400)]
 FOR_S = 60.0
 RULES = """
 pack: slow
@@ -57,15 +57,15 @@ def test_killed_inside_the_for(house: House) -> None:
     for wait_s in (3.0, 2.0):  # 15 s and some 25 s of the house's time into the minute
         pause.wait(wait_s)
         house.gateway.kill()
+        last_life_us = house.scale.shown(real_mono_us())
         house.gateway.start()
-    assert slow_alarm(house) is None, "the minute is not over"
     alarm = until(lambda: slow_alarm(house), house.said)
     assert alarm["state"] == "raised"
     raised = [entry for entry in alarm["log"] if entry["what"] == "raised"]
     assert len(raised) == 1
-    # A poll of a second, a turn of the simulated devices, and what a busy machine takes to answer; a life that began
-    # its minute anew would be late by 15 s and more.
-    assert FOR_S <= (raised[0]["at_us"] - before_us) / 1e6 < FOR_S + 10.0, (alarm, house.said())
+    assert (raised[0]["at_us"] - before_us) / 1e6 >= FOR_S, "the minute was not over"
+    # However late a busy machine's poll is: a life that began its minute anew is not done before its own is over.
+    assert (raised[0]["at_us"] - last_life_us) / 1e6 < FOR_S, (alarm, house.said())
 
 
 def test_the_rules_of_this_test_are_good(tmp_path: Path) -> None:
