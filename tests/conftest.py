@@ -47,6 +47,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
         )
 
 
+def pytest_runtest_setup() -> None:
+    """Another file on the same worker may have set a shorter wait for its own pages."""
+    expect.set_options(timeout=PAGE_SHOWS_WITHIN_MS)
+
+
 def pytest_runtest_teardown() -> None:
     """A command that a test called in this process may have sent the log to that test's captured output, which is
     closed now: the next test must not write there."""
