@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import urllib.request
+from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +16,7 @@ from device_model.child_process import free_ports
 from device_model.system_clock import SystemClock
 from firmware_sim.proxy import LinkProxy
 from firmware_sim.scenario import Cut, Proxy
-from tests.system.house import PATH, WITHIN_S, House, until
+from tests.system.house import PATH, WITHIN_S, House, tocsin, until
 
 pytestmark = pytest.mark.real
 RULE, NAME, DEFAULT = "device.battery_level", "level", "15 %"
@@ -40,9 +42,10 @@ class Cuttable(House):
         self._loop.call_soon_threadsafe(self._link.bend, Cut("uplink", 0, 1e9) if off else None)
 
 
-@pytest.fixture
-def house(tmp_path) -> Iterator[Cuttable]:
-    made = Cuttable(tmp_path)
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cuttable]:
+    made = Cuttable(tmp_path_factory.mktemp("numbers"))
+    tmp_path = made.folder
     try:
         # The cloud has a copy of its own, as it has of any gateway that stands elsewhere.
         shutil.copy(tmp_path / "site.yaml", tmp_path / "copy.yaml")
@@ -107,3 +110,33 @@ def test_a_number_travels_runs_and_is_taken_back_when_the_cloud_is_lost(house: C
     until(lambda: state_of(house, later)["state"] == "rolled_back", house.said)
     until(lambda: shown(house) == ("25 %", "25 %"), house.said)
     assert "cloud was gone" in state_of(house, later)["told"]
+
+
+def test_the_officers_overview_says_what_is_so(house: Cuttable) -> None:
+    def view() -> dict:
+        return house.get("/api/officer/overview")["view"]
+
+    def whole() -> defaultdict:
+        return defaultdict(int, view()["whole"])
+
+    def lacks() -> list[str]:
+        return [f"{one['kind']} {one['measure']}" for one in view()["lacks"]]
+
+    devices = len(yaml.safe_load((house.folder / "site.yaml").read_text())["devices"])
+    until(lambda: (whole()["expected"], whole()["connected"]) == (devices, devices), house.said)
+    config = str(house.folder / "site.yaml")
+    # The daily proof alarm, asked for on site lest its hour has not come today.
+    assert tocsin("gateway", "act", "proof", "--who", "Li", "--why", "test", "--config", config).returncode == 0
+    until(lambda: whole()["proven"] == devices and whole()["unproven"] == 0, house.said)
+    assert tocsin("gateway", "act", "isolate", "smoke-101", "--who", "Li", "--why", "new head", "--for", "3600",
+                  "--meanwhile", "guard walks", "--config", config).returncode == 0
+    until(lambda: "isolated guard walks" in lacks() and whole()["impairments"] >= 1, house.said)
+    house.devices.set("smoke-102", "smoke", True)
+    until(lambda: (whole()["open"], whole()["life_safety"]) == (1, 1), house.said)
+    (incident,) = view()["incidents"]
+    assert house.http("GET", f"/incidents/{incident['id']}")[0] == 200  # down to its evidence
+    dossier = f"http://127.0.0.1:{house.web_port}/incidents/{incident['id']}/dossier.pdf"
+    with urllib.request.urlopen(dossier, timeout=WITHIN_S) as printed:
+        assert printed.read(5) == b"%PDF-"
+    house.gateway.stop()
+    until(lambda: whole()["silent"] == 1 and whole()["connected"] == 0, house.said)
