@@ -54,7 +54,8 @@ class BrigadeService:
         self._evidence = evidence
 
     async def places(self, path: str) -> PlaceView | None:
-        """What is known of a site's places."""
+        """What is known of a site's places, as its file is now."""
+        await self._calls(lambda: self._shelf.refresh(path))
         return self._shelf.view(path)
 
     async def drawing(self, path: str, plan: str) -> Drawing | None:

@@ -39,6 +39,8 @@ BRIGADE_TEXTS: dict[str, Text] = {
     "sec.impaired": Text("Impaired at this site", "本站点失效项"), "sec.told": Text("Who was told", "通知情况"),
     "sec.units": Text("Units and reports", "到场力量与现场报告"),
     "plan.none": Text("There is no plan of this floor: {why}", "没有本层平面图：{why}"),
+    "plan.kept": Text("The place book was changed and does not fit; the earlier one is shown. {why}",
+                      "地点簿已改动但有误，仍显示之前的版本。{why}"),
     "plan.notplaced": Text("no plan in the place book", "地点簿中没有平面图"),
     "plan.alarm": Text("in alarm", "报警"), "plan.floor": Text("{building}, {floor}", "{building} {floor}"),
     "plan.table": Text("Devices on this floor", "本层设备"), "plan.device": Text("Device", "设备"),

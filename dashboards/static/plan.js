@@ -29,6 +29,7 @@ export function floorPlan(node, view, places, nowUs) {
   const plan = book?.plans.find((p) => zone && p.building === zone.building && p.floor === zone.floor);
   const live = byDevice(view.live ?? []);
   const parts = [];
+  if (book && places.lacking) parts.push(make("p", "empty", say("plan.kept", { why: places.lacking })));
   if (plan) parts.push(drawing(plan, view, book, places, zones, lit, live, nowUs));
   else parts.push(make("p", "empty", say("plan.none", { why: places?.lacking || say("plan.notplaced") })));
   const floor = zone ? places.zones.filter((z) => z.building === zone.building && z.floor === zone.floor).map((z) => z.id) : [...zones];

@@ -182,6 +182,29 @@ def test_a_broken_place_book_leaves_the_board_with_its_reason(tmp_path: Path) ->
     assert view.book is None and view.lacking and view.contacts
 
 
+def test_a_place_book_is_read_again_when_it_changes_and_a_slip_leaves_the_earlier_one(tmp_path: Path) -> None:
+    site = tmp_path / "riverside.yaml"
+    site.write_text(read_text(SITES / "riverside.yaml"), encoding="utf-8")
+    inventory = read_inventory(site)
+    path, shelf = inventory.site.tenancy.path, PlaceShelf()
+    shelf.take(SiteSetup(inventory, None), str(site))
+    assert shelf.view(path).book is None
+    good = read_text(places_file(SITES / "riverside.yaml"))
+    places_file(site).write_text(good, encoding="utf-8")
+    shelf.refresh(path)
+    first = shelf.view(path)
+    assert first.book is not None and first.lacking == ""
+    shelf.refresh(path)
+    assert shelf.view(path) is first  # nothing has changed: nothing is read
+    places_file(site).write_text(good.replace("device: co-301", "device: nobody"), encoding="utf-8")
+    shelf.refresh(path)
+    assert shelf.view(path).book == first.book and "nobody" in shelf.view(path).lacking
+    places_file(site).write_text(good.replace("id: ", "id:  "), encoding="utf-8")
+    shelf.refresh(path)
+    assert shelf.view(path).book is not None and shelf.view(path).lacking == ""
+    shelf.refresh("nowhere/at/all/here")
+
+
 def test_the_check_names_what_is_missing(tmp_path: Path) -> None:
     assert check_places([SITES / "riverside.yaml", SITES / "lakeside.yaml"]) == []
     site = tmp_path / "riverside.yaml"
