@@ -7,7 +7,7 @@ SEED ?= 1
 PACKAGES := device_model wire_codecs device_drivers rules_engine cloud_bridge edge_agent community_os \
             firmware_sim provisioning dashboards bench demo
 
-.PHONY: help demo test check sim bench golden soak install system-packages clean deb wheel
+.PHONY: help demo test check sim bench golden pictures soak install system-packages clean deb wheel
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/  —/'
@@ -44,6 +44,9 @@ bench: $(STAMP)  ## every benchmark, figures beside budgets
 
 golden: $(STAMP) ## rewrite generated references (schemas, README tables); golden frames are never generated
 	$(BIN)/python -m tools.golden
+
+pictures: $(STAMP) ## take the pictures of every page anew (docs/pictures.md)
+	$(BIN)/python -m tools.pictures
 
 soak: $(STAMP)   ## the long forms
 	$(BIN)/python -m pytest -n 2 -m soak --override-ini addopts="--import-mode=importlib" tests

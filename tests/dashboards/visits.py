@@ -36,11 +36,24 @@ EXAMPLES = {"incident": "riverside-incidentrow-0"}
 _FILES = {".pdf", ".csv", ".json", ".js", ".webmanifest", ".{kind}", ".{language}"}
 _NO_PAGES = ("/api/", "/language/", "/texts/", "/evidence/", "/photos/", "/plans/")
 # The page is drawn: its stream is live, and nothing says any more that it is being fetched.
-_DRAWN = """words => {
+DRAWN = """words => {
   const link = document.getElementById("link");
   const loading = [...document.querySelectorAll(".empty")].some(n => n.textContent === words);
   return !loading && (!link || link.classList.contains("live"));
 }"""
+
+
+def page_routes(routes: Any) -> list[tuple[str, str]]:
+    """(route, an address of it) of every route that may be a page. KeyError for one without an example."""
+    found = []
+    for name, mount in routes_of(routes):
+        method, _, path = name.partition(" ")
+        last = "." + path.rpartition("/")[2].rpartition(".")[2]
+        if mount or method != "GET" or path.startswith(_NO_PAGES) or last in _FILES:
+            continue
+        found.append((path, "/".join(EXAMPLES[part.strip("{}")] if part.startswith("{") else part
+                                     for part in path.split("/"))))
+    return found
 
 
 class Served:
@@ -75,22 +88,10 @@ class Served:
         found = []
         with httpx.Client(base_url=self.url, cookies={"tocsin_session": self.real.cookies["admin", SCOPE]},
                           follow_redirects=False, timeout=60) as client:
-            for path in self.page_routes():
+            for _, path in page_routes(self.real.app.routes):
                 answer = client.get(path)
                 if answer.status_code == 200 and answer.headers.get("content-type", "").startswith("text/html"):
                     found.append(path)
-        return found
-
-    def page_routes(self) -> list[str]:
-        """Every route that may be a page, with examples for what it names. KeyError for one without an example."""
-        found = []
-        for name, mount in routes_of(self.real.app.routes):
-            method, _, path = name.partition(" ")
-            last = "." + path.rpartition("/")[2].rpartition(".")[2]
-            if mount or method != "GET" or path.startswith(_NO_PAGES) or last in _FILES:
-                continue
-            found.append("/".join(EXAMPLES[part.strip("{}")] if part.startswith("{") else part
-                                  for part in path.split("/")))
         return found
 
     def stop(self) -> None:
@@ -138,7 +139,7 @@ class Visit:
         assert answer is not None
         if answer.status != status:
             self.problems.append(f"{path}: {answer.status}")
-        self.page.wait_for_function(_DRAWN, arg=text("incidents.loading", self.language))
+        self.page.wait_for_function(DRAWN, arg=text("incidents.loading", self.language))
 
     def check(self, path: str, *, marked: bool = False, axe: bool = True) -> None:
         """Widths, script, marks, axe."""

@@ -127,6 +127,13 @@ class PathsHouse(House):
     def site(self, journal: Path) -> Json:
         """With a page for the installer, a plan, and a permit policy."""
         site = super().site(journal)
+        site["site"] |= {"name": {"en": "Small House", "zh": "小楼"},
+                         "address": {"en": "1 Small Lane", "zh": "小巷1号"}}
+        for building in site["buildings"]:
+            flat = building["id"].removeprefix("b")
+            building["name"]["zh"] = f"{flat}号楼"
+            building["floors"][0]["name"]["zh"] = "1层"
+            building["floors"][0]["zones"][0]["name"]["zh"] = f"{flat}室"
         site["gateway"]["page"] = {"port": self.page_port, "pin_file": "pins.json"}
         site["contacts"].append({"name": "Duty desk", "role": "duty", "phone": "+86 571 5550 0100"})
         return site

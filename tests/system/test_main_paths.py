@@ -15,16 +15,18 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.dashboards.visits import Visit
 from tests.system.house import OWN_SECRET, PATH, tocsin, until
 from tests.system.paths_house import INSTALLER, PEOPLE, PIN, SECRET, WITHIN_S, PathsHouse
+from tests.system.pictures import Camera
 from wire_codecs.gbt26875_objects import UitdOperation
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("system"), pytest.mark.timeout(280)]
 MS = 1000
 RESIDENT = "Resident Zhou"
+KEYS_MAX = 400  # no page has so many things to press
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,9 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PathsHouse]:
     finally:
         house.close()
         expect.set_options(timeout=5 * MS)
+
+
+CAMERA = Camera()  # takes the pictures of docs/pictures.md when it is asked to
 
 
 class People:
@@ -113,6 +118,22 @@ def answered(page: Page, **fields: str) -> None:
     page.locator("#reason button.primary").click()
 
 
+def reach(page: Page, what: Locator) -> None:
+    """There by the Tab key alone, from wherever one is. A redraw may lose the place once: then again from the top."""
+    what.wait_for()
+    for _ in range(KEYS_MAX):
+        page.keyboard.press("Tab")
+        if what.evaluate("node => node === document.activeElement || node.contains(document.activeElement)"):
+            return
+    raise AssertionError(f"{what} is not reached by Tab")
+
+
+def press(page: Page, what: Locator) -> None:
+    """Reached and pressed by keyboard alone."""
+    reach(page, what)
+    page.keyboard.press("Enter")
+
+
 def one_time(page: Page) -> str:
     return page.locator("code.big").inner_text()
 
@@ -120,22 +141,32 @@ def one_time(page: Page) -> str:
 def test_the_administrator_lets_people_in(estate: PathsHouse, people: People) -> None:
     page = people.page("admin")
     (secret,) = set(until(estate.admin_secrets, estate.said))
+    page.goto(f"{estate.url}/sign-in")
+    CAMERA.take(page, "sign-in")
     sign_in(page, estate, "admin", secret)
     page.goto(f"{estate.url}/people")
     expect(page).to_have_url(re.compile("/account"))  # the one-time secret opens nothing else
     own_password(page, secret, OWN_SECRET)
     page.goto(f"{estate.url}/people")
     form = page.locator("form[action='/people/add']")
-    form.get_by_label("Name").fill(RESIDENT)
-    form.locator("[name=role]").select_option("resident")
-    form.locator("[name=scope]").fill(PATH)
-    form.get_by_role("button").click()
+    reach(page, form.get_by_label("Name"))  # by keyboard alone
+    page.keyboard.type(RESIDENT)
+    page.keyboard.press("Tab")
+    page.keyboard.type("resident")
+    expect(form.locator("[name=role]")).to_have_value("resident")
+    page.keyboard.press("Tab")
+    page.keyboard.type(PATH)
+    page.keyboard.press("Enter")
     first = one_time(page)
     card = page.locator("ul.people > li", has=page.get_by_role("heading", name=RESIDENT))
     card.locator("summary").click()
     card.locator("form[action='/people/reset'] button").click()
     second = one_time(page)
     assert first != second
+    page.goto(f"{estate.url}/people")
+    CAMERA.take(page, "people")
+    page.goto(f"{estate.url}/claim")
+    CAMERA.take(page, "claim")
 
     phone = people.page(RESIDENT, width=360)
     sign_in(phone, estate, RESIDENT, second)
@@ -166,7 +197,9 @@ def test_the_testers_smoke_is_the_brigades_alarm(estate: PathsHouse, people: Peo
     tester = people.page("bench")
     tester.goto(estate.sim_url)
     live(tester)
-    smoke(tester, "smoke-101", True)
+    press(tester, tester.locator("[data-pick=smoke-101]"))  # the first one by keyboard alone
+    press(tester, tester.locator("[data-act=alarm]"))
+    expect(tester.locator("[data-point=smoke] .hex")).to_have_text("0001")
     card = board.locator(".card", has_text="Flat 101")
     expect(card).to_contain_text("Small House · Building 101 · 1st floor · Flat 101")
     assert board.evaluate("window.never_loaded_again"), "the alarm came by the stream"
@@ -175,6 +208,9 @@ def test_the_testers_smoke_is_the_brigades_alarm(estate: PathsHouse, people: Peo
     board.locator("[data-action=acknowledge]").click()
     expect(card).to_contain_text("Acknowledged by Chen Jing")
     expect(detail).to_contain_text(re.compile("gateway knows", re.IGNORECASE))
+    CAMERA.take(board, "board", before=lambda page: card.click())
+    CAMERA.take(board, "board-phone", width=360, height=740)
+    card.click()
     detail.get_by_role("link", name="Open").first.click()
 
     page = board
@@ -191,6 +227,7 @@ def test_the_testers_smoke_is_the_brigades_alarm(estate: PathsHouse, people: Peo
     page.locator("[data-action=dispatch]").click()
     page.locator("[data-action=on_scene]").click()
     page.locator("[data-action=resolve]").wait_for()
+    CAMERA.take(page, "incident", height=1000)
     page.locator("[data-action=false_alarm]").click()
     answered(page, cause="cooking", text="a pan")
     expect(page.locator(".outcome").first).to_contain_text("Refused")  # while the detector smells smoke (law 3)
@@ -210,6 +247,11 @@ def test_the_installer_resets_on_site_and_walks_a_detector(estate: PathsHouse, p
     """The gateway's own page: it needs no cloud, a PIN for every deed."""
     phone = people.page("installer", width=360)
     phone.goto(estate.page_url)
+    phone.locator("[data-key^='reset:']").first.wait_for()
+    CAMERA.take(phone, "local", width=1100)
+    phone.goto(f"{estate.page_url}/matrix")
+    CAMERA.take(phone, "matrix")
+    phone.goto(estate.page_url)
     phone.locator("[data-key^=reset]").first.click()
     phone.locator("#pin-name").fill(INSTALLER)
     phone.locator("#pin-pin").fill(PIN)
@@ -220,11 +262,14 @@ def test_the_installer_resets_on_site_and_walks_a_detector(estate: PathsHouse, p
     phone.goto(f"{estate.page_url}/install")
     expect(phone.locator("#who")).to_contain_text(INSTALLER)
     row = phone.locator("#walk li", has_text="smoke-106")
-    row.locator("button.primary").click()
+    press(phone, row.locator("button.primary"))
     expect(row).to_have_class(re.compile("under-test"))
     tester = people.page("bench")
     smoke(tester, "smoke-106", True)
     expect(row).to_have_class(re.compile("passed"))
+    CAMERA.take(phone, "install", width=390, height=844, before=lambda page: row.scroll_into_view_if_needed())
+    CAMERA.take(tester, "tester", height=800, before=lambda page: page.locator("[data-pick=smoke-106]").click())
+    tester.locator("[data-pick=smoke-106]").click()
     board = people.signed_in("brigade", "/board")
     mark = board.locator(".card", has_text="Flat 106").locator(".tag.drill")
     expect(mark.first).to_be_visible()  # shown as a test, never as real (law 6)
@@ -235,11 +280,9 @@ def test_the_brigade_closes_by_keyboard_alone(estate: PathsHouse, people: People
     page = people.signed_in("brigade", "/board")
     live(page)
     card = page.locator(".card", has_text="Flat 101")
-    card.focus()
-    page.keyboard.press("Enter")
+    press(page, card)
     for action in ("resolve", "close"):
-        page.locator(f"[data-action={action}]").focus()
-        page.keyboard.press("Enter")
+        press(page, page.locator(f"[data-action={action}]"))
         if action == "close":
             page.keyboard.type("fat in a pan, kitchen aired")
             page.keyboard.press("Tab")
@@ -253,7 +296,9 @@ def test_the_desk_verifies_calls_and_answers_the_duty_check(estate: PathsHouse, 
     tester = people.page("bench")
     smoke(tester, "smoke-102", True)
     row = page.locator("[data-work]", has_text="Flat 102").first
-    row.focus()
+    row.wait_for()
+    CAMERA.take(page, "desk", before=lambda page: row.click())
+    reach(page, row)
     page.keyboard.press("a")  # acknowledge
     expect(page.locator("#outcome")).to_have_class(re.compile("ok"))
     row.focus()
@@ -265,13 +310,19 @@ def test_the_desk_verifies_calls_and_answers_the_duty_check(estate: PathsHouse, 
     expect(page.locator("section[aria-labelledby=s-contacts]")).to_contain_text("brings the key")
     page.locator("[data-action=dispatch]").click()
     expect(page.locator("[data-action=on_scene]")).to_be_visible()
+    for path in ("register", "handover"):
+        page.goto(f"{estate.url}/{path}")
+        CAMERA.take(page, path)
+    page.goto(f"{estate.url}/station")
+    CAMERA.take(page, "station", width=390, height=780)
+    page.goto(f"{estate.url}/desk")
+    live(page)
     until(lambda: estate.centre.connected, estate.said)
     estate.centre.ask_who_is_on_duty(estate.clock.now(), 60)
     duty = page.locator("[data-work^=duty]")
     expect(duty).to_have_count(1)
     assert not estate.centre.told(UitdOperation), "shown is not answered"
-    duty.focus()
-    page.keyboard.press("Enter")
+    press(page, duty)
     expect(duty).to_have_count(0)
     until(lambda: estate.centre.told(UitdOperation), estate.said)  # the centre has the person's answer
 
@@ -281,15 +332,21 @@ def test_the_property_asks_and_the_officer_approves(estate: PathsHouse, people: 
     mine = people.signed_in("property", "/my-sites")
     live(mine)
     expect(mine.locator("#needs")).to_contain_text("Flat 102")
-    mine.get_by_role("button", name="Take devices out of service").click()
-    mine.locator("#reason input[value=smoke-105]").check()
-    answered(mine, hours="2", measure="a guard walks every hour", why="painting")
+    press(mine, mine.get_by_role("button", name="Take devices out of service"))
+    reach(mine, mine.locator("#reason input[value=smoke-105]"))
+    mine.keyboard.press("Space")
+    for field, words in (("hours", "2"), ("measure", "a guard walks every hour"), ("why", "painting")):
+        reach(mine, mine.locator(f"#reason-{field}"))
+        mine.keyboard.press("Control+a")
+        mine.keyboard.type(words)
+    press(mine, mine.locator("#reason button.primary"))
     site = mine.locator("article.site")
     expect(site).to_contain_text("painting")
     expect(site.get_by_role("button", name="Back in service")).to_be_visible()  # the gateway has taken it
     mine.locator("[data-key^=swap]").click()
     answered(mine, coming="wang", why="dentist")
     expect(mine.locator("#outcome")).to_have_class(re.compile("ok"))
+    CAMERA.take(mine, "my-sites", height=900)
     mine.goto(f"{estate.url}/permits")
     live(mine)
     mine.locator("#new-permit summary").click()
@@ -301,19 +358,26 @@ def test_the_property_asks_and_the_officer_approves(estate: PathsHouse, people: 
         box.check()
     form.get_by_role("button", name="Ask for it").click()
     expect(mine.locator("li.permit", has_text="HW-1")).to_contain_text("gateway confirmed")
+    CAMERA.take(mine, "permits", height=900)
 
     officer = people.signed_in("officer", "/overview")
     live(officer)
     expect(officer.locator("#view")).to_contain_text("yuhang")
+    CAMERA.take(officer, "overview", height=900)
+    for path in ("packs", "environment", "public"):
+        officer.goto(f"{estate.url}/{path}")
+        CAMERA.take(officer, path)
     officer.goto(f"{estate.url}/hot-work")
     live(officer)
+    CAMERA.take(officer, "hot-work")
     officer.goto(f"{estate.url}/permits")
     card = officer.locator("li.permit", has_text="HW-1")
-    card.get_by_role("button", name="approve").click()
-    officer.locator("dialog button.primary").click()
+    press(officer, card.get_by_role("button", name="approve"))
+    press(officer, officer.locator("dialog button.primary"))
     expect(card).to_contain_text("Li Na")
     expect(card.get_by_role("button", name="approve")).to_have_count(0)
     officer.goto(f"{estate.url}/reports")
+    CAMERA.take(officer, "reports")
     link = officer.locator("a[href*='/reports/day.pdf']").get_attribute("href")
     assert officer.request.get(f"{estate.url}{link}").body().startswith(b"%PDF-")
 
@@ -323,6 +387,7 @@ def test_the_contractor_and_the_resident_reach_what_is_theirs_and_no_more(
     contractor = people.signed_in("contractor", "/my-sites", width=360)
     live(contractor)
     expect(contractor.locator("article.site")).to_contain_text("painting")
+    CAMERA.take(contractor, "my-sites-phone", width=360, height=740)
     contractor.locator(f"[data-key='back-{PATH}-smoke-105']").click()
     answered(contractor, why="paint is dry")
     expect(contractor.locator("article.site")).not_to_contain_text("painting")
@@ -333,9 +398,11 @@ def test_the_contractor_and_the_resident_reach_what_is_theirs_and_no_more(
     live(phone)
     expect(phone.locator("#alarms")).to_contain_text("Building 102")
     expect(phone.locator("#alarms")).not_to_contain_text("Flat 102")  # a building and a floor, never a dwelling
+    CAMERA.take(phone, "building", width=390, height=844)
     phone.locator("#hazard").select_option("water")
-    phone.locator("#text").fill("water on the stair")
-    phone.locator("#report button.primary").click()
+    reach(phone, phone.locator("#text"))
+    phone.keyboard.type("water on the stair")
+    press(phone, phone.locator("#report button.primary"))
     expect(phone.locator("#outcome")).to_have_class(re.compile("ok"))
     board = people.signed_in("brigade", "/board")
     expect(board.locator("#incidents")).to_contain_text("Water")
@@ -360,12 +427,19 @@ def test_the_tester_and_the_auditor(estate: PathsHouse, people: People) -> None:
     tester = people.signed_in("tester", "/board")
     live(tester)
     assert tester.request.get(f"{estate.url}/people").status == 403
+    for path, name in (("people", "refused"), ("account", "account"), ("offline", "offline")):
+        tester.goto(f"{estate.url}/{path}")
+        CAMERA.take(tester, name)
     auditor = people.signed_in("auditor", "/audit")
     expect(auditor.locator(".banner.good")).to_be_visible()  # the chain holds
     for who in ("Chen Jing", "Zhao Min", "Wang Fang", "Li Na", "Sun Lei", RESIDENT, "admin"):
-        auditor.locator("[name=who]").fill(who)
-        auditor.locator("[name=who]").press("Enter")
+        reach(auditor, auditor.locator("[name=who]"))
+        auditor.keyboard.press("Control+a")
+        auditor.keyboard.type(who)
+        auditor.keyboard.press("Enter")
         expect(auditor.locator("table.audit tbody")).to_contain_text(who)
+    auditor.goto(f"{estate.url}/audit")
+    CAMERA.take(auditor, "audit")
 
 
 def test_the_administrator_shuts_somebody_out_at_once(estate: PathsHouse, people: People) -> None:
@@ -373,6 +447,7 @@ def test_the_administrator_shuts_somebody_out_at_once(estate: PathsHouse, people
     phone.goto(f"{estate.url}/building")
     live(phone)
     page = people.page("admin")
+    CAMERA.take_the_rest(page, estate.url)
     page.goto(f"{estate.url}/people")
     card = page.locator("ul.people > li", has=page.get_by_role("heading", name=RESIDENT))
     card.locator("summary").click()
