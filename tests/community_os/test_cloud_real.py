@@ -39,7 +39,7 @@ from device_model.messages import (
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
-WITHIN_S = 60.0
+WITHIN_S = 120.0  # five processes come up on what is left of a loaded core
 
 
 class Cloud:

@@ -267,7 +267,7 @@ def test_a_real_gateway_reloads_and_refuses(tmp_path):
     try:
         _until((tmp_path / "var" / "journal.control").exists)
         path.write_text(MORE, encoding="utf-8")
-        _until(lambda: _said(path) == "added duct-2")
+        _until(lambda: _said(path) == "added duct-2" or b"added duct-2" in (tmp_path / "log").read_bytes())
         path.write_text(MORE.replace("ug3, line: bus, unit: 2", "nothing, line: bus, unit: 2"), encoding="utf-8")
         with pytest.raises(ConfigError, match=r"site.yaml:\d+"):
             reload_gateway(path)
