@@ -171,7 +171,7 @@ def sim_page(
     profile: Annotated[list[str] | None, typer.Option(help="simulate this profile (may be given often)")] = None,
     host: Annotated[str, typer.Option(help="address to serve the page on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="port of the page; 0: any free one")] = 0,
-    broker: Annotated[str, typer.Option(help="mqtt://host:port for all MQTT lines")] = "",
+    broker: Annotated[str, typer.Option(help="mqtt://host:port for all MQTT lines; own: one is started")] = "",
     cameras: Annotated[int, typer.Option(help="serve so many RTSP cameras as well")] = 0,
     control: Control = None,
     truth: Annotated[Path | None, typer.Option(help="append what really happened to this JSONL file")] = None,

@@ -83,7 +83,8 @@ class HeldSide:
             device, _, name = point.point.partition(".")
             self.points.setdefault(device, {})[name] = point
         for alarm in view.alarms:
-            self.alarms.setdefault(alarm.subject.partition(".")[0], []).append(alarm)
+            # "duct.smoke" is about a point, "device:duct" about the device as a whole, others about a zone.
+            self.alarms.setdefault(alarm.subject.removeprefix("device:").partition(".")[0], []).append(alarm)
 
     def device(self, device: VirtualDevice, memory: TruthMemory, at_s: float) -> HeldDevice:
         """One device, when the answer came. at_s: shown time of the simulator."""

@@ -31,12 +31,14 @@ from firmware_sim.fleet import FLEETS, fleet_scenario
 from firmware_sim.scenario import Scenario, SimDevice
 from firmware_sim.scenario_lines import SESSION_KINDS, LineKind, Role, SimLine
 from firmware_sim.world import SimWorld
+from trial.own_broker import own_broker
 from trial.profile_look import unplayed
 from trial.profile_shelf import ProfileShelf
 from trial.scenario_files import find_scenario, is_complete, read_trial
 
 CONTROL_FILE = ".tocsin-sim.json"
 REPORTS = "sim-reports"
+OWN = "own"  # instead of a broker's address: one is started, on loopback
 _WITHIN_S = 10.0
 _OWN_PORTS_MIN = 1024
 _LINES = {"modbus": LineKind.MODBUS_TCP, "mqtt": LineKind.MQTT, "gbt26875": LineKind.GBT26875,
@@ -62,11 +64,19 @@ def run_page(
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         shelf = ProfileShelf(profiles_folder)
-        world = _world(what, profiles, broker, shelf.known())
-        return asyncio.run(serve_page(
-            world, host=host, port=port, cameras=cameras, control=control or Path(CONTROL_FILE), truth=truth,
-            reports=reports, for_s=for_s, shelf=shelf, broker=broker,
-            gateway=gateway, gateway_ca=gateway_ca))
+
+        async def serve() -> int:
+            async with contextlib.AsyncExitStack() as stack:
+                at = broker
+                if at == OWN:
+                    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-broker-"))
+                    at = await stack.enter_async_context(own_broker(Path(folder)))
+                world = _world(what, profiles, at, shelf.known())
+                return await serve_page(
+                    world, host=host, port=port, cameras=cameras, control=control or Path(CONTROL_FILE), truth=truth,
+                    reports=reports, for_s=for_s, shelf=shelf, broker=at, gateway=gateway, gateway_ca=gateway_ca)
+
+        return asyncio.run(serve())
     except (TocsinError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

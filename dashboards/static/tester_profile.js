@@ -122,6 +122,14 @@ function goTo(line, column = 1) {
   field.scrollIntoView({ block: "nearest" });
 }
 
+let width = 0; // of one character of the text's font
+function character() {
+  const paper = document.createElement("canvas").getContext("2d");
+  paper.font = getComputedStyle($("text")).font;
+  width ||= paper.measureText("0").width;
+  return width;
+}
+
 const lineHeight = () => Number.parseFloat(getComputedStyle($("text")).lineHeight);
 const wide = (text) => [...text].reduce((sum, it) => sum + (it.codePointAt(0) > 0x2e7f ? 2 : 1), 0);
 
@@ -139,7 +147,11 @@ function marks() {
   $("marks").replaceChildren(...[...of].map(([line, said]) => {
     const node = markup("div", { "data-say": said.join("  ·  "), "data-line": line });
     node.style.top = `${(line - 1) * lineHeight()}px`;
-    node.style.setProperty("--at", wide(lines[line - 1] ?? ""));
+    return node;
+  }));
+  $("notes").replaceChildren(...[...of].map(([line, said]) => {
+    const node = markup("div", { "data-line": line, "data-end": wide(lines[line - 1] ?? "") }, said.join("  ·  "));
+    node.style.top = `${(line - 1) * lineHeight()}px`;
     return node;
   }));
   scrolled();
@@ -148,7 +160,17 @@ function marks() {
 function scrolled() {
   const { scrollTop, scrollLeft } = $("text");
   $("gutter").scrollTop = scrollTop;
-  $("marks").style.transform = `translate(${-scrollLeft}px, ${-scrollTop}px)`;
+  $("marks").style.transform = $("notes").style.transform = `translate(${-scrollLeft}px, ${-scrollTop}px)`;
+  // What to write instead stands behind its line; over the end of one that is longer than what is seen, unless the
+  // caret is in it.
+  const seen = $("text").clientWidth, one = character(), caret = $("text").value.slice(0, $("text").selectionStart).split("\n").length;
+  for (const note of $("notes").children) {
+    const end = Number(note.dataset.end) * one + 12, pinned = scrollLeft + seen * 0.3;
+    const left = Math.min(end, pinned), inLine = document.activeElement === $("text") && caret === Number(note.dataset.line);
+    note.style.left = `${left}px`;
+    note.style.maxWidth = `${Math.max(40, scrollLeft + seen - left - 10)}px`;
+    note.classList.toggle("away", end > pinned && inLine);
+  }
 }
 
 // --- the device that it makes -------------------------------------------------------------------------------------
@@ -211,6 +233,8 @@ function download() {
 function setUp() {
   $("text").addEventListener("input", changed);
   $("text").addEventListener("scroll", scrolled);
+  for (const event of ["keyup", "click", "focus", "blur"]) $("text").addEventListener(event, scrolled);
+  addEventListener("resize", scrolled);
   $("open").addEventListener("submit", (event) => { event.preventDefault(); open($("which").value.trim()); });
   for (const button of document.querySelectorAll("[data-new]"))
     button.addEventListener("click", async () => { const text = await get({ new: button.dataset.new }); if (text !== null) put(text, ""); });

@@ -85,9 +85,11 @@ def test_a_device_beside_its_truth() -> None:
     memory.note(0.0)
     alarm = LocalAlarm("a", Text("Heat", "高温"), "heat", "alarm", "raised", NONE, "hall.temperature", NOW_US, "Li")
     side = HeldSide(LocalView(True, NOW_US, points=(
-        local("hall.temperature", 21.0, at_us=NOW_US - 4_000_000), local("other.x", 1.0)), alarms=(alarm,)))
+        local("hall.temperature", 21.0, at_us=NOW_US - 4_000_000), local("other.x", 1.0)), alarms=(
+            alarm, msgspec.structs.replace(alarm, subject="device:hall", acknowledged_by=""),
+            msgspec.structs.replace(alarm, subject="zone:hall"))))
     held = side.device(device, memory, 0.0)
-    assert held.known and held.agreement == "differs" and [a.acknowledged_by for a in held.alarms] == ["Li"]
+    assert held.known and held.agreement == "differs" and [a.acknowledged_by for a in held.alarms] == ["Li", ""]
     assert (held.points["temperature"].age_s, held.points["temperature"].alarm) == (4.0, "raised")
     assert held.points["humidity"].agreement == "unknown" and held.points["humidity"].age_s == -1.0
     assert not side.device(VirtualDevice("stranger", CLIMATE), memory, 0.0).known

@@ -109,3 +109,12 @@ def test_beyond_loopback_even_looking_needs_the_token(tmp_path: Path) -> None:
     assert answer.headers["x-frame-options"] == "DENY"
     large = client.post("/api/sim/do/batch", content=b"x" * (3 * 2**20), headers={"x-tocsin-token": "t" * 32})
     assert large.status_code == 413
+
+
+def test_devices_of_mqtt_bring_their_own_broker_where_none_is_named(tmp_path: Path) -> None:
+    words = ["sim", "page", "--profile", "zigbee2mqtt-smoke", "--broker", "own", "--for", "2", "--control",
+             str(tmp_path / "control.json"), "--reports", str(tmp_path / "reports")]
+    told = subprocess.run([sys.executable, "-m", "tocsin", *words], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=120, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert told.returncode == 0, told.stderr
+    assert re.search(r"mqtt +mqtt://127\.0\.0\.1:\d+", told.stdout) and "no broker" not in told.stderr
