@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paho.mqtt.client import CallbackAPIVersion, Client
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Page, expect
 
 from dashboards.pins import set_pin
@@ -86,8 +87,8 @@ class Works(House):
         return view
 
     def sees_for_long(self, since_us: int) -> bool:
-        """Whether the camera has shown hot work for longer than the rule waits (10 s, shown time); shows it again, for
-        a camera that says nothing is silent one day."""
+        """Whether the camera has shown hot work for longer than the rule waits (10 s, shown time). Shows it again: a
+        camera that says nothing is silent one day."""
         self.sees(hot_work=0.9)
         view = self.view()
         (permit,) = view["permits"]
@@ -133,7 +134,8 @@ def test_hot_work_from_the_signature_to_the_end_of_the_watch(works: Works, brows
     now_us = SystemClock(works.scale).now().wall_us
     works.asked("create", "Chen Jing", plan={
         "zone": "flat-101", "level": "two", "starts_us": now_us - 60 * SECOND_US,
-        "ends_us": now_us + 3600 * SECOND_US, "workers": ["Wang Qiang"], "watcher": "Sun Lei", "gases": ["methane"], "work": "weld a bracket",
+        "ends_us": now_us + 3600 * SECOND_US, "workers": ["Wang Qiang"], "watcher": "Sun Lei",
+        "gases": ["methane"], "work": "weld a bracket",
         "measures": ["combustibles_cleared", "drains_covered", "isolated", "cylinders_apart", "extinguishers"]})
 
     # Nobody has signed it: welding is an alarm.
@@ -180,7 +182,7 @@ def test_hot_work_from_the_signature_to_the_end_of_the_watch(works: Works, brows
     # A flame outside the drawn spot is everybody's at once, whatever the permit; the sounder sounds.
     works.sees(hot_work=0.9, flame=0.95)
     fire = until(lambda: next((i for i in works.incidents_of("101") if i["hazard"] == "fire"), None), works.said)
-    assert not fire.get("audience"), "told to all"
+    assert fire is not None and not fire.get("audience"), "told to all"
     until(works.sounding, works.said)
     works.sees()
 
