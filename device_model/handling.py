@@ -176,7 +176,8 @@ class SceneReport(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Handling(msgspec.Struct, frozen=True, omit_defaults=True):
     """How one incident is handled. deadline_us: when the next grade takes over, 0 where no clock runs. plan: title of
-    the response plan. merged_into: the incident that took its alarms. undelivered: notifications given up."""
+    the response plan. merged_into: the incident that took its alarms. undelivered: notifications given up. ends_us:
+    when a drill ends by itself, 0 where none is on."""
 
     stage: Stage
     since_us: int
@@ -195,3 +196,4 @@ class Handling(msgspec.Struct, frozen=True, omit_defaults=True):
     checked: tuple[StepCheck, ...] = ()
     units: tuple[UnitRecord, ...] = ()
     reports: tuple[SceneReport, ...] = ()
+    ends_us: int = 0

@@ -118,12 +118,17 @@ class ReportScene(msgspec.Struct, frozen=True, tag="report_scene", omit_defaults
     position: Position | None = None
 
 
+DRILL_LEAST_S, DRILL_MOST_S = 5 * 60, 8 * 3600
+
+
 class StartDrill(msgspec.Struct, frozen=True, tag="start_drill"):
-    """An exercise: an incident that is marked everywhere; nobody is dispatched to it, and it hides no real one."""
+    """An exercise: an incident that is marked everywhere; nobody is dispatched to it, and it hides no real one.
+    for_s: when it ends by itself, DRILL_LEAST_S to DRILL_MOST_S: one that nobody ended would dull the word."""
 
     hazard: Hazard
     zone: str
     text: str
+    for_s: int = 3600
 
 
 Deed = (TakeIn | Merge | Split | VerifyBy | SelfCheck | GiveTask | ReadTask | DoTask | StateCause | GiveFeedback

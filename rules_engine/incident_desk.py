@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from device_model.alarm import LIFE_SAFETY, AlarmTransition
-from device_model.clock import HOUR_US
+from device_model.clock import HOUR_US, SECOND_US
 from device_model.errors import LawRefusal
 from device_model.handling import (
     TRUE_CAUSES,
@@ -110,11 +110,15 @@ class IncidentDesk(RegroupingBook):
             while (handling := self._desk.handling[name]).deadline_us and handling.deadline_us <= now_us:
                 changes.append(self._advance(incident, handling, handling.deadline_us, "no answer in time"))
             changes += self._remind(incident, handling, now_us)
+            if handling.ends_us and handling.ends_us <= now_us:
+                self._set(name, ends_us=0)
+                changes += self.end_drill(incident, handling.ends_us)
         return tuple(changes)
 
     def due_us(self) -> int | None:
         """When `tick` will next have something to do."""
         dues = [handling.deadline_us for handling in self._desk.handling.values() if handling.deadline_us]
+        dues += [handling.ends_us for handling in self._desk.handling.values() if handling.ends_us]
         dues += [due for handling in self._desk.handling.values() for task in handling.tasks
                  if (due := due_again(task)) is not None]
         if (due := super().due_us()) is not None:
@@ -234,7 +238,10 @@ class IncidentDesk(RegroupingBook):
             if isinstance(deed, TakeIn):
                 changes += self._take_in(deed, who, request, at_us)
             elif isinstance(deed, StartDrill):
-                changes += self.begin_drill(deed, who, request, at_us)[1]
+                drill, made = self.begin_drill(deed, who, request, at_us)
+                self._desk.handling[drill.id] = msgspec.structs.replace(
+                    self._begin(drill, at_us), ends_us=at_us + deed.for_s * SECOND_US)
+                changes += made
             elif incident is None:
                 raise ValueError("there is no such incident that can still be changed")
             else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from device_model.alarm import LIFE_SAFETY, Severity
-from device_model.incident_deeds import StartDrill, TakeIn
+from device_model.incident_deeds import DRILL_LEAST_S, DRILL_MOST_S, StartDrill, TakeIn
 from device_model.read_models import IncidentState, Verification
 from rules_engine.incident import IncidentBook, IncidentChange, _holder_key
 from rules_engine.incident_life import ENDED, SPREADING, family_of, graver_hazard, stronger_verification
@@ -102,8 +102,17 @@ class RegroupingBook(IncidentBook):
             raise ValueError(f"there is no zone {drill.zone!r} here")
         if not drill.text.strip():
             raise ValueError("say what is exercised")
+        if not DRILL_LEAST_S <= drill.for_s <= DRILL_MOST_S:
+            raise ValueError(f"a drill lasts {DRILL_LEAST_S // 60} minutes to {DRILL_MOST_S // 3600} hours")
         incident = self._opened(f"drill|{request}", drill, drill.zone, at_us, drill=True)
         return incident, [self._note(incident, "drill", at_us, who, drill.text[:500])]
+
+    def end_drill(self, incident: Incident, at_us: int) -> list[IncidentChange]:
+        """Its time is over; one that somebody has ended already stays as it is."""
+        if incident.state in ENDED:
+            return []
+        incident.state, incident.closed_us, incident.updated_us = IncidentState.CLOSED, max(1, at_us), at_us
+        return [self._note(incident, "drill_over", at_us)]
 
     def verify(self, incident: Incident, by: Verification, at_us: int, who: str, detail: str) -> list[IncidentChange]:
         """Raise the verification; what is weaker than what is known changes nothing."""

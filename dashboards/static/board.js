@@ -110,10 +110,11 @@ async function startDrill() {
   const zones = books.flatMap((b) => b.zones.map((z) => [`${pathOf(b.tenancy)}|${z.id}`, [name(b.name), name(z.building_name), name(z.name)].filter(Boolean).join(" · ")]));
   const given = await ask(say("drill.start"), [{ name: "zone", label: say("drill.zone"), kind: "select", options: zones },
     { name: "hazard", label: say("filter.hazard"), kind: "select", options: [...LIFE_SAFETY].map((h) => [h, say(`hazard.${h}`)]) },
-    { name: "text", label: say("drill.what"), kind: "textarea" }]);
+    { name: "text", label: say("drill.what"), kind: "textarea" },
+    { name: "minutes", label: say("drill.minutes"), kind: "number", value: 60 }]);
   if (!given) return;
   const [path, zone] = given.zone.split("|");
-  const { text } = await siteDeed(path, "reports", { deed: { type: "start_drill", hazard: given.hazard, zone, text: given.text }, nonce: newId() });
+  const { text } = await siteDeed(path, "reports", { deed: { type: "start_drill", hazard: given.hazard, zone, text: given.text, for_s: Math.round(60 * Number(given.minutes)) }, nonce: newId() });
   $("filter-said").textContent = text; announce(text);
 }
 

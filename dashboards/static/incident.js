@@ -266,7 +266,8 @@ function heading(view, page) {
   const verified = view.verification && view.verification !== "none";
   const made = [title, tag(say(`severity.${view.severity}`), view.severity), tag(say(`state.${view.state}`)), tag(say(verified ? "verified" : "unverified"), verified ? "good" : "")];
   if (view.in_dispatch_queue) made.push(tag(say("queue"), "queue"));
-  if (view.drill) made.push(tag(say("drill"), "drill"));
+  const until = view.drill && view.handling?.ends_us;
+  if (view.drill) made.push(tag(until ? say("drill.until", { time: clockTime(until) }) : say("drill"), "drill"));
   made.push(ageOf(view.opened_us));
   const link = make("a", "button", say(page ? "incident.back" : "incident.open")); link.href = page ? "/board" : `/incidents/${encodeURIComponent(view.id)}`;
   made.push(link);

@@ -125,6 +125,23 @@ def test_a_drill_is_marked_told_to_nobody_never_queued_and_hides_no_real_fire() 
     assert rows(closed, OutcomeRow)[0].outcome.done
 
 
+def test_a_drill_ends_by_itself_and_what_somebody_ended_stays_so() -> None:
+    one = routed_site()
+    drill = view(deed(one, "", StartDrill(Hazard.FIRE, "b1-0", "evacuation", 600), 1, at_s=0)[0])
+    assert drill.handling.ends_us == T0 + 600 * SECOND_US and one.due_us() <= T0 + 600 * SECOND_US
+    assert all(row.view.state is IncidentState.NEW for row in rows(one.tick(T0 + 599 * SECOND_US), IncidentRow))
+    kept, one = one.checkpoint(), routed_site()
+    one.resume(kept)  # a new life of the worker knows it, too
+    over = [row.view for row in rows(one.tick(T0 + 601 * SECOND_US), IncidentRow) if row.view.id == drill.id][-1]
+    assert over.state is IncidentState.CLOSED and over.handling.ends_us == 0
+    assert over.log[-1].what == "drill_over" and over.log[-1].at_us == T0 + 600 * SECOND_US
+    later = [row.view for row in rows(one.tick(T0 + 700 * SECOND_US), IncidentRow) if row.view.id == drill.id]
+    assert all([note.what for note in known.log].count("drill_over") == 1 for known in later)
+    for for_s in (299, 8 * 3600 + 1, -1):
+        refused = deed(one, "", StartDrill(Hazard.FIRE, "b1-0", "x", for_s), 100 + for_s)[1]
+        assert not refused.done and "5 minutes to 8 hours" in refused.refusal
+
+
 def test_neighbours_of_the_floor_are_shown_with_age_and_quality() -> None:
     one = worker()
     one.step(up(ReadingsRecord((reading("multi-b1-1.heat", 21.5, -20),)), lane=Lane.TELEMETRY))
