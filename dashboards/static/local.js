@@ -17,7 +17,7 @@ const translated = (english) => {
   return both ? both[lang === "zh" ? 2 : 1] : phrases[english] || english;
 };
 const viewed = [], signings = [];
-function onView(done) { viewed.push(done); if (last) done(last, anybody); }
+function onView(done) { viewed.push(done); if (last) { done(last, anybody); ages(); } }
 function onSigned(done) { signings.push(done); done(who); }
 const person = () => who;
 function make(tag, options = {}, ...children) {
