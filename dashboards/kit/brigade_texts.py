@@ -107,6 +107,8 @@ BRIGADE_TEXTS: dict[str, Text] = {
     "permit.cancelled": Text("cancelled", "已取消"), "permit.expired": Text("expired", "已过期"),
     "told.none": Text("Nobody was told through a channel.", "没有通过渠道通知任何人。"),
     "notice.waiting": Text("on its way", "发送中"), "notice.sent": Text("delivered", "已送达"),
+    "notice.acknowledged": Text("delivered; answered since by {who}", "已送达；{who} 已应答"),
+    "notice.tries": Text("{n} tries", "第 {n} 次尝试"),
     "notice.dead": Text("NOT DELIVERED", "未送达"), "notice.again": Text("Try again", "重试"),
     "steps.none": Text("No response plan for this hazard here.", "此处没有该类警情的预案。"),
     "steps.done": Text("{who}, {time}", "{who}，{time}"),

@@ -85,7 +85,7 @@ export class IncidentPanel {
       const now = `${JSON.stringify(sign)}`;
       if (this.signs[key] !== now) { this.signs[key] = now; this.parts[key].replaceChildren(...[nodes()].flat()); }
     };
-    part("head", [view.hazard, view.zone, view.severity, view.state, view.verification, view.in_dispatch_queue], () => heading(view, this.page));
+    part("head", [view.hazard, view.zone, view.severity, view.state, view.verification, view.in_dispatch_queue, h.ends_us], () => heading(view, this.page));
     part("actions", [view.state, view.acknowledged_by, (view.alarms ?? []).length > 1, this.others().filter((i) => this.fits(i)).map((i) => i.id)], () => this.actions());
     part("facts", [view.acknowledged_by, view.gateway_told_us, h.stage, h.deadline_us, h.told, h.undelivered, h.cause, view.zone], () => facts(view));
     floorPlan(this.parts.plan, view, this.book, shownUs());
@@ -98,7 +98,7 @@ export class IncidentPanel {
     part("permit", [view.audience, this.side?.permits], () => permits(view, this.side));
     part("impaired", this.side?.impairments, () => impaired(view, this.side));
     part("units", [h.units, h.reports], () => units(view));
-    part("told", this.side?.notices, () => told(this.side));
+    part("told", [this.side?.notices, view.acknowledged_by, view.acknowledged_us], () => told(this.side, this.view));
     part("plots", view.plots, () => plots(view));
     part("alarms", view.alarms, () => alarms(view));
     part("timeline", view.log, () => timeline(view));
@@ -356,9 +356,15 @@ function units(view) {
   return list.children.length ? list : make("p", "empty", say("units.none"));
 }
 
-function told(side) {
+function told(side, view) {
   const list = make("ul", "list");
-  for (const n of side?.notices ?? []) list.append(make("li", n.status === "dead" ? "warn" : "", "", make("time", "", clockTime(n.at_us)), ` ${n.endpoint} · ${say(`notice.${n.status}`)}${n.reason ? ` — ${n.reason}` : ""}`));
+  for (const n of side?.notices ?? []) {
+    // "Delivered" means that a service took it; that somebody has read it shows in an answer only.
+    const answered = n.status === "sent" && view.acknowledged_by && view.acknowledged_us >= n.at_us;
+    const state = answered ? say("notice.acknowledged", { who: view.acknowledged_by }) : say(`notice.${n.status}`);
+    const more = [n.attempts > 1 ? say("notice.tries", { n: n.attempts }) : "", n.reason].filter(Boolean).map((word) => ` — ${word}`).join("");
+    list.append(make("li", n.status === "dead" ? "warn" : "", "", make("time", "", clockTime(n.at_us)), ` ${n.endpoint} · ${state}${more}`));
+  }
   return list.children.length ? list : make("p", "empty", say("told.none"));
 }
 

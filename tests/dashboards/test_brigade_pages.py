@@ -196,6 +196,21 @@ def test_a_notice_that_failed_is_work_and_can_be_tried_again(page, house) -> Non
     expect(row).to_have_count(0)
 
 
+def test_who_was_told_and_that_somebody_answered_stands_at_the_incident(page, house) -> None:
+    import sqlalchemy as sa
+
+    from community_os import schema
+
+    gas = house.alarm("co-402.gas", Hazard.CO, ago_s=3)
+    with house.store.transaction() as connection:
+        connection.execute(sa.update(schema.notice).where(schema.notice.c.incident == gas).values(
+            status="sent", attempts=3))
+    at(page, house, f"/incidents/{gas}", "Sun")
+    expect(page.locator("#incident")).to_contain_text("delivered — 3 tries")
+    page.locator("[data-action=acknowledge]").click()
+    expect(page.locator("#incident")).to_contain_text("delivered; answered since by Sun — 3 tries")
+
+
 # --- the register -----------------------------------------------------------------------------------------------
 
 
