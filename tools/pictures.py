@@ -53,8 +53,6 @@ PAGES: tuple[tuple[str, str, str, str], ...] = (
      "维保人员手机上的同一页面。"),
     ("claim", "/claim", "The owner claims a gateway with the code on its label.",
      "业主用标签上的代码认领网关。"),
-    ("walk-tests", "/walk-tests", "Walk tests as they arrive at the brigade's test board.",
-     "逐点测试在消防队测试板上的到达情况。"),
     ("building", "/building", "The resident: my building in plain words, what to do, a report.",
      "居民：用平实的话说明我的楼宇、该做什么、上报隐患。"),
     ("overview", "/overview", "The safety officer's district at a glance.",
