@@ -157,6 +157,17 @@ def _drive_page(config) -> None:
         with pytest.raises(urllib.error.HTTPError) as refused:
             act("reset", alarm["id"], 3)
         assert refused.value.code == 409 and "law of safety 3" in refused.value.read().decode()
+        by_hand = {"output": "horn", "on": True, "why": "monthly test", "minutes": 5.0, "request": "click-0004"}
+        ask(url + "api/switch", by_hand, **headers)
+        horn = view_when(lambda v: v["outputs"][0]["on"] and v["outputs"][0]["confirmed"])["outputs"][0]
+        assert horn["by_hand"] and horn["until_us"] and horn["cause"] == "by hand: Li Wei: monthly test"
+        assert horn["may_hand"] == "", "an alarm asks for it: it is silenced, not switched off"
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(url + "api/switch", {**by_hand, "on": False, "request": "click-0005"}, **headers)
+        assert refused.value.code == 409 and "law of safety 3" in refused.value.read().decode()
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(url + "api/permit", {"permit": "HW-9", "act": "start", "request": "click-0006"}, **headers)
+        assert refused.value.code == 409 and "没有作业票" in refused.value.read().decode()
         gateway.terminate()
         gateway.wait(60)
         view_when(lambda v: not v["answers"])
