@@ -16,9 +16,10 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from dashboards.kit.finding_words import finding_words
 from device_model.errors import ConfigError, TocsinError
 from device_model.reading import Value
-from trial.page_answers import answer, body_of, refused
+from trial.page_answers import answer, body_of, language_of, refused
 from trial.profile_desk import ProfileDesk
 from trial.profile_look import TEXT_MAX
 from trial.profile_shelf import Taken
@@ -79,14 +80,17 @@ def _add_reads(router: APIRouter, desk: ProfileDesk, page: Callable[[str, Reques
 
 def _add_deeds(router: APIRouter, desk: ProfileDesk) -> None:
     @router.post("/api/profiles/look")
-    async def look(request: Request) -> Response:
+    async def looked(request: Request) -> Response:
         body = await _read(request, Draft)
         if isinstance(body, Response):
             return body
         try:
-            return answer(await desk.look(body.text, body.samples))
+            look = await desk.look(body.text, body.samples)
         except TocsinError as error:
             return refused(error, 503)
+        return answer(look if language_of(request) != "zh" else msgspec.structs.replace(look, findings=tuple(
+            msgspec.structs.replace(it, what=finding_words(it.what), remedy=finding_words(it.remedy))
+            for it in look.findings)))
 
     @router.post("/api/profiles/run")
     async def start(request: Request) -> Response:

@@ -51,7 +51,8 @@ TESTER_PROFILE_TEXTS: dict[str, Text] = {
     "profile.payload": Text("Sample message on {topic}", "{topic} 上的样本报文"),
     "profile.raw": Text("Raw, and rule", "原始值与换算"),
     "profile.quality": Text("Quality", "质量"),
-    "profile.problem.hex": Text("Write hex words, such as 00D7; a bit is 0 or 1.", "请写十六进制字，如 00D7；位写 0 或 1。"),
+    "profile.problem.hex": Text("Write hex words, such as 00D7; a bit is 0 or 1.",
+                                "请写十六进制字，如 00D7；位写 0 或 1。"),
     "profile.problem.count": Text("This point has {count} words.", "该测点有 {count} 个字。"),
     "profile.problem.json": Text("This is no JSON.", "不是 JSON。"),
     "profile.problem.long": Text("Longer than 4096 characters.", "超过 4096 个字符。"),
@@ -95,9 +96,10 @@ TESTER_PROFILE_TEXTS: dict[str, Text] = {
     "held.short.silent": Text("unknown: gateway silent", "未知：网关无应答"),
     "held.short.away": Text("unknown: nothing answers", "未知：无应答"),
     "held.state.asking": Text("Asking {url} …", "正在询问 {url} …"),
-    "held.state.live": Text("{site}, gateway {gateway}: {alive} of {expected} devices alive, {compared} compared with "
-                            "the truth. {url}",
-                            "{site}，网关 {gateway}：{expected} 台设备中 {alive} 台在线，{compared} 台与真值对照。{url}"),
+    "held.state.live": Text("{site}, gateway {gateway}: {alive} of {expected} devices alive, {compared} compared "
+                            "with the truth. {url}",
+                            "{site}，网关 {gateway}：{expected} 台设备中 {alive} 台在线，"
+                            "{compared} 台与真值对照。{url}"),
     "held.state.silent": Text("SILENT: the page at {url} answers, the gateway behind it does not. What it holds is "
                               "unknown.",
                               "无应答：{url} 的页面有应答，但其网关没有。网关所存未知。"),

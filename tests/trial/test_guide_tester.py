@@ -27,7 +27,7 @@ def test_both_guides_show_the_same_commands_and_pictures() -> None:
     assert set(commands(GUIDES["en"])) == set(commands(GUIDES["zh"])) and len(commands(GUIDES["en"])) > 12
     pictures = [sorted(re.sub("-(en|zh).png", "", name) for name in re.findall(r"\((pictures/[^)]+)\)", text))
                 for text in GUIDES.values()]
-    assert pictures[0] == pictures[1] and len(pictures[0]) == 6
+    assert pictures[0] == pictures[1] and len(pictures[0]) == 8
 
 
 @pytest.mark.parametrize("language", GUIDES)
