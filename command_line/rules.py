@@ -78,7 +78,8 @@ def _recorded(readings: Path | None, config: Path | None, from_: str, to: str, a
 def rules_replay(
     rules: RuleFiles = None, set_name: SetName = "", path: SetPath = None, readings: Readings = None,
     from_: From = "", to: To = "", config: Config = None,
-    fault: Annotated[str, typer.Option(help="Field fault: lost_polls, outage, error_value, stuck.")] = "",
+    fault: Annotated[str, typer.Option(
+        help="Field fault: lost_polls, outage, error_value, stuck, duplicates, clock_step.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of the fault.")] = 1,
     analogue: Annotated[bool, typer.Option(help="With raw detector channels (nist_smoke_alarms).")] = True,
     as_json: AsJson = False,

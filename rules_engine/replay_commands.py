@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,7 +16,7 @@ from rules_engine.binding import bind_rules
 from rules_engine.evaluate import House
 from rules_engine.packs import pack_names, read_pack, shipped_packs
 from rules_engine.recorded.experiment import Experiment, Recording
-from rules_engine.recorded.field_faults import FIELD_FAULTS
+from rules_engine.recorded.field_faults import FIELD_FAULTS, ROW_FAULTS
 from rules_engine.recorded.folder import Folder
 from rules_engine.recorded.long_form import long_form
 from rules_engine.recorded.quality import Answer, Judged, Summary, judge, summarize
@@ -158,14 +158,18 @@ class _Replay:
         self._judged: list[tuple[str, Judged]] = []
         self._hours: dict[str, float] = {}
         self._faults = 0
-        if asked.fault and asked.fault not in FIELD_FAULTS:
+        if asked.fault and asked.fault not in FIELD_FAULTS and asked.fault not in ROW_FAULTS:
             raise ConfigError([Finding("--fault", 0, 0, f"no field fault {asked.fault!r}",
-                                       f"one of {', '.join(FIELD_FAULTS)}")])
+                                       f"one of {', '.join([*FIELD_FAULTS, *ROW_FAULTS])}")])
 
     def run(self, progress: Callable[[str], None]) -> ReplayReport:
-        for number, experiment in enumerate(self._recording.experiments, start=1):
+        number = 0
+        for number, experiment in enumerate(self._experiments(), start=1):
             progress(f"{number}: {experiment.name}")
             self._one(experiment)
+        if not number:
+            raise ConfigError([Finding(str(self._where()), 0, 0, "no experiment of this set here",
+                                       "is this the folder of that set?")])
         kinds = sorted({answer.kind for _, answer in self._answers if answer.kind})
         judged = [one for _, one in self._judged]
         episodes = tuple(_row(one) for one in judged[:EPISODES_MAX])
@@ -175,17 +179,37 @@ class _Replay:
             {kind: self._of_kind(kind) for kind in kinds} if len(kinds) > 1 else {},
             tuple(answer for _, answer in self._answers), episodes, len(judged) - len(episodes), self._faults)
 
+    def _where(self) -> Path:
+        return self._asked.readings or self._asked.path or Path()
+
+    def _experiments(self) -> Iterator[Experiment]:
+        """One after another; a file without rows, or with odd ones, is named and not a crash."""
+        experiments = iter(self._recording.experiments)
+        while True:
+            try:
+                experiment = next(experiments, None)
+            except (LookupError, TypeError, ValueError) as error:
+                what = f"not the layout of {self._recording.name}, or no rows: {type(error).__name__}: {error}"
+                raise ConfigError([Finding(str(self._where()), 0, 0, what, "compare it with the set's own notes")]
+                                  ) from error
+            if experiment is None:
+                return
+            yield experiment
+
     def _of_kind(self, kind: str) -> Summary:
         return summarize([answer for name, answer in self._answers if name == kind],
                          [one for name, one in self._judged if name == kind], self._hours.get(kind, 0.0))
 
     def _one(self, experiment: Experiment) -> None:
         asked = self._asked
-        disturb = None
-        if asked.fault:
-            random = Random(f"{asked.seed} {experiment.name}")  # noqa: S311  # a seed replays the run
+        disturb = upset = None
+        random = Random(f"{asked.seed} {experiment.name}")  # noqa: S311  # a seed replays the run
+        if asked.fault in ROW_FAULTS:
+            upset = ROW_FAULTS[asked.fault](random, experiment.span_s(asked.from_s, asked.to_s))
+        elif asked.fault:
             disturb = FIELD_FAULTS[asked.fault](random, len(experiment.points))
-        episodes = episodes_of(experiment, self._rules, from_s=asked.from_s, to_s=asked.to_s, disturb=disturb)
+        episodes = episodes_of(experiment, self._rules, from_s=asked.from_s, to_s=asked.to_s, disturb=disturb,
+                               upset=upset)
         self._faults += sum(episode.hazard.value == "fault" for episode in episodes)
         judged, answers = judge(experiment, episodes, hazards=self._recording.hazards,
                                 least=self._recording.least_severity, recovery_s=self._recording.recovery_s)

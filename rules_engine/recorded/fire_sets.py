@@ -133,7 +133,8 @@ def _zone(place: str) -> str:
 
 
 def slug(text: str) -> str:
-    """A name as an id: lower case, digits, hyphens."""
+    """A name as an id: lower case, digits, hyphens. Other scripts by their code points: two names stay two."""
+    text = re.sub(r"[^\x00-\x7f]", lambda sign: f"u{ord(sign[0]):x}", text)
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 

@@ -38,7 +38,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def long_form(folder: Folder, profiles: Mapping[str, DeviceProfile], name: str = "readings") -> Recording:
     """Read a folder. Raises ConfigError with file, line, what and remedy."""
     listed = folder.table("points.csv")
-    points = {point.id: point for point in _points(listed, profiles)}
+    points: dict[str, RecordedPoint] = {}
+    for line, point in enumerate(_points(listed, profiles), start=2):
+        if point.id in points:
+            what = f"{point.id} stands there twice"
+            raise ConfigError([Finding(listed.file, line, 0, what, "name each point once")])
+        points[point.id] = point
     units = dict(zip(points, listed.texts("unit") if "unit" in listed else [""] * len(points), strict=False))
     events = folder.table("events.csv") if folder.has("events.csv") else None
     files = [file for file in folder.files("*.csv", "*.csv.gz", "*.parquet")
@@ -46,7 +51,10 @@ def long_form(folder: Folder, profiles: Mapping[str, DeviceProfile], name: str =
     if not files:
         raise ConfigError([Finding(str(folder.path), 0, 0, "no readings here", "add readings.csv or .parquet")])
     hazards, least = _classes(events)
-    return Recording(name, _experiments(folder, files, points, units, events), hazards, least)
+    # Readings may name a point as points.csv does, or as its id.
+    known = {name: point for point in points for name in (point, point.removesuffix(".value"))}
+    known |= dict(zip(listed.texts("point"), points, strict=True))
+    return Recording(name, _experiments(folder, files, points, units, events, known), hazards, least)
 
 
 def _points(table: Table, profiles: Mapping[str, DeviceProfile]) -> Iterator[RecordedPoint]:
@@ -98,7 +106,7 @@ def _class_of(quantity: str) -> str:
 
 def _classes(events: Table | None) -> tuple[frozenset[Hazard], Severity]:
     column = next((name for name in ("class", "hazard") if events is not None and name in events), None)
-    if events is None or column is None:
+    if events is None or column is None or not events.rows:
         return frozenset(Hazard) - {Hazard.FAULT, Hazard.PROOF}, Severity.WARNING
     hazards: set[Hazard] = set()
     for line, text in enumerate(events.texts(column), start=2):
@@ -125,11 +133,11 @@ def _seconds(table: Table, names: Sequence[str], zero_us: int) -> list[float | N
         return [((time - _EPOCH).total_seconds() * 1e6 - zero_us) / 1e6 for time in times]
 
 
-def _values(table: Table, points: Mapping[str, RecordedPoint], units: Mapping[str, str]) -> list[float | None]:
+def _values(table: Table, points: Mapping[str, RecordedPoint], units: Mapping[str, str],
+            alias: Mapping[str, str]) -> list[float | None]:
     """The values in canonical units: by the row's own unit, where it has one, else by the point's."""
-    alias = {name: point for point in points for name in (point, point.removesuffix(".value"))}
     rows_units = table.texts("unit") if "unit" in table else [""] * table.rows
-    known: dict[tuple[str, str], Callable[[float], float]] = {}
+    made: dict[tuple[str, str], Callable[[float], float]] = {}
     out: list[float | None] = []
     cells = zip(table.texts("point"), rows_units, table.column("value"), strict=True)
     for line, (name, row_unit, text) in enumerate(cells, start=2):
@@ -143,14 +151,14 @@ def _values(table: Table, points: Mapping[str, RecordedPoint], units: Mapping[st
             raise ConfigError([Finding(table.file, line, 0, f"{text!r} is no number (value)",
                                        "write a number, true or false, or leave it empty")]) from None
         unit = row_unit or units[point]
-        if (point, unit) not in known:
-            known[point, unit] = _converter(table.file, line, points[point].quantity, unit)
-        out.append(None if value is None else known[point, unit](value))
+        if (point, unit) not in made:
+            made[point, unit] = _converter(table.file, line, points[point].quantity, unit)
+        out.append(None if value is None else made[point, unit](value))
     return out
 
 
 def _experiments(folder: Folder, files: Sequence[str], points: Mapping[str, RecordedPoint],
-                 units: Mapping[str, str], events: Table | None) -> Iterator[Experiment]:
+                 units: Mapping[str, str], events: Table | None, known: Mapping[str, str]) -> Iterator[Experiment]:
     for file in files:
         table = folder.table(file)
         zero_us = ZERO_US
@@ -160,8 +168,8 @@ def _experiments(folder: Folder, files: Sequence[str], points: Mapping[str, Reco
         names = table.texts("experiment") if "experiment" in table else [file.split(".")[0]] * table.rows
         order = {point: index for index, point in enumerate(points)}
         runs: dict[str, dict[float, list[float | None]]] = {}
-        alias = {name: index for point, index in order.items() for name in (point, point.removesuffix(".value"))}
-        values = _values(table, points, units)
+        alias = {name: order[point] for name, point in known.items()}
+        values = _values(table, points, units, known)
         qualities = table.texts("quality") if "quality" in table else None
         for index, (run, t_s, point) in enumerate(zip(names, times, table.texts("point"), strict=True)):
             at = alias.get(point, alias.get(slug(point)))

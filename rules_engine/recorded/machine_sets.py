@@ -56,9 +56,13 @@ def _site(folder: Folder, name: str) -> Experiment:
     times = table.times("time")
     zero = times[0]
     rows = timed_rows(times, zero, [table.numbers(column) for column in columns])
-    leaks = folder.table(name.replace(".parquet", "_leaks.csv"))
+    listed = name.replace(".parquet", "_leaks.csv")
+    spans: list[tuple[datetime, datetime]] = []
+    if folder.has(listed):  # a site that nobody released at has none
+        leaks = folder.table(listed)
+        spans = list(zip(leaks.times("start"), leaks.times("end"), strict=True))
     events = [LabelledEvent(f"release-{number}", (start - zero).total_seconds(), (end - zero).total_seconds())
-              for number, (start, end) in enumerate(zip(leaks.times("start"), leaks.times("end"), strict=True), 1)]
+              for number, (start, end) in enumerate(spans, 1)]
     return Experiment(name.removesuffix(".parquet"), points, rows, events, zero_us=_us(zero))
 
 
@@ -125,7 +129,8 @@ def _loops(table: Table) -> Iterator[Experiment]:
     by_run: dict[str, list[int]] = {}
     for index, name in enumerate(table.texts("experiment")):
         by_run.setdefault(name, []).append(index)
-    for name, indexes in by_run.items():
+    for name, unordered in by_run.items():
+        indexes = sorted(unordered, key=lambda index: times[index])
         zero = times[indexes[0]]
         seconds = [(times[index] - zero).total_seconds() for index in indexes]
         timed = list(zip(seconds, indexes, strict=True))

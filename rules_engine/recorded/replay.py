@@ -41,8 +41,17 @@ Disturb = Callable[[float, int, float | None], "float | Reason | None"]
 """(time, index of the point, value) → what the gateway gets instead: a value, a reason why not, None for no poll."""
 
 
+class Upset(msgspec.Struct, frozen=True):
+    """What befalls whole rows. ahead_s: by how much the gateway's wall clock is wrong at a time (the monotonic one is
+    not); repeats: whether a row is delivered a second time."""
+
+    ahead_s: Callable[[float], float] = lambda _: 0.0
+    repeats: Callable[[], bool] = lambda: False
+
+
 def episodes_of(experiment: Experiment, rules: RuleSet, *, from_s: float = float("-inf"), to_s: float = float("inf"),
-                disturb: Disturb | None = None, decides: str = "edge") -> tuple[Episode, ...]:
+                disturb: Disturb | None = None, upset: Upset | None = None, decides: str = "edge"
+                ) -> tuple[Episode, ...]:
     """All alarms of one run from a cold state, in order of their beginning.
 
     Timers that fall due between two rows count at their own moment (the engine sees to that).
@@ -50,10 +59,10 @@ def episodes_of(experiment: Experiment, rules: RuleSet, *, from_s: float = float
     engine = Engine(rules, recorded_inventory(experiment.points), decides=decides, lateness_us=10_000_000)
     book = _Book(experiment)
     points = [_Channel(point) for point in experiment.points]
-    last_s = 0.0
+    last_s, upset = 0.0, upset or Upset()
     for t_s, values in experiment.rows(from_s, to_s):
         last_s = t_s
-        now = _now(experiment, t_s)
+        now, book.ahead_s = _now(experiment, t_s, upset.ahead_s(t_s)), upset.ahead_s(t_s)
         readings: list[Reading] = []
         fresh: list[str] = []
         for index, channel in enumerate(points):
@@ -68,12 +77,14 @@ def episodes_of(experiment: Experiment, rules: RuleSet, *, from_s: float = float
             else:
                 readings.append(reading)
         book.take(engine.step(readings, now, fresh))
+        if upset.repeats():
+            book.take(engine.step(readings, now, fresh))
     return book.episodes(last_s)
 
 
-def _now(experiment: Experiment, t_s: float) -> Now:
-    wall_us = experiment.zero_us + round(t_s * 1e6)
-    return Now(wall_us, wall_us, BOOT)
+def _now(experiment: Experiment, t_s: float, ahead_s: float) -> Now:
+    mono_us = experiment.zero_us + round(t_s * 1e6)
+    return Now(mono_us + round(ahead_s * 1e6), mono_us, BOOT)
 
 
 class _Channel:
@@ -119,13 +130,14 @@ class _Book:
 
     def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
+        self.ahead_s = 0.0
         self._open: dict[str, tuple[AlarmTransition, float]] = {}
         self._closed: list[Episode] = []
 
     def take(self, steps: Sequence[AlarmTransition]) -> None:
         for step in steps:
             key = f"{step.key.rule} {step.key.subject}"
-            at_s = (step.at_us - self._experiment.zero_us) / 1e6
+            at_s = (step.at_us - self._experiment.zero_us) / 1e6 - self.ahead_s
             if step.state is AlarmState.RAISED and key not in self._open:
                 self._open[key] = (step, at_s)
             elif key in self._open and _is_over(step):
