@@ -248,3 +248,18 @@ def test_the_sweep_page_is_read_in_both_languages(served: str, browser, language
     tab.locator("#rows button").first.click()
     assert tab.locator("#outcome").text_content()
     context.close()
+
+
+def test_the_gateways_page_is_linked_back_and_nothing_else(served: str, browser) -> None:
+    tab = browser.new_context(viewport={"width": 390, "height": 800}, locale="en-GB").new_page()
+    for forged in ("", "?gateway=//evil.example", "?gateway=0", "?gateway=99999", "?gateway=8443%2F@evil.example"):
+        tab.goto(f"{served}/cameras{forged}")
+        tab.wait_for_selector("#shapes li")
+        assert tab.locator("#back").is_hidden(), forged
+    tab.goto(f"{served}/cameras?gateway=8443s")
+    tab.wait_for_selector("#back:not([hidden])")
+    assert tab.locator("#back").get_attribute("href") == "https://127.0.0.1:8443/" and checked(tab) == []
+    tab.goto(f"{served}/sweep")
+    tab.wait_for_selector("#rows li")
+    assert tab.locator("#back").get_attribute("href") == "https://127.0.0.1:8443/", "remembered between the two pages"
+    tab.context.close()
