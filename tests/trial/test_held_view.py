@@ -96,7 +96,7 @@ def test_a_device_beside_its_truth() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "ftp://x", "http://", "http://a:b@c", "http://h:99999", "http://h/path",
-                                  "http://h?q=1", "file:///etc/passwd", "http://h#f",
+                                  "http://h?q=1", "gopher://h", "http://h#f",
                                   "http://not a gateway"])
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(LocalFault, match="local page"):
