@@ -3,18 +3,18 @@
     SiteCommits ──apply──► rows + audit chain + change rows + progress     all or nothing
     boards ◄── snapshot, incident, changes_after, outcome
 
-A commit whose sequence a site's rows already contain is skipped: a worker that died after the transaction and
-before its checkpoint replays, and nothing is shown or logged twice. Calls are plain and blocking; programs run
-them through `store_calls`, which gives them one thread; the simulation runs them inline.
+A commit whose sequence a site's rows already contain is skipped: a worker that died before its checkpoint replays,
+and nothing is shown twice. Calls block; programs run them by `store_calls` (one thread), the simulation inline.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -102,15 +102,15 @@ class AuditReport(msgspec.Struct, frozen=True):
 
 
 class IncidentStore:
-    """All tables. Thread-safe as SQLAlchemy engines are."""
+    """All tables. Thread-safe; transactions in memory, where all share one connection, take turns."""
 
     def __init__(self, url: str) -> None:
         """url: SQLAlchemy's, e.g. "sqlite:///var/incidents.sqlite", "sqlite://" (memory), "postgresql+…"."""
-        options: _Row = {}
-        if url.startswith("sqlite"):
-            options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+        patient = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+        options: _Row = {"connect_args": patient} if url.startswith("sqlite") else {}
+        self._turn: AbstractContextManager[Any] = nullcontext()
         if url in ("sqlite://", "sqlite:///:memory:"):
-            options["poolclass"] = StaticPool
+            options["poolclass"], self._turn = StaticPool, threading.RLock()
         self._url = url
         self._engine = sa.create_engine(url, **options)
         self._sqlite = self._engine.dialect.name == "sqlite"
@@ -137,7 +137,7 @@ class IncidentStore:
     def transaction(self, *, writes: bool = True) -> Iterator[sa.Connection]:
         """All or nothing. LocalFault, RowRefused."""
         try:
-            with (self._writer if writes else self._engine).begin() as connection:
+            with self._turn, (self._writer if writes else self._engine).begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
             if _is_content(error):

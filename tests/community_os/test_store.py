@@ -7,6 +7,7 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -120,6 +121,18 @@ def test_rows_are_seen_within_their_scope_only(store: IncidentStore) -> None:
     assert store.snapshot(f"{T.path}/deeper", 9).incidents == ()
     assert store.incident("i2", T.path) is None
     assert store.incident("i2", OTHER.path) == view("i2", OTHER)
+
+
+def test_threads_read_and_write_at_the_same_time(store: IncidentStore) -> None:
+    def work(first: int) -> int:
+        for number in range(first, 100, 4):
+            store.snapshot("", number)
+            store.apply([commit(number + 1, IncidentRow(view(f"i{number}")), tenancy=T if first % 2 else OTHER)])
+        return first
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == [0, 1, 2, 3]
+    assert len(store.snapshot("", 9).incidents) > 0
 
 
 def test_a_replayed_commit_changes_nothing(store: IncidentStore) -> None:

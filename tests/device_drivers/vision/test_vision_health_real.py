@@ -76,7 +76,7 @@ async def test_the_cameras_own_clock_is_read_from_the_stream(tmp_path_factory: p
     await server.start()
 
     def first_with_a_clock() -> Frame | None:
-        source = open_source(server.url("cam-1"), timeout_s=5)
+        source = open_source(server.url("cam-1"), timeout_s=60)
         try:
             for number, frame in enumerate(source.frames()):
                 if frame.clock_us or number > 60:

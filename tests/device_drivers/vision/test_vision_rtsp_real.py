@@ -139,8 +139,8 @@ async def test_a_sweep_sees_the_living_and_is_not_held_up_by_the_dead(server: Ca
             lambda: sweep(
                 targets,
                 pool,
-                period_s=30,
-                timeout_s=3,
+                period_s=120,
+                timeout_s=8,
                 workers=9,
                 picture=lambda name, p: pictures.update({name: p.shape}),
             )
@@ -149,7 +149,7 @@ async def test_a_sweep_sees_the_living_and_is_not_held_up_by_the_dead(server: Ca
     assert len(done.results) == 9 and done.outcomes == {"seen": 6, "silent": 2, "refused": 1}
     assert set(pictures) == {f"cam-{n}" for n in range(1, 7)}
     assert by_name["cam-3"].state == "dark" and by_name["cam-1"].state == "well"
-    assert by_name["hole"].took_s < 10
+    assert by_name["hole"].took_s < 60, "its time-out, not the period"
 
 
 def test_a_sweep_ends_with_its_period_and_says_who_was_not_reached(tmp_path: Path) -> None:
