@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 
 from device_drivers.driver import DeviceFailed, DeviceRead, Driver, DriverEvent, LineDevice, LineState
 from device_drivers.links import open_modbus_line, open_mqtt_line
@@ -40,6 +41,7 @@ from trial.own_broker import own_broker
 from trial.profile_look import in_unit_of, unplayed
 from wire_codecs.gbt26875_objects import COMPONENT_BITS, SYSTEM_BITS, UITD_BITS
 
+_log = structlog.get_logger("sim.profile")
 DEVICE = "device"
 READ_EVERY_S = (0.25, 1.0)  # a person waits for it: faster than most profiles, and never a storm
 LISTENS_WITHIN_S = 10.0
@@ -116,6 +118,10 @@ class ProfileRun:
                     group.create_task(self._remember())
         except* (LocalFault, OSError, ValueError) as failed:
             self.state, self.trouble = "failed", str(failed.exceptions[0])
+        except* Exception as failed:  # noqa: BLE001
+            # Task boundary: what trips a fault of ours ends this run alone, and is said on the page.
+            _log.exception("profile_run_failed", profile=self.profile.id)
+            self.state, self.trouble = "failed", f"{type(failed.exceptions[0]).__name__}: {failed.exceptions[0]}"
 
     async def _simulated(self, group: asyncio.TaskGroup, port: int) -> None:
         line = SimLine("line", self._kind, port=port, url=self._broker or "mqtt://127.0.0.1",
