@@ -17,7 +17,7 @@ from device_model.errors import PeerRefused, PeerSilent
 from device_model.reading import Quality, Reason
 from device_model.series import Sample, SeriesQuery
 from device_model.site import SeriesKind, SeriesSettings
-from device_model.system_clock import SystemClock
+from device_model.system_clock import SystemClock, new_time_scale
 from edge_agent.series import SqliteSeries
 from tests.cloud_bridge.series_peers import Server
 
@@ -134,7 +134,7 @@ async def test_killed_in_mid_batch_and_away_for_a_while_nothing_is_lost(kind: Se
     local = SqliteSeries(SeriesSettings(path=str(tmp_path / "series.sqlite"), raw_days=36500))
 
     def feed() -> SeriesFeed:
-        return SeriesFeed(local, {"peer": InfluxSeries(served.remote)}, SystemClock(), group_s=0.02,
+        return SeriesFeed(local, {"peer": InfluxSeries(served.remote)}, SystemClock(new_time_scale(5.0)), group_s=0.1,
                           jitter=random.random, say=lambda level, what, **_: said.append(what))
 
     total = 12_000

@@ -88,7 +88,7 @@ def process(*arguments: str):
 
 
 def line_with(stream, pattern: str) -> re.Match[str]:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         if select.select([stream], [], [], 1)[0] and (found := re.search(pattern, stream.readline().decode())):
             return found
@@ -131,7 +131,7 @@ def _drive_page(config) -> None:
         url = line_with(page.stderr, r"http://127\.0\.0\.1:\d+/")[0]
 
         def view_when(holds):
-            until = time.monotonic() + 60
+            until = time.monotonic() + 120
             while time.monotonic() < until:
                 view, _ = ask(url + "api/view")
                 if holds(view):

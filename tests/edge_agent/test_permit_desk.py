@@ -227,7 +227,7 @@ def test_a_permit_at_a_real_gateway(tmp_path: Path) -> None:
                               capture_output=True, text=True, timeout=60, check=False)
 
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while tocsin("list").returncode and time.monotonic() < end:
             time.sleep(0.2)
         made = tocsin("create", "HW-1", "--who", "Chen", "--zone", "z1", "--level", "two", "--worker", "Wang",

@@ -78,7 +78,7 @@ def test_from_a_real_line_to_influx_and_to_files(tmp_path: Path) -> None:
             assert {(row["point"], row["time_us"]) for row in before} <= sent
             return rows
 
-        eventually(remote, 40.0)
+        eventually(remote, 120.0)
         done = tocsin("series", "setup", "influx", "--config", str(site))
         assert done.exit_code == 0 and "continuous query each 15m" in done.stdout, done.output
         assert b"sums_1h" in influx.ask("SHOW RETENTION POLICIES ON tocsin")
