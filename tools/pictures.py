@@ -75,6 +75,12 @@ PAGES: tuple[tuple[str, str, str, str], ...] = (
      "本单位的联动矩阵。"),
     ("install", "gateway /install", "The installer's phone: scan, place, walk test, report.",
      "安装人员手机页：扫描、布点、逐点测试、验收报告。"),
+    ("cameras", "cameras /cameras", "The cameras of a gateway: zones and masks, drawn by mouse or keyboard.",
+     "网关的摄像机：用鼠标或键盘绘制区域与遮罩。"),
+    ("sweep", "cameras /sweep", "The last sweep: how many were seen, which are silent.",
+     "最近一次轮巡：看到多少路，哪些无应答。"),
+    ("labelling", "cameras /labelling", "Clips get their labels by keyboard; they never leave the site.",
+     "键盘标注片段；片段不离开本站点。"),
     ("tester", "simulator /tester", "The tester's page: devices, registers, frames, world, faults.",
      "测试人员页面：设备、寄存器、报文、环境、故障。"),
 )
@@ -83,12 +89,12 @@ _HEAD = {
            "Taken by `make pictures` on the way of the main paths of all roles: a real gateway, the real community",
            "OS, devices of the simulator. [中文](pictures.zh.md). The guides show each step:",
            "[property](guide-property.md), [brigade](guide-brigade.md), [officer](guide-officer.md),",
-           "[tester](guide-tester.md).", ""),
+           "[tester](guide-tester.md). The cameras' pages are from their own tests.", ""),
     "zh": ("# 全部页面图", "",
            "由 `make pictures` 在各角色主要流程中拍摄：真实网关、真实社区操作系统、模拟器设备。",
            "[English](pictures.md)。",
            "逐步说明见：[物业](guide-property.zh.md)、[消防队](guide-brigade.zh.md)、[安监员](guide-officer.zh.md)、"
-           "[测试人员](guide-tester.zh.md)。", ""),
+           "[测试人员](guide-tester.zh.md)。摄像机页面图取自其自身测试。", ""),
 }
 
 
