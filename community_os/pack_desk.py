@@ -237,6 +237,9 @@ def _both(site: Site, rule: str, name: str, value: str) -> tuple[Rule, Rule]:
     active = _rule(site, rule)
     if name not in active.parameters:
         raise ValueError(f"{rule} has no number {name!r} · 没有此参数")
+    if not (active.parameters[name].least and active.parameters[name].most):
+        raise ValueError("it has no bounds in its pack: only the site file itself changes it · "
+                         "该参数在规则包中没有上下限，只能修改站点文件")
     return active, _changed(site, rule, name, value)
 
 

@@ -214,7 +214,7 @@ class Composition:
         if self.runtime is None:
             raise LocalFault("the gateway is still starting")
         if numbers_only:
-            hold_against(self.runtime.inventory, inventory, self.runtime.core.open_alarms())
+            hold_against(self.runtime.inventory, inventory, self.runtime.core.open_alarms(), rules)
         return (await self.runtime.reconfigure(inventory, rules, zone, self._open_ports)).words()
 
     async def _remote(self, tap: SiteTap, config: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_model.errors import LocalFault
+from device_model.errors import ConfigError, LocalFault
 from device_model.library import read_inventory
 from device_model.messages import GatewayAddress, HeartbeatRecord
 from device_model.numbers import NumbersReport, digest_of
@@ -153,9 +153,9 @@ def play(tmp_path, authority, script, *, alarms=()):
         running = [read_configuration(config)[0]]
 
         async def apply(file, *, numbers_only=False):
-            inventory, *_ = read_configuration(file)
+            inventory, rules, _ = read_configuration(file)
             if numbers_only:
-                hold_against(running[-1], inventory, standing)
+                hold_against(running[-1], inventory, standing, rules)
             running.append(inventory)
             return "rules"
 
@@ -275,6 +275,15 @@ def test_nothing_but_numbers_comes_along(tmp_path):
     hold_against(running, read_inventory_of(with_numbers(SITE, {}), tmp_path), ())
     with pytest.raises(LocalFault, match="reload it first"):
         hold_against(running, read_inventory_of(SITE.replace("name: Name", "name: Else"), tmp_path), ())
+
+
+def test_a_switch_without_bounds_is_nothing_that_the_cloud_turns(tmp_path):
+    site = SITE.replace("[fire, gas]", "[headcount]")
+    running = read_inventory_of(site, tmp_path)
+    (tmp_path / "site.yaml").write_text(with_numbers(site, {"headcount.left_inside": {"watch": "false"}}))
+    inventory, rules, _ = read_configuration(tmp_path / "site.yaml")
+    with pytest.raises(ConfigError, match="has no bounds"):
+        hold_against(running, inventory, (), rules)
 
 
 def test_state_of_both_kinds():
