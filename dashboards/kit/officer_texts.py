@@ -231,10 +231,10 @@ OFFICER_TEXTS: dict[str, Text] = {
     "permit.firewatch": Text("Fire watch", "留守监护"),
     "permit.overtime": Text("over time", "超时"),
     "permit.onsite": Text(
-        "Gas sample, watcher, start, resume and close are done on site by whoever is there: at the gateway "
-        "(tocsin permit …). What ends work can be done from here.",
-        "气体分析、监护到岗、开工、复工、关闭由现场人员在网关办理（tocsin permit …）；中止、完工、作废可在此办"
-        "理。"),
+        "Gas sample, watcher, start, resume and close are done on site by whoever is there: on the gateway's "
+        "own page, or by tocsin permit. What ends work can be done from here.",
+        "气体分析、监护到岗、开工、复工、关闭由现场人员在网关的本地页面办理（或用 tocsin permit）；中止、完工、作废"
+        "可在此办理。"),
     "permit.story": Text("What was done", "办理记录"),
     "permit.remark": Text("Remark (optional)", "意见（可不填）"),
     "permit.why": Text("Why", "原因"),
