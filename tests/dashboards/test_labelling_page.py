@@ -173,7 +173,8 @@ def test_one_key_a_label_and_undo_by_keyboard_alone(browser, page_desk, language
     from axe_playwright_python.sync_playwright import Axe
 
     desk, url = page_desk
-    page = browser.new_context(locale="zh-CN" if language == "zh" else "en-GB", viewport={"width": 360, "height": 740}).new_page()
+    page = browser.new_context(locale="zh-CN" if language == "zh" else "en-GB",
+                               viewport={"width": 360, "height": 740}).new_page()
     try:
         page.goto(url)
         page.wait_for_selector("#picture:not([hidden])")
