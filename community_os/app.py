@@ -49,6 +49,7 @@ from community_os.series_keeper import SeriesKeeper, read_secret
 from community_os.settings import CloudSettings
 from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, StoreCalls, store_calls
+from community_os.walk_shelf import WalkShelf
 from community_os.web_app import evidence_files, web_app
 from community_os.worker import Worker
 from device_model.child_process import end_with_parent
@@ -124,7 +125,8 @@ async def _work(settings: CloudSettings) -> None:
     calls = store_calls()
     keeper = EvidenceKeeper(evidence_files(settings, clock), store, calls, link, clock)
     worker = Worker(stream, store, calls=calls, link=link, sites=sites, clock=clock,
-                    partitions=settings.partitions, speed=clock.speed, evidence=keeper.take)
+                    partitions=settings.partitions, speed=clock.speed,
+                    evidence=WalkShelf(Path(settings.state)).before(keeper.take))
     keeping = asyncio.create_task(keeper.run(), name="evidence")
     _log.info("worker ready", sites=len(sites))
     try:

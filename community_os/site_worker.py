@@ -76,6 +76,7 @@ from device_model.messages import (
     PermitRecord,
     ReadingsRecord,
     Record,
+    WalkRecord,
 )
 from device_model.read_models import IncidentView
 from device_model.reading import Quality, Reading
@@ -241,6 +242,9 @@ class SiteWorker:
             effects.changes += self._duties.record(body.check)
         elif isinstance(body, PermitRecord):
             effects.changes += self._permits.record(body, self._now_us)
+        elif isinstance(body, WalkRecord):
+            said = f"{gateway} {body.kind} {body.subject}: {body.result} {body.value} {body.note}".strip()
+            effects.changes.append(AuditRow(self._path, body.begun_us, "walk_test", body.who, "", said))
         elif isinstance(body, HeartbeatRecord):
             self._heartbeat(body, gateway, effects)
         elif isinstance(body, LossRecord):

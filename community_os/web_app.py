@@ -32,6 +32,8 @@ from community_os.series_read import SeriesReader
 from community_os.settings import CloudSettings
 from community_os.site_setup import SiteSetup
 from community_os.store import IncidentStore, StoreCalls
+from community_os.walk_desk import WalkDesk
+from community_os.walk_shelf import WalkShelf
 from dashboards.officer_parts import OfficerParts
 from dashboards.server import create_app
 from device_model.clock import Clock
@@ -73,7 +75,8 @@ def web_app(settings: CloudSettings, people: People, store: IncidentStore, calls
     estate = make_estate(settings, store, calls, stream, clock, board, brigade)
     app = create_app(board, estate=estate, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
                      brigade=brigade, evidence=evidence, trail=people.book, people=people.pages, officer=parts,
-                     claims=Claims(settings, people.book))
+                     claims=Claims(settings, people.book),
+                     walks=WalkDesk(WalkShelf(Path(settings.state)), store, calls, clock, sites))
     beside = [board.run, lambda: _take_places(settings, shelf, sites)]
     if nudges is not None:
         authority = Authority.open(Path(settings.authority_folder), names=settings.broker.names)

@@ -70,6 +70,8 @@ ROUTES: dict[str, Rule] = {
     "POST /api/claims/revoke": Deed.CLAIM_GATEWAY,
     "POST /api/claims/offers": Open.GATEWAY,
     "POST /api/gateways/ask": Open.GATEWAY,
+    "GET /walk-tests": Deed.SEE_DEVICES,
+    "GET /walk-tests/export.csv": Deed.SEE_DEVICES,
     # board: which click needs which deed stands in rights.py
     "GET /board": Deed.SEE_BOARD,
     "GET /api/board": Deed.SEE_BOARD,
@@ -145,8 +147,10 @@ ROUTES: dict[str, Rule] = {
     "POST /api/building/reports/{token}/photos": Deed.REPORT_HAZARD,
 }
 # What leaves the product as a file: noted in the audit also when it is only read.
-NOTED_READS = frozenset({"GET /audit/export", "GET /photos/{sha256}", "GET /evidence/{incident}/{evidence}/{name}",
-    "GET /reports/{period}.{kind}", "GET /rectifications/{notice}.pdf", "GET /incidents/{incident}/dossier.pdf",
+NOTED_READS = frozenset({
+    "GET /audit/export", "GET /walk-tests/export.csv", "GET /photos/{sha256}",
+    "GET /evidence/{incident}/{evidence}/{name}", "GET /reports/{period}.{kind}",
+    "GET /rectifications/{notice}.pdf", "GET /incidents/{incident}/dossier.pdf",
 })
 # Files that hold no data: the only thing that is mounted beside the routes.
 OPEN_MOUNTS = frozenset({"/static"})

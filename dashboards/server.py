@@ -45,6 +45,8 @@ from dashboards.kit.texts import LANGUAGES, table, text
 from dashboards.officer_parts import OfficerParts, officer_routers
 from dashboards.people import VISITOR, NoTrail, Person, SignIn, Trail
 from dashboards.rights import DEED_OF_ACTION, ROLES, may
+from dashboards.walk_pages import walk_router
+from dashboards.walks import Walks
 from device_model.clock import Clock
 from device_model.read_models import Board, IncidentAction
 
@@ -90,7 +92,7 @@ def create_app(
     board: Board, *, clock: Clock, sign_in: SignIn | None, speed: float = 1.0, work: IncidentWork | None = None,
     brigade: Brigade | None = None, trail: Trail | None = None, evidence: EvidenceDesk | None = None,
     people: PeopleParts | None = None, claims: ClaimService | None = None, officer: OfficerParts | None = None,
-    estate: Estate | None = None,
+    estate: Estate | None = None, walks: Walks | None = None,
 ) -> FastAPI:
     """The application. work: what people do with incidents beyond the steps of their life. `sign_in` None leaves
     all open: callers allow that on loopback only. people: accounts and audit, where the program
@@ -126,6 +128,8 @@ def create_app(
             app.include_router(router)
     if claims is not None:
         app.include_router(claim_router(claims, door.person, door.page))
+    if walks is not None:
+        app.include_router(walk_router(walks, door.person, door.page))
     door.places = frozenset(name.removeprefix("GET ") for name, _ in routes_of(app.routes))
     return app
 

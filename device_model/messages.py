@@ -152,9 +152,33 @@ class EvidenceChunkRecord(msgspec.Struct, frozen=True, tag="evidence_chunk", omi
     lost: str = ""
 
 
+class WalkRecord(msgspec.Struct, frozen=True, tag="walk", omit_defaults=True):
+    """One ended test of the installer's day, or the acceptance of the work; travels in the evidence lane, behind
+    every alarm. subject: device or output; of an acceptance the gateway. kind: walk, interlock, accepted. result:
+    arrived, missed, proved, unproved, failed, accepted. role: of who tested (property, contractor). delivered: its
+    alarm had left for the cloud when it was seen. confirmed: the output's device took the order. photos: SHA-256.
+    note: of an acceptance with the hash of the report's facts in `value`."""
+
+    subject: str
+    kind: str
+    who: str
+    role: str
+    begun_us: int
+    result: str
+    heard_us: int = 0
+    took_ms: int = 0
+    point: str = ""
+    value: str = ""
+    note: str = ""
+    real: bool = False
+    delivered: bool = False
+    confirmed: bool = False
+    photos: tuple[str, ...] = ()
+
+
 Body = (
     ReadingsRecord | AlarmRecord | ImpairmentRecord | CommandResultRecord | OutputRecord | HeartbeatRecord
-    | LossRecord | DutyCheckRecord | EvidenceChunkRecord | PermitRecord
+    | LossRecord | DutyCheckRecord | EvidenceChunkRecord | PermitRecord | WalkRecord
 )
 
 

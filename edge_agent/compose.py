@@ -141,6 +141,11 @@ class Composition:
                     from edge_agent.key_renewal import keep_keys  # loads cryptography: only where it is needed
 
                     tasks.create_task(keep_keys(keys, self._tls, self._clock), name="keys")
+            if site.gateway.cloud is not None and self._config is not None:
+                from edge_agent.walk_courier import WalkCourier
+
+                walks = WalkCourier(self._config.resolve().parent, site.gateway.id, runtime, self._clock)
+                tasks.create_task(walks.run(), name="walk records")
             if site.gateway.metrics_port:
                 tasks.create_task(self._serve_metrics(runtime, site.gateway.metrics_port), name="metrics")
 

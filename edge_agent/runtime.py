@@ -34,6 +34,7 @@ from device_model.messages import (
     HeartbeatRecord,
     Lane,
     Record,
+    WalkRecord,
 )
 from device_model.ports import JournalState, LineExchange, MessageLink, Store
 from edge_agent.core import AgentCore
@@ -355,7 +356,7 @@ class GatewayRuntime:
         """What the site file of now names."""
         return self._inventory
 
-    def offer_evidence(self, chunk: EvidenceChunkRecord) -> int:
+    def offer_evidence(self, chunk: EvidenceChunkRecord | WalkRecord) -> int:
         """Give a part of a file to the evidence lane; its number, 0 while there is no journal to give it to."""
         if self._outbox is None or not self._outbox.journal_epoch:
             return 0

@@ -29,6 +29,7 @@ NAVIGATION: tuple[Destination, ...] = (
     Destination("/packs", "nav.packs", Deed.SEE_OVERVIEW),
     Destination("/environment", "nav.environment", Deed.SEE_ENVIRONMENT),
     Destination("/claim", "nav.claim", Deed.CLAIM_GATEWAY),
+    Destination("/walk-tests", "nav.walks", Deed.SEE_DEVICES),
     Destination("/my-sites", "nav.my_sites", Deed.MAINTAIN),
     Destination("/building", "nav.building", Deed.SEE_OWN_BUILDING),
     Destination("/people", "nav.people", Deed.ADMINISTER),

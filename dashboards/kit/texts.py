@@ -14,6 +14,7 @@ from dashboards.kit.people_texts import PEOPLE_TEXTS
 from dashboards.kit.tester_profile_texts import TESTER_PROFILE_TEXTS
 from dashboards.kit.tester_texts import TESTER_TEXTS
 from dashboards.kit.vision_texts import VISION_TEXTS
+from dashboards.kit.walk_texts import WALK_TEXTS
 from device_model.site import Text
 
 LANGUAGES = ("zh", "en")
@@ -255,11 +256,12 @@ TEXTS: dict[str, Text] = {
     **OFFICER_TEXTS, **ESTATE_TEXTS,
     **CLAIM_TEXTS,
     **LOCAL_TEXTS,
-    **INSTALL_TEXTS,
     **LOCAL_DEEDS_TEXTS,
+    **INSTALL_TEXTS,
     **PEOPLE_TEXTS,
     **LABELLING_TEXTS,
     **VISION_TEXTS,
+    **WALK_TEXTS,
 }
 
 

@@ -57,6 +57,14 @@ def ask(port: int, path: str, body: object = None) -> dict:
         return json.load(answer)
 
 
+def _read(port: int, path: str) -> str:
+    """A table once it tells of a test that arrived; "" before."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"accept-language": "en"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        text = answer.read().decode()
+    return text if ",arrived," in text else ""
+
+
 def eventually(true, within_s: float = 60.0):
     until = time.monotonic() + within_s
     while True:
@@ -133,6 +141,8 @@ def test_from_a_clean_folder_to_the_brigades_board(cloud, tmp_path, capsys):
 
         page = ask(page_port, "/api/install")
         assert page["running"] and page["claim"]["gateway"] and page["steps"][0]["result"] == "arrived"
+        tests = eventually(lambda: _read(cloud, "/walk-tests/export.csv"), 120)
+        assert f"{PATH},duct,duct,walk,arrived,Li Wei," in tests, "the cloud keeps what the test has shown"
         pdf = box / "acceptance.pdf"
         subprocess.run([sys.executable, "-m", "tocsin", "provision", "report", "--config", config, "--out", str(pdf)],
                        cwd=ROOT, check=True, capture_output=True, timeout=60)
