@@ -26,7 +26,9 @@ CONTRACTOR_MAY = {"/api/install/scan", "/api/install/save", "/api/install/walk",
                   "/api/install/table", "/api/install/photos", "/api/sign-in", "/api/sign-out"}
 BODIES = {"scan": {"kind": "tcp", "target": "h"}, "walk": {"subject": "smoke-301", "step": "begin"},
           "interlock": {"subject": "horn", "step": "drive"}, "table": {"text": ""}, "accept": {"note": "as agreed"},
-          "act": {"action": "isolate", "target": "smoke-301", "request": "click-0001"}, "people": {}}
+          "act": {"action": "isolate", "target": "smoke-301", "request": "click-0001"}, "people": {},
+          "permit": {"permit": "HW-1", "act": "close", "request": "click-0003"},
+          "switch": {"output": "horn", "on": False, "why": "noise", "request": "click-0004"}}
 
 
 @pytest.fixture(scope="module")

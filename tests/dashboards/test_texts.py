@@ -27,7 +27,8 @@ def test_the_search_finds_keys() -> None:
 
 @pytest.mark.parametrize("key", sorted(USED))
 def test_every_used_text_exists(key: str) -> None:
-    assert key in TEXTS
+    """A key that a page ends itself ("walks." ~ result) stands for those that begin with it."""
+    assert key in TEXTS or (key.endswith(".") and any(known.startswith(key) for known in TEXTS))
 
 
 @pytest.mark.parametrize("key", sorted(TEXTS))

@@ -208,7 +208,7 @@ def test_the_testers_smoke_is_the_brigades_alarm(estate: PathsHouse, people: Peo
     board.locator("[data-action=acknowledge]").click()
     expect(card).to_contain_text("Acknowledged by Chen Jing")
     expect(detail).to_contain_text(re.compile("gateway knows", re.IGNORECASE))
-    CAMERA.take(board, "board", before=lambda page: card.click())
+    CAMERA.take(board, "board", before=lambda page: page.locator("[data-incident]").first.click())
     CAMERA.take(board, "board-phone", width=360, height=740)
     card.click()
     detail.get_by_role("link", name="Open").first.click()
@@ -297,7 +297,7 @@ def test_the_desk_verifies_calls_and_answers_the_duty_check(estate: PathsHouse, 
     smoke(tester, "smoke-102", True)
     row = page.locator("[data-work]", has_text="Flat 102").first
     row.wait_for()
-    CAMERA.take(page, "desk", before=lambda page: row.click())
+    CAMERA.take(page, "desk", before=lambda page: page.locator("[data-work]").first.click())
     reach(page, row)
     page.keyboard.press("a")  # acknowledge
     expect(page.locator("#outcome")).to_have_class(re.compile("ok"))
