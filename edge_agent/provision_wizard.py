@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -26,6 +27,7 @@ from device_model.yaml_source import convert, parse_yaml
 from edge_agent.installer import GatewayInstaller
 from provisioning.claim_box import ClaimBox, ShownCode
 from provisioning.claim_commands import wait_for_claim
+from provisioning.page_certificate import CERTIFICATE, KEY, make_page_certificate, own_address, own_names
 from provisioning.site_draft import as_text, first_site
 from provisioning.site_versions import SiteVersions
 
@@ -64,13 +66,15 @@ class ZoneAnswer(msgspec.Struct, frozen=True):
 
 
 class Answers(msgspec.Struct, frozen=True):
-    """A file of answers. pin: of `who` for the gateway's page. wait_s: for the claim."""
+    """A file of answers. pin: of `who` for the gateway's page. page_host: the address at which phones open it, "" for
+    the gateway alone. wait_s: for the claim."""
 
     cloud: str = ""
     asset: str = ""
     who: str = ""
     pin: str = ""
     page_port: int = 8443
+    page_host: str = ""
     wait_s: float = 3600.0
     zones: tuple[ZoneAnswer, ...] = ()
     lines: tuple[LineAnswer, ...] = ()
@@ -164,13 +168,31 @@ def _first_site(box: ClaimBox, config: Path, answers: Answers, talk: Talk) -> No
     address = identity.address
     text = text or as_text(first_site(
         address.tenancy.path, address.gateway, name_zh=identity.site_name_zh, name_en=identity.site_name_en,
-        host=identity.host, port=identity.port, page_port=answers.page_port))
+        host=identity.host, port=identity.port, page_port=answers.page_port,
+        page=_page_for_phones(config.parent, answers, talk)))
     who = answers.who or talk.ask("Your name, for the records / 您的姓名", "installer")
     SiteVersions(config).save(text, who, "first site file")
     pin = answers.pin or talk.ask("A PIN of 6 or more for the gateway's page / 网关页面密码（至少 6 位）")
     if pin:
         set_pin(config.parent / "pins.json", who, pin)
     talk.say("site", f"written: {config}")
+
+
+def _page_for_phones(folder: Path, answers: Answers, talk: Talk) -> dict[str, str]:
+    """`page:` of a gateway whose page phones on its network may open; {} where nobody says so."""
+    host = answers.page_host
+    if not host and (found := own_address()):
+        said = talk.ask(f"Open the gateway's page to phones on this network, https://{found}:{answers.page_port}/ ? "
+                        "y, or Enter for the gateway alone / 允许本网络的手机打开网关页面？y 允许，回车仅限本机")
+        host = found if said.strip().lower() in ("y", "yes", "是") else ""
+    if not host:
+        return {}
+    mark = make_page_certificate(folder, own_names(host), datetime.now(UTC))
+    address = f"https://{host}:{answers.page_port}/"
+    talk.say("page", f"phones open {address} and ask once about its certificate, which must show this SHA-256 / "
+             f"手机打开该地址时会提示一次证书，其 SHA-256 应为 {mark}", address=address, fingerprint=mark)
+    # Every address of the box: the one that it has today may be another after the next lease.
+    return {"host": "0.0.0.0", "certificate_file": CERTIFICATE, "key_file": KEY}  # noqa: S104  TLS and PIN stand before it
 
 
 def _run(config: Path, talk: Talk) -> tuple[int, ...]:

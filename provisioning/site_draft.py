@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -40,13 +40,14 @@ class NewDevice(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def first_site(
     path: str, gateway: str, *, name_zh: str, name_en: str, keys: str = "", host: str = "", port: int = 0,
-    pin_file: str = "pins.json", page_port: int = 8443,
+    pin_file: str = "pins.json", page_port: int = 8443, page: Mapping[str, str] | None = None,
 ) -> Content:
     """The file of a gateway that knows nothing yet: one building, one floor, one zone, itself as a device.
 
-    keys: folder of its keys; with host and port it is connected to its cloud."""
+    keys: folder of its keys; with host and port it is connected to its cloud. page: where phones open its page, with
+    certificate and key; else it is on the gateway alone."""
     own: Content = {"id": gateway, "journal_path": "var/journal.sqlite",
-                    "page": {"port": page_port, "pin_file": pin_file}}
+                    "page": {"port": page_port, "pin_file": pin_file, **(page or {})}}
     if host:
         own["cloud"] = {"host": host, "port": port, "ca_file": f"{keys}ca.pem", "key_file": f"{keys}key.pem",
                         "certificate_file": f"{keys}certificate.pem"}
