@@ -34,7 +34,7 @@ check: $(STAMP)  ## style, types, layers, profiles, sites, rules
 	$(BIN)/tocsin rules test
 
 test: system-packages $(STAMP) check ## everything that CI runs
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -n 3
 
 sim: $(STAMP)    ## replay one seed of the whole-system simulation: make sim SEED=7
 	$(BIN)/python -m tests.simulation.run --seed $(SEED) $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, BrowserContext, expect
+from xdist.remote import Producer
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 # One fixed profile: examples are derandomised in CI, so that a red run can be repeated by anybody.
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -30,6 +33,7 @@ def _patient_context(browser: Browser, **options: Any) -> BrowserContext:
 
 Browser.new_context = _patient_context  # type: ignore[method-assign]
 
+ROOT = Path(__file__).resolve().parent.parent
 # The recorded experiments stand beside the checkout; tests that want them skip, saying why, where they are absent.
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
@@ -45,6 +49,25 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
             f"{item.nodeid} is marked `real` and was skipped ({report.longrepr}); install what it needs with "
             "`make system-packages`, or set TOCSIN_ALLOW_SKIPS=1 to look at the rest"
         )
+
+
+@functools.cache
+def _group_of(file: str) -> str:
+    """The file itself where its tests share a house, a server or a browser (`xdist_group`), else ""."""
+    return file if "xdist_group(" in (ROOT / file).read_text(encoding="utf-8") else ""
+
+
+class _ByHouse(LoadScopeScheduling):
+    """Tests of one file that share a house run on one worker, one after the other; all others go where there is room.
+    (`--dist loadgroup` of xdist 3.8 writes its groups into an attribute that pytest 9.2 no longer reads.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group_of(nodeid.split("::", maxsplit=1)[0]) or nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Whatever --dist says: `make test` and a developer's `-n 4` schedule alike."""
+    return _ByHouse(config, log)
 
 
 def pytest_runtest_setup() -> None:
