@@ -53,8 +53,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
 
 @functools.cache
 def _group_of(file: str) -> str:
-    """The file itself where its tests share a house, a server or a browser (`xdist_group`), else ""."""
-    return file if "xdist_group(" in (ROOT / file).read_text(encoding="utf-8") else ""
+    """The file itself where its tests share a house, a server or a browser, else ""."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    return file if "xdist_group(" in text or 'scope="module"' in text else ""
 
 
 class _ByHouse(LoadScopeScheduling):
