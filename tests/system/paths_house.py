@@ -135,6 +135,7 @@ class PathsHouse(House):
             building["floors"][0]["name"]["zh"] = "1层"
             building["floors"][0]["zones"][0]["name"]["zh"] = f"{flat}室"
         site["gateway"]["page"] = {"port": self.page_port, "pin_file": "pins.json"}
+        site["permits"] = {"off_hours_raise": False}  # the test may run at night or on a Sunday
         site["contacts"].append({"name": "Duty desk", "role": "duty", "phone": "+86 571 5550 0100"})
         return site
 
