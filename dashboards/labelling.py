@@ -58,12 +58,14 @@ def _nobody(_: Request) -> str:
 
 
 def labelling_router(
-    desk: LabelDesk, may: Callable[[Request], bool] = lambda _: True, who: Callable[[Request], str] = _nobody
+    desk: LabelDesk, may: Callable[[Request], bool] = lambda _: True, who: Callable[[Request], str] = _nobody,
+    *, back: str = "",
 ) -> APIRouter:
     """The page's routes. may: whether a request may see the site's pictures; else 403 and nothing is told. who: the
-    person signed in, whose name every label then bears; "" where the page asks for a name."""
+    person signed in, whose name every label then bears; "" where the page asks for a name. back: the page from which
+    people come, and where they sign in; "" for none."""
     router = APIRouter()
-    _add_page(router, may)
+    _add_page(router, may, back)
     _add_api(router, desk, may, who)
     return router
 
@@ -93,21 +95,22 @@ def create_labelling_app(desk: LabelDesk, hosts: frozenset[str]) -> FastAPI:
     return app
 
 
-def _add_page(router: APIRouter, may: Callable[[Request], bool]) -> None:
+def _add_page(router: APIRouter, may: Callable[[Request], bool], back: str) -> None:
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
     @router.get("/labelling")
     async def page(request: Request) -> Response:
-        if not may(request):
+        allowed = may(request)
+        if not allowed and not back:
             return PlainTextResponse("not allowed", 403)
         asked = request.cookies.get("tocsin_language", "")
         preferred = "en" if request.headers.get("accept-language", "").lower().startswith("en") else "zh"
         language = asked if asked in LANGUAGES else preferred
         other = next(other for other in LANGUAGES if other != language)
-        html = pages.get_template("labelling.html").render(
-            t=lambda key: text("labelling.skip" if key == "skip" else key, language), language=language, other=other
-        )
-        return Response(html, media_type="text/html", headers=HEADERS)
+        html = pages.get_template("labelling.html" if allowed else "labelling_closed.html").render(
+            t=lambda key: text("labelling.skip" if key == "skip" and allowed else key, language), language=language,
+            other=other, back=back)
+        return Response(html, 200 if allowed else 403, media_type="text/html", headers=HEADERS)
 
     @router.get("/labelling/language/{language}")
     async def choose(language: str) -> Response:

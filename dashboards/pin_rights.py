@@ -4,7 +4,8 @@
 
 A contractor installs and tests: scans, binds, walks, puts a device under test (30 minutes at most, law 6). Accepting
 the work, changing rules, disabling an alarm, taking a device out and making people stay with who owns the site. Local
-duty answers alarms. Whoever does or watches hot work does the permit's acts on site; a contractor closes none.
+duty answers alarms and looks at pictures. Whoever does or watches hot work does the permit's acts on site; a
+contractor closes none.
 """
 
 from __future__ import annotations
@@ -28,12 +29,17 @@ class LocalDeed(StrEnum):
     SWITCH = "switch"  # an output by hand
     PERMIT = "permit"  # hot work on site: gas sample, watcher, start, pause, resume, finish
     PERMIT_END = "permit_end"  # close it: the place is safe again
+    LOOK = "look"  # pictures of the cameras that a sweep kept, and of now
+    DRAW = "draw"  # zones and masks on a picture of now
+    LABEL = "label"  # say what the cameras saw: clips that are kept to learn from
     PEOPLE = "people"
     OTHER = "other"
 
 
-_DUTY = frozenset({LocalDeed.ACKNOWLEDGE, LocalDeed.SILENCE, LocalDeed.RESET, LocalDeed.PERMIT, LocalDeed.PERMIT_END})
-_INSTALL = frozenset({LocalDeed.SCAN, LocalDeed.BIND, LocalDeed.TEST, LocalDeed.PHOTO, LocalDeed.PERMIT})
+_DUTY = frozenset({LocalDeed.ACKNOWLEDGE, LocalDeed.SILENCE, LocalDeed.RESET, LocalDeed.PERMIT, LocalDeed.PERMIT_END,
+                   LocalDeed.LOOK})
+_INSTALL = frozenset({LocalDeed.SCAN, LocalDeed.BIND, LocalDeed.TEST, LocalDeed.PHOTO, LocalDeed.PERMIT,
+                      LocalDeed.DRAW, LocalDeed.LABEL})
 
 PROPERTY, CONTRACTOR, DUTY = "property", "contractor", "duty"
 LOCAL_ROLES: dict[str, frozenset[LocalDeed]] = {

@@ -85,6 +85,13 @@ def session_of(request: Request, door: PinDoor, deed: LocalDeed = LocalDeed.OTHE
     return session if session is not None and may_here(session.role, deed) else None
 
 
+def looker_of(request: Request, door: PinDoor, *deeds: LocalDeed) -> Session | None:
+    """Who may do one of those deeds, for what an element of the page asks for: it carries the cookie and no token. It
+    changes nothing but the log, and the cookie is SameSite=Strict."""
+    session = door.session(request.cookies.get(COOKIE, ""))
+    return session if session is not None and any(may_here(session.role, deed) for deed in deeds) else None
+
+
 def refusal_of(request: Request, door: PinDoor) -> Response:
     """Why `session_of` said no: "session", or "role" where somebody is signed in who may not."""
     return JSONResponse({"refusal": "role" if _session(request, door) is not None else "session"}, 403)

@@ -40,12 +40,13 @@ class Pin(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct):
-    """One signed-in person. csrf: what each action must carry."""
+    """One signed-in person. csrf: what each action must carry. salt: of the PIN that let them in."""
 
     who: str
     csrf: str
     until_s: float
     role: str = ""
+    salt: str = ""
 
 
 class Locked(Exception):
@@ -115,6 +116,7 @@ class PinDoor:
         self._sessions: dict[str, Session] = {}
         self._failures: list[float] = []
         self._locked_until_s, self._lock_s = 0.0, LOCK_FIRST_S
+        self._known: tuple[tuple[int, int], dict[str, Pin]] = ((0, 0), {})
 
     @property
     def anybody(self) -> bool:
@@ -147,18 +149,33 @@ class PinDoor:
                 del self._sessions[next(iter(self._sessions))]
             cookie = secrets.token_urlsafe(32)
             session = self._sessions[cookie] = Session(name.strip(), secrets.token_urlsafe(24), now + SESSION_S,
-                                                     known.role if known is not None else "")
+                                                     known.role if known is not None else "", salt.hex())
         return cookie, session
 
     def session(self, cookie: str) -> Session | None:
-        """Who the cookie belongs to; each use prolongs it. None: unknown or over."""
+        """Who the cookie belongs to; each use prolongs it. None: unknown, over, or the PIN was changed, removed or
+        given another role since, also by another process (`tocsin gateway pin`)."""
         with self._lock:
             session = self._sessions.get(cookie)
-            if session is None or self._now_s() >= session.until_s:
+            if session is None or self._now_s() >= session.until_s or not self._still(session):
                 self._sessions.pop(cookie, None)
                 return None
             session.until_s = self._now_s() + SESSION_S
             return session
+
+    def _still(self, session: Session) -> bool:
+        """Whether the PIN that let them in is still theirs. A file that cannot be read lets nobody act."""
+        if self._file is None:
+            return False
+        try:
+            found = self._file.stat()
+            mark = (found.st_ino, found.st_mtime_ns)
+            if mark != self._known[0]:
+                self._known = (mark, _read(self._file))
+        except (OSError, LocalFault):
+            return False
+        pin = self._known[1].get(session.who)
+        return pin is not None and (pin.salt, pin.role) == (session.salt, session.role)
 
     def forget(self, name: str) -> None:
         """End all sessions of a person whose PIN or role changed."""

@@ -8,8 +8,8 @@
             ──GET /api/sweep────────────────────► N of M, deadline, the dead, the longest unseen
             ──GET /api/sweep/{camera}.jpg───────► the newest picture, people blurred  (PIN, right, logged)
 
-Pictures never leave the gateway: this page is served there, on loopback or with TLS, to people with a PIN whom the
-vision file names. A picture that cannot be logged is not shown.
+Pictures never leave the gateway: this page is served there, on loopback or with TLS, to people whose PIN has a role
+that may (pin_rights.py) and whom the vision file names. A picture that cannot be logged is not shown.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from fastapi.staticfiles import StaticFiles
 
 from dashboards.kit.texts import LANGUAGES, table, text
 from dashboards.labelling import labelling_router
-from dashboards.pin_sessions import COOKIE, HEADERS, add_pin_sign_in, bounded_body, language_of, session_of
+from dashboards.pin_rights import LocalDeed
+from dashboards.pin_sessions import HEADERS, add_pin_sign_in, bounded_body, language_of, looker_of, session_of
 from dashboards.pins import PinDoor
 from device_model.errors import ConfigError, LocalFault
 from device_model.labelling import LabelDesk
@@ -98,10 +99,11 @@ class VisionDesk(Protocol):
     def swept_picture(self, camera: str, who: str) -> bytes: ...
     def may_look(self, who: str) -> bool: ...
     def may_draw(self, who: str) -> bool: ...
+    def may_label(self, who: str) -> bool: ...
 
 
 def create_vision_app(desk: VisionDesk, door: PinDoor, labelling: LabelDesk | None = None) -> FastAPI:
-    """The application of one gateway's cameras. labelling: clips that people who may look at pictures may label."""
+    """The application of one gateway's cameras. labelling: clips that people may say what they show of."""
     app = FastAPI(title="Tocsin cameras", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
@@ -119,10 +121,10 @@ def create_vision_app(desk: VisionDesk, door: PinDoor, labelling: LabelDesk | No
     if labelling is not None:
 
         def who(request: Request) -> str:
-            session = door.session(request.cookies.get(COOKIE, ""))
-            return session.who if session is not None and desk.may_look(session.who) else ""
+            session = looker_of(request, door, LocalDeed.LABEL)
+            return session.who if session is not None and desk.may_label(session.who) else ""
 
-        app.include_router(labelling_router(labelling, lambda request: bool(who(request)), who))
+        app.include_router(labelling_router(labelling, lambda request: bool(who(request)), who, back="/cameras"))
     return app
 
 
@@ -175,7 +177,7 @@ def _add_drawing(app: FastAPI, desk: VisionDesk, door: PinDoor) -> None:
             return _refused(error)
 
     def drawer(request: Request) -> str | None:
-        session = session_of(request, door)
+        session = session_of(request, door, LocalDeed.DRAW)
         return session.who if session is not None and desk.may_draw(session.who) else None
 
     @app.post("/api/cameras/{camera}/drawing")
@@ -208,13 +210,11 @@ def _add_pictures(app: FastAPI, desk: VisionDesk, door: PinDoor) -> None:
         return _json(msgspec.json.encode(desk.sweep()))
 
     async def given(request: Request, camera: str, *, now: bool) -> Response:
-        # A picture is asked for by an element of the page, which carries the cookie and no token: it changes nothing
-        # but the log, and the cookie is SameSite=Strict.
-        session = door.session(request.cookies.get(COOKIE, ""))
+        looker, drawer = looker_of(request, door, LocalDeed.LOOK), looker_of(request, door, LocalDeed.DRAW)
+        session = looker or (drawer if now else None)
         if session is None or not _CAMERA.fullmatch(camera):
             return JSONResponse({"refusal": "sign in"}, 403)
-        allowed = desk.may_look(session.who) or (now and desk.may_draw(session.who))
-        if not allowed:
+        if not ((looker and desk.may_look(session.who)) or (now and drawer and desk.may_draw(session.who))):
             return JSONResponse({"refusal": "right"}, 403)
         try:
             octets = await _threaded(desk.picture if now else desk.swept_picture, camera, session.who)

@@ -19,7 +19,8 @@ import uvicorn
 from PIL import Image
 
 from dashboards.people import Person
-from dashboards.pins import PinDoor, set_pin
+from dashboards.pin_rights import CONTRACTOR, DUTY, PROPERTY
+from dashboards.pins import PinDoor, people_of, set_pin
 from dashboards.rights import ROLES, Deed, may
 from dashboards.vision_page import CameraSketch, CamerasView, SweepView, SweptRow, create_vision_app
 from device_drivers.vision.blur import blurred
@@ -40,6 +41,9 @@ from device_model.site_checks import LOOPBACK
 
 log = structlog.get_logger("vision page")
 VERSIONS = 10
+# Which role a PIN has that is made for somebody whom the vision file names: never more than that person may there.
+ROLE_OF_PIN = {"property": PROPERTY, "admin": PROPERTY, "contractor": CONTRACTOR, "brigade": DUTY, "desk": DUTY,
+               "officer": DUTY}
 ROWS_MAX = 5000
 # Faces are small: the frame is looked at whole and in four overlapping parts.
 LOOKS = (Tile(0, 0, 1, 1), Tile(0, 0, 0.6, 0.6), Tile(0.4, 0, 1, 0.6), Tile(0, 0.4, 0.6, 1), Tile(0.4, 0.4, 1, 1))
@@ -66,6 +70,10 @@ class VisionDoor:
     def may_draw(self, who: str) -> bool:
         """The same, for zones and masks (`Deed.CONFIGURE`)."""
         return self._may(who, Deed.CONFIGURE)
+
+    def may_label(self, who: str) -> bool:
+        """The same, for saying what the cameras saw (`Deed.LABEL_PICTURES`)."""
+        return self._may(who, Deed.LABEL_PICTURES)
 
     def _may(self, who: str, deed: Deed) -> bool:
         role = self.plan().page.people.get(who, "")
@@ -245,8 +253,13 @@ def set_vision_pin(config: Path, name: str, pin: str) -> Path:
     page = read_plan(config).page
     if not page.pin_file:
         raise LocalFault("the vision file names no pin_file: add page: {pin_file: pins.json}")
-    if pin and page.people.get(name.strip(), "") not in ROLES:
+    role = page.people.get(name.strip(), "")
+    if pin and role not in ROLES:
         raise LocalFault(f"the vision file gives {name!r} no role: add page: {{people: {{{name}: property}}}}; "
                          f"roles are {', '.join(ROLES)}")
-    set_pin(config.parent / page.pin_file, name, pin)
-    return config.parent / page.pin_file
+    if pin and role not in ROLE_OF_PIN:
+        raise LocalFault(f"{role} neither sees pictures nor draws: roles that do are {', '.join(ROLE_OF_PIN)}")
+    file = config.parent / page.pin_file
+    # Who has a PIN already, in the file that the gateway's page may share, keeps its role: here is no way to another.
+    set_pin(file, name, pin, people_of(file).get(name.strip()) or ROLE_OF_PIN.get(role, PROPERTY))
+    return file

@@ -7,6 +7,10 @@ from device_model.site import Text
 LABELLING_TEXTS: dict[str, Text] = {
     "labelling.title": Text("What did the camera see?", "画面里是什么？"),
     "labelling.nav": Text("Label clips", "标注片段"),
+    "labelling.back": Text("Back to the cameras", "返回摄像机页面"),
+    "labelling.closed": Text("Only people whose role may label see these clips. Sign in with your PIN on the page of "
+                             "the cameras, or ask the property.",
+                             "只有具备标注权限的人员可查看这些片段。请先在摄像机页面用 PIN 登录，或联系物业。"),
     "labelling.skip": Text("Skip to the picture", "跳到画面"),
     "labelling.you": Text("Your name", "您的姓名"),
     "labelling.you.needed": Text("Enter your name first: every label is kept with it.",

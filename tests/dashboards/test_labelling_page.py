@@ -136,15 +136,20 @@ def test_where_people_sign_in_a_label_bears_the_session_name_and_a_stranger_sees
     assert desk.views["yard-1"].by == "Chen Jing"
 
 
-def test_the_cameras_page_lets_only_those_label_who_may_look_at_pictures(desk: MemoryDesk) -> None:
-    sessions = {"one": SimpleNamespace(who="Chen Jing"), "two": SimpleNamespace(who="Visitor")}
+def test_the_cameras_page_lets_only_those_label_who_may(desk: MemoryDesk) -> None:
+    sessions = {"one": SimpleNamespace(who="Chen Jing", role="contractor"),
+                "two": SimpleNamespace(who="Visitor", role="property"),
+                "three": SimpleNamespace(who="Chen Jing", role="duty")}
     door = SimpleNamespace(session=sessions.get)
-    cameras = SimpleNamespace(may_look=lambda who: who == "Chen Jing")
+    cameras = SimpleNamespace(may_label=lambda who: who == "Chen Jing")
     with_clips = TestClient(create_vision_app(cameras, door, desk))
-    for cookie, status in (("", 403), ("two", 403), ("one", 200)):
+    for cookie, status in (("", 403), ("two", 403), ("three", 403), ("one", 200)):
         with_clips.cookies.set(COOKIE, cookie)
         assert with_clips.get("/api/labelling/clips").status_code == status
         assert with_clips.get("/api/labelling/clips/yard-1/0.jpg").status_code == status
+        page = with_clips.get("/labelling", headers={"Accept-Language": "en"})
+        assert page.status_code == status and 'href="/cameras"' in page.text, "there is a way back"
+        assert ("Sign in with your PIN" in page.text) == (status == 403)
     assert 'href="/labelling"' in with_clips.get("/cameras").text
     without = TestClient(create_vision_app(cameras, door))
     assert without.get("/labelling").status_code == 404 and "/labelling" not in without.get("/cameras").text

@@ -15,7 +15,7 @@ from PIL import Image
 
 pytest.importorskip("ai_edge_litert", reason="the extra `vision` is not installed")
 
-from dashboards.pins import PinDoor, set_pin
+from dashboards.pins import PinDoor, people_of, set_pin
 from dashboards.vision_page import create_vision_app
 from device_drivers.vision.camera_health import CameraState
 from device_drivers.vision.objects import Box
@@ -143,6 +143,13 @@ def test_roles_decide_and_a_pin_needs_one(page: TestClient, site: Path) -> None:
     with pytest.raises(LocalFault, match="no role"):
         set_vision_pin(site, "Stranger", "864209")
     assert set_vision_pin(site, "Zhao Lei", "975310") == site.parent / "pins.json"
+    with pytest.raises(LocalFault, match="neither sees"):
+        set_vision_pin(site, "Wang Fang", "864209")
+    assert people_of(site.parent / "pins.json")["Zhao Lei"] == "property", "who has a PIN keeps its role"
+    set_vision_pin(site, "Zhao Lei", "")
+    set_vision_pin(site, "Zhao Lei", "975310")
+    assert people_of(site.parent / "pins.json")["Zhao Lei"] == "contractor", "never more than the vision file says"
+    set_pin(site.parent / "pins.json", "Zhao Lei", "975310")
 
 
 def test_the_sweep_says_who_is_dead_without_saying_where(page: TestClient) -> None:
