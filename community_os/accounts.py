@@ -26,7 +26,7 @@ import msgspec
 import structlog
 
 from community_os import second_factor
-from community_os.lockout import Lockout
+from community_os.lockout_book import kept_lockout
 from community_os.passwords import Passwords, old_hash, one_time, weak
 from community_os.sessions import Session, SessionBook
 from dashboards.account_desk import AccountRow, Entry, NotDone, OwnAccount, SessionRow
@@ -86,7 +86,7 @@ class Accounts:
         self._passwords = passwords or Passwords()
         self._lock = threading.RLock()
         self._checks = threading.BoundedSemaphore(CHECKS_AT_ONCE)
-        self._lockout = Lockout()
+        self._lockout = kept_lockout(file.with_name("tries.sqlite"))
         self._pending: dict[str, _Pending] = {}
         self._new_factor: dict[str, str] = {}
         self._mark: tuple[int, int] | None = None
@@ -131,7 +131,8 @@ class Accounts:
         kept = "" if account is None or account.disabled or account.outside else account.hash
         with self._checks:
             # Asked again: of many tries sent at once only the first few may be looked at.
-            wait_s = self._lockout.wait_s(name, address, now)
+            with self._lock:
+                wait_s = self._lockout.wait_s(name, address, now)
             right = wait_s == 0 and self._passwords.right(kept, secret)
             if account is None or not right:
                 # Counted before the next is let in, so that no more can slip past than are looked at together.
@@ -301,10 +302,11 @@ class Accounts:
         secret = self._new_factor.get(session.id, "") if session is not None else ""
         now = self._now_s()
         step = second_factor.step_of(secret, code, now, 0) if secret else None
-        if session is None or step is None or self._lockout.wait_s(session.name, address, now) > 0:
-            if session is not None:
-                self._lockout.wrong(session.name, address, now)
-            return ()
+        with self._lock:
+            if session is None or step is None or self._lockout.wait_s(session.name, address, now) > 0:
+                if session is not None:
+                    self._lockout.wrong(session.name, address, now)
+                return ()
         codes = second_factor.recovery_codes()
         with self._changing():
             account = self._book.accounts[session.name]
@@ -333,12 +335,14 @@ class Accounts:
         account = self._account(session.name) if session is not None else None
         if session is None or account is None or account.outside:
             return None, "old"
-        if self._lockout.wait_s(session.name, address, now) > 0:
-            return None, "wait"
+        with self._lock:
+            if self._lockout.wait_s(session.name, address, now) > 0:
+                return None, "wait"
         with self._checks:
             right = self._passwords.right(account.hash, secret)
         if not right:
-            self._lockout.wrong(session.name, address, now)
+            with self._lock:
+                self._lockout.wrong(session.name, address, now)
             self._trail.note(session.name, "refused", why="wrong present password", where=address)
             return None, "old"
         return session, ""
@@ -401,6 +405,7 @@ class Accounts:
                 raise NotDone("this person's password is kept by another service")
             account.hash, account.salt, account.one_time, account.factor, account.recovery = made, "", True, "", ()
         self.sessions.end(lambda one: one.name == name)
+        self._lockout.free(name)
         self._trail.note(by, "account reset", subject=name, path=account.scope, where=where)
         return secret
 

@@ -13,6 +13,7 @@ import pytest
 
 from community_os.accounts import Accounts
 from community_os.lockout import ADDRESS_TRIES, FIRST_WAIT_S, NAME_TRIES, WAIT_MAX_S, Lockout
+from community_os.lockout_book import KeptTries, kept_lockout
 from community_os.passwords import Passwords, one_time, weak
 from community_os.sessions import ABSOLUTE_S, IDLE_S, PER_PERSON_MAX
 from dashboards.account_desk import NotDone
@@ -110,7 +111,7 @@ def test_sessions_survive_a_restart_and_end_by_time_or_leaving(tmp_path: Path) -
     one, two = signed_in(book, "李伟"), signed_in(book, "李伟")
     assert one != two
     for kept in (tmp_path / "state").iterdir():
-        assert one not in kept.read_text()
+        assert one.encode() not in kept.read_bytes()
     restarted = accounts(tmp_path, time)
     assert restarted.person(one) == book.person(one) and restarted.person(one) is not None
     restarted.leave(one)
@@ -238,6 +239,82 @@ def test_an_address_that_guesses_at_many_names_waits() -> None:
     for _ in range(50):
         lockout.wrong("x", "6.6.6.6", 0.0)
     assert lockout.wait_s("new", "6.6.6.6", 0.0) == WAIT_MAX_S
+
+
+def test_who_guesses_at_others_from_the_same_office_keeps_nobody_out() -> None:
+    lockout = Lockout()
+    lockout.right("li", "10.0.0.1", 0.0)
+    for n in range(5 * ADDRESS_TRIES):
+        lockout.wrong(f"name{n}", "10.0.0.1", 1.0)
+    assert lockout.wait_s("stranger", "10.0.0.1", 2.0) > 0 and lockout.wait_s("li", "10.0.0.1", 2.0) == 0
+
+
+@pytest.mark.parametrize(("one", "other", "same"), [
+    ("2001:db8:0:1::1", "2001:db8:0:1:ffff::9", True), ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+    ("::ffff:10.0.0.1", "10.0.0.1", True), ("10.0.0.1", "10.0.0.2", False), ("fe80::1%eth0", "fe80::2", True),
+])
+def test_a_subscriber_has_a_whole_network_of_ipv6(one: str, other: str, same: bool) -> None:
+    lockout = Lockout()
+    for n in range(ADDRESS_TRIES):
+        lockout.wrong(f"name{n}", one, 0.0)
+    assert (lockout.wait_s("new", other, 0.0) > 0) == same
+
+
+def test_a_clock_that_was_set_back_makes_nobody_wait_longer() -> None:
+    lockout = Lockout()
+    for _ in range(50):
+        lockout.wrong("li", "6.6.6.6", 1e9)
+    assert lockout.wait_s("li", "7.7.7.7", 1e6) == WAIT_MAX_S
+
+
+def test_a_restart_gives_a_guesser_no_fresh_tries(tmp_path: Path) -> None:
+    time = Time()
+    book = accounts(tmp_path, time)
+    book.put("li", "right and long", role="brigade")
+    assert book.begin("li", "right and long", "10.0.0.1", "").cookie
+    for _ in range(NAME_TRIES):
+        assert accounts(tmp_path, time).begin("li", "wrong", "6.6.6.6", "").wait_s == 0
+    again = accounts(tmp_path, time)
+    assert again.begin("li", "right and long", "6.6.6.6", "").wait_s == FIRST_WAIT_S
+    assert again.begin("li", "right and long", "10.0.0.1", "").cookie, "known from there, also after a restart"
+    for n in range(ADDRESS_TRIES):
+        accounts(tmp_path, time).begin(f"guess {n}", "wrong", "8.8.8.8", "")
+    assert accounts(tmp_path, time).begin("somebody", "wrong", "8.8.8.8", "").wait_s > 0
+    time.now += WAIT_MAX_S
+    assert accounts(tmp_path, time).begin("li", "right and long", "6.6.6.6", "").cookie, "served"
+    assert (tmp_path / "state" / "tries.sqlite").stat().st_mode & 0o077 == 0
+
+
+def test_an_administrators_reset_ends_the_wait_in_every_process(tmp_path: Path) -> None:
+    time = Time()
+    web, shell = accounts(tmp_path, time), accounts(tmp_path, time)
+    web.put("li", "right and long", role="brigade")
+    for _ in range(NAME_TRIES):
+        web.enter("li", "wrong")
+    assert web.begin("li", "x", "", "").wait_s > 0
+    secret = shell.reset("li", by="admin")
+    assert web.begin("li", secret, "", "").cookie
+
+
+def test_counts_are_bounded_and_outlive_a_file_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("community_os.lockout.KEYS_MAX", 20)
+    file = tmp_path / "tries.sqlite"
+    lockout = kept_lockout(file)
+    for n in range(30):
+        lockout.wrong(f"name{n}\udcff", f"10.0.0.{n}", float(n))
+        lockout.right(f"name{n}", f"10.1.0.{n}", float(n))
+    assert len(KeptTries(file, "wrong")) == len(KeptTries(file, "known")) == 20
+    assert next(iter(KeptTries(file, "known"))) == ("10.1.0.10", "name10"), "the oldest are forgotten first"
+    (tmp_path / "dir").mkdir()
+    broken = kept_lockout(tmp_path / "dir")  # a folder is no database
+    for _ in range(NAME_TRIES):
+        broken.wrong("li", "6.6.6.6", 0.0)
+    assert broken.wait_s("li", "7.7.7.7", 1.0) > 0
+    broken.right("li", "6.6.6.6", 2.0)
+    broken.free("li")
+    assert broken.wait_s("li", "7.7.7.7", 3.0) == 0
 
 
 # --- second factor ------------------------------------------------------------------------------------------------
