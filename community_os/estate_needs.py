@@ -53,7 +53,7 @@ def of_incidents(incidents: Iterable[IncidentView]) -> list[NeedItem]:
         for task in handling.tasks if handling is not None else ():
             if not task.done_us:
                 found.append(NeedItem(Need.TASK, why=task.person, what=task.title,
-                                      since_us=task.given_us, due_us=task.due_us,
+                                      since_us=task.given_us, due_us=task.due_us, typed=True,
                                       **known))  # type: ignore[arg-type]  # as the struct names them
         if handling is not None and handling.undelivered:
             found.append(NeedItem(Need.UNDELIVERED, why=str(handling.undelivered), since_us=view.updated_us,
@@ -79,7 +79,8 @@ def of_lack(view: ImpairmentView, inventory: Inventory | None, titles: Mapping[s
     said = detail if what is not None else lack.why
     why = " — ".join(part for part in (said, lack.who, lack.compensation) if part)
     return NeedItem(kind, view.tenancy.path, view.site_name, place, why or ("" if what else lack.kind.value),
-                    lack.since_us, lack.expires_us, subject=lack.subject, what=what)
+                    lack.since_us, lack.expires_us, subject=lack.subject, what=what,
+                    typed=bool(lack.who or lack.compensation))
 
 
 def of_gateway(view: GatewayView) -> NeedItem | None:
@@ -95,7 +96,7 @@ def of_inspection(view: InspectionView, site_name: Text) -> NeedItem:
     """A check-list that waits to be walked."""
     one = view.inspection
     return NeedItem(Need.INSPECTION, view.tenancy.path, site_name, one.title, one.person, one.given_us, one.due_us,
-                    subject=one.id)
+                    subject=one.id, typed=True)
 
 
 def of_certificate(path: str, site_name: Text, gateway: str, not_after_us: int, now_us: int) -> NeedItem | None:

@@ -5,8 +5,8 @@
 
 Nobody may keep an honest person out. An address from which a name got in lately counts by itself for that name:
 neither strangers who guess at the name, nor who guesses at others from the same office, make its owner wait. A clock
-that was set back makes nobody wait longer than the longest wait. Counts are kept where the program says (`lockout_book.py`),
-so that a restart does not give a guesser fresh tries.
+that was set back makes nobody wait longer than the longest wait. Counts are kept where the program says
+(`lockout_book.py`), so that a restart does not give a guesser fresh tries.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def kept_lockout(file: Path) -> Lockout:
 
 
 class KeptTries(MutableMapping[Key, Count]):
-    """One book of the file. Thread-safe. Never raises because of the file: what it cannot keep there is kept in memory."""
+    """One book of the file. Thread-safe. Never raises because of the file: what it cannot keep there is in memory."""
 
     def __init__(self, file: Path, book: str) -> None:
         self._file, self._book = file, book

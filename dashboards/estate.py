@@ -37,7 +37,8 @@ class Need(StrEnum):
 
 class NeedItem(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing. due_us: until when, 0 where no clock runs; incident: its page, "" for none; subject: device, point,
-    gateway or channel; hazard: of an alarm; what: title of a task, or of the rule that found a fault."""
+    gateway or channel; hazard: of an alarm; what: title of a task, or of the rule that found a fault; typed: `why`
+    holds what somebody typed, or a name: shown as it is."""
 
     kind: Need
     path: str
@@ -51,6 +52,7 @@ class NeedItem(msgspec.Struct, frozen=True, omit_defaults=True):
     hazard: str = ""
     drill: bool = False
     what: Text | None = None
+    typed: bool = False
 
 
 class DeviceChoice(msgspec.Struct, frozen=True):

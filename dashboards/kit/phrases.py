@@ -19,6 +19,7 @@ _WORDS = {
     "no such duty check waits for an answer": "没有待应答的此项查岗",
     "the time for this duty check is over": "查岗已超时",
     "has answered it already": "已应答", "the gateway started anew before it was sent": "发送前网关已重启",
+    "reset by": "复位人：", "unknown": "未知", "arrived late": "迟到",
     "walk test": "逐点测试", "walk test ended": "逐点测试结束", "off": "断开", "unanswered": "超时未应答", "in": "于",
 }
 

@@ -5,7 +5,7 @@ import { clockTime, shownUs } from "./shown_time.js";
 import { distance, estateMap, tooLow } from "./estate.js";
 import { floorPlan, valueText } from "./plan.js";
 import { plot } from "./plot.js";
-import { words } from "./words.js";
+import { words, wordsOf } from "./words.js";
 
 // What the page offers in each state; the server decides (laws of safety), the page only proposes.
 const ACTIONS = {
@@ -339,7 +339,7 @@ function impaired(view, side) {
   const rows = [...(side?.impairments ?? [])].sort((a, b) => Number(mine.has(b.impairment.zone)) - Number(mine.has(a.impairment.zone)) || a.impairment.since_us - b.impairment.since_us);
   for (const v of rows) list.append(make("li", "", "", make("span", "warn", say(`impairment.${v.impairment.kind}`)),
     ` · ${name(v.device_name) || v.impairment.subject} · ${name(v.zone_name)} · `, ageOf(v.impairment.since_us), [v.impairment.who, v.impairment.why, v.impairment.compensation].some(Boolean)
-      ? ` — ${[v.impairment.who, words(v.impairment.why ?? ""), v.impairment.compensation].filter(Boolean).join(" · ")}` : ""));
+      ? ` — ${[v.impairment.who, wordsOf(v.impairment.who, v.impairment.why ?? ""), v.impairment.compensation].filter(Boolean).join(" · ")}` : ""));
   return list.children.length ? list : make("p", "empty", say("impairments.none"));
 }
 
@@ -380,7 +380,7 @@ function alarms(view) {
   for (const a of view.alarms ?? []) {
     const item = make("li", "", "", tag(say(`severity.${a.severity}`), a.severity), ` ${name(a.title)} — ${name(a.place) || a.device} · `,
       say(`alarm.${a.state}`), a.latched ? ` (${say("latched")})` : "", " · ", make("time", "", clockTime(a.at_us)));
-    if (a.detail) item.append(make("div", "", words(a.detail)));
+    if (a.detail) item.append(make("div", "", words(a.detail, a.device)));
     if (a.test) item.append(" ", tag(say("test"), "drill"));
     if (a.shelf) item.append(" ", tag(say(`shelf.${a.shelf}`)));
     if (a.journaled === false) item.append(make("div", "warn", say("not_journaled")));
@@ -391,10 +391,10 @@ function alarms(view) {
 }
 
 function timeline(view) {
-  const list = make("ol", "list");
+  const list = make("ol", "list"), devices = (view.alarms ?? []).map((a) => a.device).filter(Boolean);
   for (const entry of [...(view.log ?? [])].reverse()) {
     const key = `log.${entry.what}`;
-    list.append(make("li", "", "", make("time", "", clockTime(entry.at_us)), ` ${has(key) ? say(key) : entry.what}`, entry.who ? ` · ${entry.who}` : "", entry.detail ? ` — ${words(entry.detail)}` : ""));
+    list.append(make("li", "", "", make("time", "", clockTime(entry.at_us)), ` ${has(key) ? say(key) : entry.what}`, entry.who ? ` · ${entry.who}` : "", entry.detail ? ` — ${entry.who ? entry.detail : words(entry.detail, devices.find((id) => entry.detail.startsWith(`${id} `)))}` : ""));
   }
   return list;
 }

@@ -39,8 +39,8 @@ function need(n) {
   if (n.due_us) head.append(dated(make("span", "clock"), n.due_us, "estate.over"));
   const why = n.what ? "" : { alarm: () => say(`state.${n.why}`), undelivered: () => "" }[n.kind]?.() ?? n.why;
   const row = make("li", `need ${n.kind}${n.drill ? " drill" : ""}`, "", head, make("span", "quiet", `${name(n.site_name)} · ${say("estate.since", { time: dayTime(n.since_us) })}`));
-  if (n.what) row.append(make("span", "", [name(n.what), words(n.why)].filter(Boolean).join(" — ")));
-  if (why) row.append(make("span", "", words(why)));
+  if (n.what) row.append(make("span", "", [name(n.what), n.typed ? n.why : words(n.why)].filter(Boolean).join(" — ")));
+  if (why) row.append(make("span", "", n.typed ? why : words(why)));
   row.append(make("span", "", say(`need.do.${n.kind}`, { why: n.why })));
   const buttons = make("p", "buttons");
   if (n.incident && state.page.may_see_board) { const link = make("a", "button", say("estate.open")); link.href = `/incidents/${encodeURIComponent(n.incident)}`; buttons.append(keyed(link, `open-${n.kind}-${n.incident}-${n.why}`)); buttons.append(keyed(button(say("delivery.title"), () => told(n.incident)), `told-${n.kind}-${n.incident}-${n.why}`)); }
