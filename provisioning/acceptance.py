@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -31,6 +30,7 @@ from device_model.impairment import Impairment
 from device_model.inventory import Inventory
 from device_model.site import Floor, Text
 from provisioning.acceptance_words import WORDS
+from provisioning.printed_text import LATIN, has_chinese, markup
 from provisioning.qr_label import FONT, use_chinese
 
 PHOTOS_SHOWN = 60
@@ -89,7 +89,8 @@ class _Report:
         self._zone = ZoneInfo(self._site.time_zone)
         self._body = ParagraphStyle("body", fontName=FONT, fontSize=_TEXT, leading=15, wordWrap="CJK")
         self._small = ParagraphStyle("small", self._body, fontSize=_SMALL, leading=10.5)
-        self._head = ParagraphStyle("head", self._body, fontSize=13, leading=18, spaceBefore=10, spaceAfter=4)
+        self._head = ParagraphStyle("head", self._body, fontSize=13, leading=18, spaceBefore=10, spaceAfter=4,
+                                    keepWithNext=1)
         self._title = ParagraphStyle("title", self._body, fontSize=19, leading=25, spaceAfter=6)
 
     def pdf(self) -> bytes:
@@ -108,14 +109,17 @@ class _Report:
         return text.in_language(self._language)
 
     def _p(self, text: str, style: ParagraphStyle | None = None) -> Paragraph:
-        return Paragraph(escape(text), style or self._body)
+        style = style or self._body
+        # Lines break between any two hanzi, and never within a word of Latin.
+        return Paragraph(markup(text), style if has_chinese(text) else ParagraphStyle("words", style, wordWrap=None))
 
     def _when(self, at_us: int) -> str:
         return datetime.fromtimestamp(at_us / 1e6, self._zone).strftime("%Y-%m-%d %H:%M:%S") if at_us else "—"
 
     def _foot(self, canvas: Any, _: Any) -> None:
-        canvas.setFont(FONT, 7)
+        canvas.setFont(LATIN, 7)
         canvas.drawString(16 * mm, 11 * mm, f"SHA-256 {self._hash}")
+        canvas.setFont(FONT, 7)
         canvas.drawString(16 * mm, 7.5 * mm, self._say("not_certified"))
         canvas.drawRightString(A4[0] - 16 * mm, 11 * mm, self._say("page", number=canvas.getPageNumber()))
 
@@ -155,7 +159,7 @@ class _Report:
                 d.id, f"{self._in(zones[d.zone])} {self._in(d.place)}".strip(),
                 f"{profile.maker} {profile.model}", d.serial or self._say("none"),
                 f"{d.line} {d.unit or d.address}", f"{d.profile} {profile.version}")])
-        yield self._table(rows, (30, 40, 36, 24, 26, 22))
+        yield self._table(rows, (28, 36, 30, 24, 26, 34))
 
     def _walks(self) -> Iterable[Flowable]:
         yield self._p(self._say("walk"), self._head)
