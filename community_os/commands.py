@@ -26,6 +26,10 @@ def run_cloud(config: Path | None, role: str) -> None:
         from community_os.app import read_sites
 
         read_sites(settings)  # a wrong site file is said at once, not by a worker that restarts for ever
+    if role in ("all", "web"):
+        from community_os.map_service import read_base_map
+
+        read_base_map(settings.map)
     arguments = [sys.executable, "-m", "tocsin", "cloud", "run"]
     if config is not None:
         arguments += ["--config", str(config.resolve())]

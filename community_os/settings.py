@@ -10,6 +10,7 @@
     endpoints: [ {name: dispatch, url: https://…, key_file: dispatch.key},
                  {name: duty-phones, kind: apprise, url_file: keys/dingtalk, language: zh} ]     docs/channels.md
     series: {remotes: [ {id: influx, kind: influxdb1, url: https://…, database: tocsin, secret_file: keys/influx} ]}
+    map: {base: district.geojson, tiles: https://…}              map_settings.py
     centres: [ {name: city, host: …, port: …, sites: {city/district/street/site: 889}} ]    GB/T 26875.3
     broker: {mqtt_host: …, mqtt_port: 8883, names: [ … ]}
 """
@@ -27,6 +28,7 @@ import msgspec
 from community_os.broker_config import BrokerSettings
 from community_os.centre_words import CentreSettings
 from community_os.envelopes import PARTITIONS
+from community_os.map_settings import MapSettings, map_faults
 from community_os.notice_words import Audience
 from community_os.oidc_settings import OidcSettings, oidc_faults
 from device_model.errors import ConfigError, Finding
@@ -116,6 +118,7 @@ class CloudSettings(msgspec.Struct, frozen=True, kw_only=True):
     sign_in: SignInRule = SignInRule.REQUIRED
     oidc: OidcSettings | None = None
     broker: BrokerSettings = BrokerSettings()
+    map: MapSettings = MapSettings()
 
     @property
     def database_url(self) -> str:
@@ -158,6 +161,8 @@ def parse_cloud(text: str, file: str) -> CloudSettings:
             url_file=str(folder / one.url_file) if one.url_file else "") for one in settings.endpoints),
         database=_rooted(settings.database, folder), series=_rooted_series(settings.series, folder),
         oidc=_rooted_oidc(settings.oidc, folder),
+        map=msgspec.structs.replace(settings.map, base=str(folder / settings.map.base)) if settings.map.base
+        else settings.map,
     )
 
 
@@ -200,6 +205,8 @@ def _check(settings: CloudSettings, source: Source) -> list[Finding]:
     if settings.oidc is not None:
         found += [source.finding(("oidc", *where), what, remedy)
                   for where, what, remedy in oidc_faults(settings.oidc, is_loopback)]
+    found += [source.finding(("map", *where), what, remedy)
+              for where, what, remedy in map_faults(settings.map, is_loopback)]
     if not settings.state:
         found.append(source.finding(("state",), "state is empty", "name a folder"))
     found += _check_endpoints(settings.endpoints, source)

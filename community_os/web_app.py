@@ -21,6 +21,7 @@ from community_os.environment_desk import EnvironmentDesk, read_limits
 from community_os.estate_parts import make_estate
 from community_os.evidence_desk import IncidentEvidence
 from community_os.evidence_files import EvidenceFiles
+from community_os.map_service import MapService
 from community_os.officer_service import OfficerService
 from community_os.pack_courier import NumbersCourier
 from community_os.pack_desk import PackDesk
@@ -76,7 +77,8 @@ def web_app(settings: CloudSettings, people: People, store: IncidentStore, calls
     app = create_app(board, estate=estate, clock=clock, sign_in=people.accounts, speed=clock.speed, work=board,
                      brigade=brigade, evidence=evidence, trail=people.book, people=people.pages, officer=parts,
                      claims=Claims(settings, people.book),
-                     walks=WalkDesk(WalkShelf(Path(settings.state)), store, calls, clock, sites))
+                     walks=WalkDesk(WalkShelf(Path(settings.state)), store, calls, clock, sites),
+                     district=MapService(settings.map, sites, shelf))
     beside = [board.run, lambda: _take_places(settings, shelf, sites)]
     if nudges is not None:
         authority = Authority.open(Path(settings.authority_folder), names=settings.broker.names)

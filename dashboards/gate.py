@@ -84,6 +84,9 @@ ROUTES: dict[str, Rule] = {
     "POST /api/sites/{city}/{district}/{street}/{site}/silences": Deed.SILENCE,
     "POST /api/sites/{city}/{district}/{street}/{site}/inspections": Deed.INSPECT,
     "POST /api/sites/{city}/{district}/{street}/{site}/shelf": Deed.SHELVE,
+    # district
+    "GET /map": Deed.SEE_BOARD,
+    "GET /api/map": Deed.SEE_BOARD,
     # brigade
     "GET /desk": Deed.VERIFY,
     "GET /register": Deed.SEE_BOARD,

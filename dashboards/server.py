@@ -32,6 +32,7 @@ from dashboards.audit_pages import AuditDesk, audit_router
 from dashboards.brigade import PHOTO_BYTES_MAX, Brigade
 from dashboards.brigade_pages import brigade_router
 from dashboards.claim_pages import ASK_BYTES_MAX, ClaimService, claim_router
+from dashboards.district_map import DistrictMap
 from dashboards.estate import Estate
 from dashboards.estate_pages import estate_router
 from dashboards.evidence_pages import EvidenceDesk, evidence_router
@@ -42,6 +43,7 @@ from dashboards.incident_work import IncidentWork, add_incident_work
 from dashboards.kit.navigation import destinations
 from dashboards.kit.phrases import phrases
 from dashboards.kit.texts import LANGUAGES, table, text
+from dashboards.map_pages import map_router
 from dashboards.officer_parts import OfficerParts, officer_routers
 from dashboards.people import VISITOR, NoTrail, Person, SignIn, Trail
 from dashboards.rights import DEED_OF_ACTION, ROLES, may
@@ -92,7 +94,7 @@ def create_app(
     board: Board, *, clock: Clock, sign_in: SignIn | None, speed: float = 1.0, work: IncidentWork | None = None,
     brigade: Brigade | None = None, trail: Trail | None = None, evidence: EvidenceDesk | None = None,
     people: PeopleParts | None = None, claims: ClaimService | None = None, officer: OfficerParts | None = None,
-    estate: Estate | None = None, walks: Walks | None = None,
+    estate: Estate | None = None, walks: Walks | None = None, district: DistrictMap | None = None,
 ) -> FastAPI:
     """The application. work: what people do with incidents beyond the steps of their life. `sign_in` None leaves
     all open: callers allow that on loopback only. people: accounts and audit, where the program
@@ -128,6 +130,8 @@ def create_app(
             app.include_router(router)
     if claims is not None:
         app.include_router(claim_router(claims, door.person, door.page))
+    if district is not None:
+        app.include_router(map_router(district, door.person, door.page))
     if walks is not None:
         app.include_router(walk_router(walks, door.person, door.page))
     door.places = frozenset(name.removeprefix("GET ") for name, _ in routes_of(app.routes))

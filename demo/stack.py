@@ -171,5 +171,6 @@ def cloud_file(folder: Path, state: Path, web_port: int, mqtt_port: int, service
         "port": web_port,
         "sign_in": "open_on_loopback",
         "sites": [str(folder / f"{site}.yaml") for site in SITES],
+        "map": {"base": str(HERE / "sites" / "district.geojson"), "base_datum": "GCJ-02"},
         "broker": {"mqtt_port": mqtt_port, "services_port": services_port},
     }

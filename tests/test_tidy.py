@@ -23,6 +23,7 @@ IO_FILES = {
     "cloud_bridge/bound_client.py", "cloud_bridge/http_client.py", "cloud_bridge/influx.py",
     "cloud_bridge/mqtt_link.py", "cloud_bridge/quota.py", "cloud_bridge/series_feed.py",
     "cloud_bridge/sqlite_series.py", "cloud_bridge/uplink.py", "cloud_bridge/ways_link.py",
+    "community_os/map_service.py",
     "community_os/accounts.py", "community_os/app.py", "community_os/audit_book.py", "community_os/audit_desk.py",
     "community_os/board_service.py", "community_os/brigade_service.py", "community_os/brigade_store.py",
     "community_os/broker.py", "community_os/centre_link.py", "community_os/channel.py",

@@ -18,6 +18,7 @@ class Destination(msgspec.Struct, frozen=True):
 
 NAVIGATION: tuple[Destination, ...] = (
     Destination("/board", "nav.board", Deed.SEE_BOARD),
+    Destination("/map", "nav.map", Deed.SEE_BOARD),
     Destination("/desk", "nav.desk", Deed.VERIFY),
     Destination("/register", "nav.register", Deed.SEE_BOARD),
     Destination("/handover", "nav.handover", Deed.SEE_BOARD),

@@ -9,6 +9,7 @@ from dashboards.kit.install_texts import INSTALL_TEXTS
 from dashboards.kit.labelling_texts import LABELLING_TEXTS
 from dashboards.kit.local_deeds_texts import LOCAL_DEEDS_TEXTS
 from dashboards.kit.local_texts import LOCAL_TEXTS
+from dashboards.kit.map_texts import MAP_TEXTS
 from dashboards.kit.officer_texts import OFFICER_TEXTS
 from dashboards.kit.people_texts import PEOPLE_TEXTS
 from dashboards.kit.tester_profile_texts import TESTER_PROFILE_TEXTS
@@ -256,6 +257,7 @@ TEXTS: dict[str, Text] = {
     **OFFICER_TEXTS, **ESTATE_TEXTS,
     **CLAIM_TEXTS,
     **LOCAL_TEXTS,
+    **MAP_TEXTS,
     **LOCAL_DEEDS_TEXTS,
     **INSTALL_TEXTS,
     **PEOPLE_TEXTS,

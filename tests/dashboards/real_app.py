@@ -115,10 +115,10 @@ class WatchedStream:
 class RealApp:
     """The application, who may ask it, and what an attacker knows of it: all ids of all tenants."""
 
-    def __init__(self, folder: Path, clock: Any = None) -> None:
+    def __init__(self, folder: Path, clock: Any = None, **settings: Any) -> None:
         self.settings = CloudSettings(
             state=str(folder), database=f"sqlite:///{folder}/incidents.sqlite",
-            sites=tuple(str(DEMO / f"{name}.yaml") for name in ("riverside", "lakeside")))
+            sites=tuple(str(DEMO / f"{name}.yaml") for name in ("riverside", "lakeside")), **settings)
         self.book = AuditBook(folder / "audit")
         self.accounts = Accounts(folder / "accounts.json", trail=self.book,
                                  passwords=Passwords(time_cost=1, memory_kib=8))

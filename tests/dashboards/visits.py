@@ -59,8 +59,8 @@ def page_routes(routes: Any) -> list[tuple[str, str]]:
 class Served:
     """The real application on loopback, with everything that runs beside it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.real = RealApp(folder, SystemClock())
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.real = RealApp(folder, SystemClock(), **settings)
         self._server = uvicorn.Server(uvicorn.Config(self.real.app, host="127.0.0.1", port=0, log_level="error",
                                                      lifespan="off", timeout_graceful_shutdown=1))
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
