@@ -1,4 +1,6 @@
 // Claim a gateway: the code is checked here before anything is sent; the server judges everything again.
+import { hasCamera, readCamera, readPhoto } from "./code_reader.js";
+
 const lang = document.documentElement.lang.startsWith("zh") ? "zh" : "en";
 const el = (id) => document.getElementById(id);
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -114,27 +116,28 @@ async function load() {
   shown();
 }
 async function scan() {
-  if (!("BarcodeDetector" in window) || !navigator.mediaDevices) { el("code-state").textContent = say("claim.scan.none"); el("code").focus(); return; }
-  try {
-    const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-    const camera = el("camera"), detector = new window.BarcodeDetector({ formats: ["qr_code"] });
-    camera.srcObject = stream; camera.hidden = false; await camera.play();
-    const stop = () => { stream.getTracks().forEach((track) => track.stop()); camera.hidden = true; };
-    const until = Date.now() + 60_000;
-    while (Date.now() < until) {
-      const [found] = await detector.detect(camera);
-      if (found) { el("code").value = found.rawValue; codeTyped(); break; }
-      await new Promise((resolve) => { setTimeout(resolve, 200); });
-    }
-    stop();
-  } catch { el("code-state").textContent = say("claim.scan.none"); }
+  if (!hasCamera()) { el("photo").click(); return; }
+  const stop = new AbortController(), over = setTimeout(() => stop.abort(), 60_000);
+  el("camera").hidden = false;
+  try { scanned(await readCamera(el("camera"), stop.signal)); }
+  catch { el("code-state").textContent = say("claim.scan.none"); el("photo").click(); }
+  clearTimeout(over); el("camera").hidden = true;
+}
+function scanned(text) {
+  if (text) { el("code").value = text; codeTyped(); } else { el("code-state").textContent = say("claim.scan.none"); el("code").focus(); }
+}
+async function photo() {
+  const [file] = el("photo").files;
+  if (!file) return;
+  try { scanned(await readPhoto(file)); } catch { scanned(""); }
+  el("photo").value = "";
 }
 texts = await (await fetch(`/texts/${lang}.json`)).json();
 if (location.hash.length > 5) { el("code").value = location.hash; history.replaceState(null, "", location.pathname); }
 el("code").addEventListener("input", codeTyped);
 for (const id of ["site", "path", "gateway", "name-en", "name-zh"]) el(id).addEventListener("input", shown);
 el("claim").addEventListener("submit", claim);
-el("scan").addEventListener("click", scan);
+el("scan").addEventListener("click", scan); el("photo").addEventListener("change", photo);
 el("many-go").addEventListener("click", many);
 el("revoke-go").addEventListener("click", () => { el("revoke").returnValue = "go"; });
 el("revoke-go").value = "go";

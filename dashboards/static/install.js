@@ -1,4 +1,7 @@
 // The installer's page on the gateway: works without internet. It asks each 2 s; deeds need the PIN.
+import { meaningOf } from "./code_reader.js";
+import { askCode } from "./install_code.js";
+
 const lang = document.documentElement.lang.startsWith("zh") ? "zh" : "en";
 const el = (id) => document.getElementById(id);
 const say = (key, values = {}) => (texts[key] || key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
@@ -115,9 +118,18 @@ function device(one, n) {
     draft.devices = [...draft.devices.filter((d) => d.id !== id.value), { id: id.value.trim(), profile: profile.value, line: one.line, zone: zone.value, unit: one.unit, address: one.address, place_zh: at, place_en: at, serial: serial.value.trim() }];
     button.textContent = "✓"; button.disabled = true; plan();
   } });
+  const code = make("button", { type: "button", text: say("install.code"), "aria-label": `${say("install.code")} ${one.suggested}`, on: async () => {
+    const text = await askCode(say);
+    if (!text) return;
+    const means = meaningOf(text, view.path, view.devices);
+    told(means.foreign ? say("install.code.foreign", { path: means.foreign }) : "");
+    if (means.device) id.value = means.device;
+    if (means.serial) serial.value = means.serial.slice(0, 80);
+    button.focus();
+  } });
   return make("li", {}, make("h3", { text: `${one.unit ? `#${one.unit}` : one.address} ${one.says}` }), one.known ? make("p", { className: "fine", text: say("install.known", { id: one.known }) }) : null,
     make("p", { className: "fine", text: one.matches.length ? words(one.matches[0].why) : say("install.noprofile") }),
-    make("div", { className: "two" }, field(say("install.name"), id), field(say("install.profile"), profile), field(say("install.zone"), zone), field(say("install.place"), place), field(say("install.serial"), serial)), button);
+    make("div", { className: "two" }, field(say("install.name"), id), field(say("install.profile"), profile), field(say("install.zone"), zone), field(say("install.place"), place), field(say("install.serial"), serial)), make("div", { className: "buttons" }, button, code));
 }
 function zone() {
   const id = el("zone-id").value.trim(), name = el("zone-name").value.trim();
@@ -160,6 +172,19 @@ function tapped(event) {
   const [wide, high] = one?.plan_width ? [one.plan_width, one.plan_height] : SHEET, mine = held(chosen);
   if (!mine) return;
   mine.plan_x = Math.round((event.clientX - box.left) / box.width * wide); mine.plan_y = Math.round((event.clientY - box.top) / box.height * high); plan();
+}
+async function byCode() {
+  el("code-found").textContent = "";
+  const text = await askCode(say);
+  if (!text) return;
+  const means = meaningOf(text, view.path, [...view.devices, ...draft.devices]), one = [...draft.devices, ...view.devices].find((d) => d.id === means.device);
+  el("code-found").className = `outcome ${one ? "good" : "wrong"}`;
+  el("code-found").textContent = one ? say("install.code.place", { id: one.id }) : means.foreign ? say("install.code.foreign", { path: means.foreign }) : say("install.code.unknown", { code: means.device || means.serial });
+  if (!one) return;
+  const home = view.zones.find((z) => z.id === one.zone);
+  if (home) el("floor").value = home.floor;
+  chosen = one.id; plan();
+  el("plan").scrollIntoView({ block: "center" }); [...el("plan").querySelectorAll(".pin")].find((pin) => pin.getAttribute("aria-label") === one.id)?.focus({ preventScroll: true });
 }
 function answered(answer) {
   el("wrong").replaceChildren(...(answer.findings || []).map((text) => make("li", { text })));
@@ -263,6 +288,7 @@ el("accept").addEventListener("click", accept); el("person").addEventListener("s
 texts = await (await fetch(`/texts/${lang}.json`)).json();
 el("scan").addEventListener("submit", scan); el("zone-go").addEventListener("click", zone);
 el("check").addEventListener("click", () => save(true)); el("write").addEventListener("click", () => save(false)); el("undo").addEventListener("click", undo);
+el("by-code").addEventListener("click", byCode);
 el("floor").addEventListener("change", plan); el("plan").addEventListener("click", tapped);
 el("sign").addEventListener("click", signIn); el("pin").addEventListener("submit", enter); el("pin-cancel").addEventListener("click", () => el("pin").close());
 el("table-check").addEventListener("click", () => table(true)); el("table-go").addEventListener("click", () => table(false));
