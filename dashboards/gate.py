@@ -162,6 +162,7 @@ OPEN_MOUNTS = frozenset({"/static"})
 _NOTED_BY_DESK = ("POST /account/", "POST /people/")
 _PLACE = ("city", "district", "street", "site")
 _CLIMBS = re.compile(r"\.\.|[\\/\x00-\x1f\x7f]")
+_NO_ID = re.compile(r"['\"<>;`]")  # in no id of ours: somebody tries markup, or another language's statements
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 PersonOf = Callable[[Request], Person]
@@ -197,6 +198,9 @@ def gate_of(person_of: PersonOf, trail: Trail) -> Callable[[Request], Any]:
         person = person_of(request)  # NotSignedIn leads to the sign-in page
         if any(_CLIMBS.search(value) for value in map(str, request.path_params.values())):
             trail.note(person.name, "refused", subject=key, why="a path that climbs", where=address_of(request))
+            raise Refused("no such thing", 404)
+        if any(_NO_ID.search(value) for value in map(str, request.path_params.values())):
+            trail.note(person.name, "refused", subject=key, why="an id that is none", where=address_of(request))
             raise Refused("no such thing", 404)
         path = "/".join(str(request.path_params.get(label, "")) for label in _PLACE).strip("/")
         if rule is None or not may(person, rule, path):

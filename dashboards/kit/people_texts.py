@@ -171,6 +171,7 @@ AUDIT_WORDS: dict[str, Text] = {
     "wrong present password": Text("wrong present password", "当前密码错误"),
     "sent by a foreign page": Text("sent by a foreign page", "来自其他网站的请求"),
     "a path that climbs": Text("a path that climbs", "越界路径"),
+    "an id that is none": Text("an id that is none", "非法编号"),
     "flood": Text("flood", "同类记录过多"),
     "not written": Text("not written", "未能写入"),
     "GET /audit/export": Text("audit exported from its page", "从页面导出审计"),
