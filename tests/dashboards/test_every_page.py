@@ -30,6 +30,7 @@ ELSEWHERE = {
     "local.html": "tests/system/test_main_paths.py", "local_matrix.html": "tests/system/test_main_paths.py",
     "install.html": "tests/system/test_main_paths.py", "tester.html": "tests/system/test_main_paths.py",
     "labelling.html": "tests/dashboards/test_labelling_page.py",
+    "labelling_closed.html": "tests/dashboards/test_labelling_page.py",
     "vision_zones.html": "tests/edge_agent/test_vision_page_real.py",
     "vision_sweep.html": "tests/edge_agent/test_vision_page_real.py",
     "tester_profile.html": "tests/trial/test_profile_page_real.py",

@@ -213,3 +213,29 @@ def test_one_key_a_label_and_undo_by_keyboard_alone(browser, page_desk, language
         page.close()
         for _ in range(4):
             desk.undo("Li Wei")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_who_may_not_label_is_shown_the_way_back(browser, tmp_path, language: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    door = SimpleNamespace(session={}.get)
+    app = create_vision_app(SimpleNamespace(may_label=lambda who: False), door, MemoryDesk(tmp_path))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.02)
+    page = browser.new_context(locale="zh-CN" if language == "zh" else "en-GB",
+                               viewport={"width": 360, "height": 740}).new_page()
+    try:
+        page.goto(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/labelling")
+        assert page.locator("main a[href='/cameras']").is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+    finally:
+        page.context.close()
+        server.should_exit = server.force_exit = True
+        thread.join(5)
