@@ -72,11 +72,19 @@ def gateway_page(
     config: Annotated[Path, typer.Option("--config", help="The site file of the gateway on this machine.")],
     port: Annotated[int | None, typer.Option(
         min=0, max=65535, help="another port than the site file's, 0 for any free one")] = None,
+    host: Annotated[str, typer.Option(help="first day only: 0.0.0.0 opens the page to phones, behind TLS")] = "",
+    cloud: Annotated[str, typer.Option(help="first day only: the community OS, filled in on the page")] = "",
 ) -> None:
-    """Serve the local page of the gateway on this machine; works with the cloud gone.
+    """Serve the local page of the gateway on this machine; works with the cloud gone. Where there is no site file yet
+    it is the page of the first day: PIN, claim code, then the installation.
 
     Example: tocsin gateway page --config /var/lib/tocsin/site.yaml
     """
+    if not config.exists():
+        from edge_agent.install_first import serve_first
+
+        serve_first(config, port=port, host=host, cloud=cloud)
+        return
     from edge_agent.page import serve_page
 
     serve_page(config, port=port)

@@ -66,6 +66,7 @@ class InstallDevice(msgspec.Struct, frozen=True):
     walk: str = ""
     always_real: bool = False
     testable: bool = False
+    shown: Text = Text("", "")  # the newest value in words, with the point's name and unit
 
 
 class InstallOutput(msgspec.Struct, frozen=True):

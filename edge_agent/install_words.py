@@ -66,21 +66,30 @@ def device_kind(
     real: bool, testable: bool,
 ) -> InstallDevice:
     """One device with its newest value: the first of its points that is heard, in the profile's order."""
-    value, quality, heard_us = "", "never", 0
+    value, quality, heard_us, shown = "", "never", 0, Text("", "")
     for point in points:
         one = live.get(point.name)
         if one is None or one.at is None:
             continue
         if one.quality == "good" or not value:
-            number = round(one.value, 3) if isinstance(one.value, float) else one.value
-            unit = "" if point.unit in ("1", "") else f" {point.unit}"
-            shown = "—" if one.value is None else f"{number}{unit}"
-            value, quality, heard_us = f"{point.spec.zh} / {point.spec.en}: {shown}", one.quality, one.at.wall_us
+            said = value_words(one.value, "" if point.unit in ("1", "") else f" {point.unit}")
+            shown = Text(f"{point.spec.en}: {said.en}", f"{point.spec.zh}：{said.zh}")
+            value, quality, heard_us = f"{shown.zh} / {shown.en}", one.quality, one.at.wall_us
         if one.quality == "good":
             break
     return InstallDevice(device.id, device.profile, profile.device_class.value, device.line, device.zone,
                          device.place, device.serial, device.plan_x, device.plan_y, value, quality,
-                         heard_us, walk, real, testable)
+                         heard_us, walk, real, testable, shown)
+
+
+def value_words(value: object, unit: str = "") -> Text:
+    """A value as people say it. unit: with its space."""
+    if value is None:
+        return Text("—", "—")
+    if isinstance(value, bool):
+        return Text("yes", "是") if value else Text("no", "否")
+    text = f"{round(value, 3) if isinstance(value, float) else value}{unit}"
+    return Text(text, text)
 
 
 def found_of(report: ScanReport, asked: ScanAsk, inventory: Inventory) -> tuple[FoundDevice, ...]:

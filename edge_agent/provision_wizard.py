@@ -12,7 +12,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -28,7 +28,7 @@ from edge_agent.installer import GatewayInstaller
 from provisioning.claim_box import ClaimBox, ShownCode
 from provisioning.claim_commands import wait_for_claim
 from provisioning.page_certificate import CERTIFICATE, KEY, make_page_certificate, own_address, own_names
-from provisioning.site_draft import as_text, first_site
+from provisioning.site_draft import as_text, content_of, first_site
 from provisioning.site_versions import SiteVersions
 
 RUNNING_WITHIN_S, READING_WITHIN_S, LOOK_EVERY_S = 60.0, 60.0, 0.25
@@ -155,27 +155,38 @@ def _claim(box: ClaimBox, answers: Answers, talk: Talk) -> None:
 
 
 def _first_site(box: ClaimBox, config: Path, answers: Answers, talk: Talk) -> None:
-    identity = box.identity()
-    if identity is None:
-        raise LocalFault("not claimed")
-    text = ""
-    if identity.known_site:  # this box replaces a broken one: its site comes back with devices and names
-        try:
-            text = box.fetch_site()
-            talk.say("site", "the site file of the gateway that this one replaces came from the cloud")
-        except (PeerSilent, PeerRefused) as fault:
-            raise LocalFault(f"the site file of the gateway before cannot be had now: {fault}; run again") from fault
-    address = identity.address
-    text = text or as_text(first_site(
-        address.tenancy.path, address.gateway, name_zh=identity.site_name_zh, name_en=identity.site_name_en,
-        host=identity.host, port=identity.port, page_port=answers.page_port,
-        page=_page_for_phones(config.parent, answers, talk)))
+    text = first_site_text(box, answers.page_port, lambda: _page_for_phones(config.parent, answers, talk))
     who = answers.who or talk.ask("Your name, for the records / 您的姓名", "installer")
     SiteVersions(config).save(text, who, "first site file")
     pin = answers.pin or talk.ask("A PIN of 6 or more for the gateway's page / 网关页面密码（至少 6 位）")
     if pin:
         set_pin(config.parent / "pins.json", who, pin)
     talk.say("site", f"written: {config}")
+
+
+def first_site_text(box: ClaimBox, page_port: int, page: Mapping[str, str] | Callable[[], Mapping[str, str]]) -> str:
+    """The site file of a gateway that was just claimed: its predecessor's from the cloud where it replaces a broken
+    one, so that devices and names come back; else one that knows nothing yet. page: `page:` of a new one. Raises
+    LocalFault."""
+    identity = box.identity()
+    if identity is None:
+        raise LocalFault("not claimed")
+    text = ""
+    if identity.known_site:
+        try:
+            text = box.fetch_site()
+        except (PeerSilent, PeerRefused) as fault:
+            raise LocalFault(f"the site file of the gateway before cannot be had now: {fault}; run again") from fault
+    if text:
+        named = content_of(text).get("gateway", {}).get("page", {})
+        # The certificate of the page stayed on the box before, with its key.
+        if named.get("certificate_file") == CERTIFICATE and not (box.folder / CERTIFICATE).exists():
+            make_page_certificate(box.folder, own_names(own_address() or "127.0.0.1"), datetime.now(UTC))
+        return text
+    address = identity.address
+    return as_text(first_site(
+        address.tenancy.path, address.gateway, name_zh=identity.site_name_zh, name_en=identity.site_name_en,
+        host=identity.host, port=identity.port, page_port=page_port, page=page() if callable(page) else page))
 
 
 def _page_for_phones(folder: Path, answers: Answers, talk: Talk) -> dict[str, str]:
@@ -202,7 +213,7 @@ def _run(config: Path, talk: Talk) -> tuple[int, ...]:
     if not installer.view().running and installed(config):
         talk.say("run", "the gateway's service starts by itself now")
     elif not installer.view().running:
-        started.append(_child([sys.executable, "-m", "edge_agent", str(config)], config.parent / "gateway.log"))
+        started.append(start_child(config))
         started.append(_child([sys.executable, "-m", "tocsin", "gateway", "page", "--config", str(config)],
                               config.parent / "page.log"))
         talk.say("run", "gateway and page started; at each boot: systemctl enable --now tocsin-gateway tocsin-page")
@@ -218,6 +229,11 @@ def _run(config: Path, talk: Talk) -> tuple[int, ...]:
 def installed(config: Path, units: Path = UNITS) -> bool:
     """Whether this is the site file of the package's own service, which its path unit starts."""
     return config.parent == STATE and (units / "tocsin-gateway.path").exists()
+
+
+def start_child(config: Path) -> int:
+    """Start the gateway of a site file beside this program; its process id."""
+    return _child([sys.executable, "-m", "edge_agent", str(config)], config.parent / "gateway.log")
 
 
 def _child(command: list[str], log: Path) -> int:

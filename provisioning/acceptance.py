@@ -170,13 +170,23 @@ class _Report:
             result = self._say(f"r.{step.result}") + (f" · {self._say('r.real')}" if step.real else "") + (
                 f" · {self._say('r.delivered')}" if step.delivered else "")
             rows.append([self._p(text, self._small) for text in (
-                step.device, step.who, self._when(step.begun_us), result, f"{step.point} {step.value}".strip() or "—",
-                f"{step.took_ms / 1000:.1f} s" if step.result == "arrived" else "—")])
+                step.device, step.who, self._when(step.begun_us), result, self._heard(step),
+                self._took(step) if step.result == "arrived" else "—")])
         yield self._table(rows, (30, 25, 36, 37, 34, 16)) if steps else self._p(self._say("walk.none"))
         done = {step.device for step in steps if step.result == "arrived"}
         left = [d.id for d in self._site.devices if d.id not in done and d.profile != "tocsin-gateway"]
         if left:
             yield self._p(self._say("walk.left", devices=", ".join(left)))
+
+    def _heard(self, step: WalkStep) -> str:
+        """What was heard, by the point's name: no program's words on paper."""
+        point = self._parts.inventory.points.get(step.point)
+        name = step.point if point is None else point.spec.zh if self._language == "zh" else point.spec.en
+        value = self._say(f"v.{step.value}") if step.value in ("True", "False") else step.value
+        return " ".join(part for part in (name, value) if part) or "—"
+
+    def _took(self, step: WalkStep) -> str:
+        return self._say("at_once") if step.took_ms < 100 else f"{step.took_ms / 1000:.1f} s"
 
     def _interlocks(self) -> Iterable[Flowable]:
         steps = [step for step in self._parts.steps if step.kind == "interlock"]

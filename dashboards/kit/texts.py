@@ -5,6 +5,7 @@ from __future__ import annotations
 from dashboards.kit.brigade_texts import BRIGADE_TEXTS
 from dashboards.kit.claim_texts import CLAIM_TEXTS
 from dashboards.kit.estate_texts import ESTATE_TEXTS
+from dashboards.kit.first_texts import FIRST_TEXTS
 from dashboards.kit.install_texts import INSTALL_TEXTS
 from dashboards.kit.labelling_texts import LABELLING_TEXTS
 from dashboards.kit.local_deeds_texts import LOCAL_DEEDS_TEXTS
@@ -260,6 +261,7 @@ TEXTS: dict[str, Text] = {
     **MAP_TEXTS,
     **LOCAL_DEEDS_TEXTS,
     **INSTALL_TEXTS,
+    **FIRST_TEXTS,
     **PEOPLE_TEXTS,
     **LABELLING_TEXTS,
     **VISION_TEXTS,

@@ -89,7 +89,7 @@ async function look() {
   accepted(); plan();
 }
 const live = (d) => make("li", { className: "card" }, make("div", { className: "line" }, make("b", { className: "grow", text: `${words(d.place) || d.id}` }), make("span", { className: `tag ${d.quality === "good" ? "good" : "warning"}`, text: d.quality === "good" ? say("link.live") : say("install.live.none") })),
-  make("div", { className: "more", text: `${d.id} · ${d.value || "—"}` }));
+  make("div", { className: "more", text: `${d.id} · ${words(d.shown) || d.value || "—"}` }));
 
 // --- scan and place
 async function scan(event) {
@@ -205,11 +205,14 @@ async function difference(number) {
 }
 
 // --- tests
+// What was heard, in words: a signal that came, or a number.
+const heard = (value) => ({ True: say("install.value.on"), False: say("install.value.off") })[value] ?? value ?? "";
+const tookOf = (step) => (step.took_ms < 100 ? say("install.walk.atonce") : say("install.walk.within", { took: (step.took_ms / 1000).toFixed(1) }));
 const stepOf = (subject) => view.steps.find((step) => step.device === subject);
 function walk(d) {
   const step = stepOf(d.id), running = step?.result === "running", left = running ? Math.max(0, Math.round((step.until_us - view.at_us) / 1e6)) : 0;
   const state = !step ? "" : running ? say("install.walk.running", { left: `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` })
-    : step.result === "arrived" ? say("install.walk.arrived", { took: (step.took_ms / 1000).toFixed(1), value: step.value ?? "" }) : say("install.walk.missed");
+    : step.result === "arrived" ? say("install.walk.arrived", { took: tookOf(step), value: heard(step.value) }).replace(/[ ·]+$/, "") : say("install.walk.missed");
   const file = make("input", { type: "file", accept: "image/*", capture: "environment", className: "sr", tabindex: -1, "aria-label": `${say("install.walk.photo")} file ${d.id}` });
   file.addEventListener("change", () => photo(d.id, file.files[0]));
   return make("li", { className: running ? "under-test" : step?.result === "arrived" ? "passed" : "" }, make("div", { className: "walk" }, make("b", { className: "grow", text: `${words(d.place) || d.id} (${d.id})` }),
