@@ -13,6 +13,7 @@ Every route passes gate.py, every answer guard.py; nothing is open without sign-
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -179,9 +180,15 @@ class _Door:
     def _for_whom(self, request: Request, values: dict[str, Any]) -> dict[str, Any]:
         """The page's values, with where its reader can go from here."""
         person = values.get("person")
-        return {"here": request.url.path,
+        return {"here": request.url.path, "seat": _seat(person) if isinstance(person, Person) else "",
                 "navigation": [entry for entry in destinations(person) if entry.path in self.places]
                 if isinstance(person, Person) else (), **values}
+
+
+def _seat(person: Person) -> str:
+    """What tabs of one browser know each other by: those of one person with the same rights share a stream."""
+    told = "\n".join((person.name, person.role, person.scope))
+    return hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _add_refusals(app: FastAPI, door: _Door) -> None:

@@ -1,6 +1,7 @@
 // What every live page shares: texts, the stream of changes, the word on whether it can be believed, and clicks that
 // count once. What cannot be trusted is shown as stale, never as current.
 import { anchor, duration, shownUs } from "./shown_time.js";
+import { SharedStream } from "./shared_stream.js";
 import { setPhrases } from "./words.js";
 
 const STALE_AFTER_MS = 4000; // heartbeats come every 1–2 s; a cut is said within 5 s
@@ -79,14 +80,20 @@ export function follow(on) {
   }
   function listen() {
     s.source?.close();
-    const source = s.source = new EventSource(`/api/board/events?after=${s.revision}`);
-    const reached = (e) => { if (e.lastEventId) s.revision = Number(e.lastEventId); };
+    const source = s.source = new SharedStream("board", () => `/api/board/events?after=${s.revision}`,
+      ["heartbeat", "incident", "fresh", "resync", ...STREAM_LISTS], () => s.revision);
+    // What another tab's stream brings may be older than this tab's snapshot: false for that.
+    const reached = (e) => {
+      if (Number(e.lastEventId) < s.revision) return false;
+      s.revision = Number(e.lastEventId);
+      return true;
+    };
     // Only a heartbeat says that what is shown is current: the server gives snapshots and lists from its store also
     // when the workers behind it are dead.
     source.addEventListener("heartbeat", (e) => { const h = JSON.parse(e.data); anchor(h.at_us, h.speed); s.heard = performance.now(); });
-    source.addEventListener("incident", (e) => { reached(e); on.incident?.(JSON.parse(e.data)); });
-    source.addEventListener("fresh", (e) => { reached(e); on.fresh?.(JSON.parse(e.data).id); });
-    for (const kind of STREAM_LISTS) source.addEventListener(kind, (e) => { reached(e); on.list?.(kind, JSON.parse(e.data)); });
+    source.addEventListener("incident", (e) => { if (reached(e)) on.incident?.(JSON.parse(e.data)); });
+    source.addEventListener("fresh", (e) => { if (reached(e)) on.fresh?.(JSON.parse(e.data).id); });
+    for (const kind of STREAM_LISTS) source.addEventListener(kind, (e) => { if (reached(e)) on.list?.(kind, JSON.parse(e.data)); });
     source.addEventListener("resync", () => { source.close(); connect(); });
     // EventSource retries a broken stream by itself, but not one that was refused.
     source.onerror = () => { if (source.readyState === EventSource.CLOSED) later(); };

@@ -1,6 +1,7 @@
 // What the officer's live pages share: a stream of one view, the word on whether it can be believed, ages, scope, values.
 import { $, ageOf, announce, make, say, texts } from "./live.js";
 import { unit } from "./plot.js";
+import { SharedStream } from "./shared_stream.js";
 import { anchor, duration, shownUs } from "./shown_time.js";
 
 const STALE_AFTER_MS = 4000; // heartbeats come each second; a cut is said within 5 s
@@ -9,15 +10,17 @@ export const scope = () => new URLSearchParams(location.search).get("scope") ?? 
 export const withScope = (path, to = scope()) => (to ? `${path}?scope=${encodeURIComponent(to)}` : path);
 
 export function followView(what, draw) {
-  const s = { heard: 0, link: "", lostAt: 0, source: null, begun: performance.now() };
+  const s = { heard: 0, link: "", lostAt: 0, source: null, kept: null, begun: performance.now() };
   function listen() {
     s.source?.close();
-    const source = s.source = new EventSource(withScope(`/api/officer/${what}/events`));
+    const source = s.source = new SharedStream(withScope(what), () => withScope(`/api/officer/${what}/events`), ["view", "heartbeat"]);
     source.addEventListener("view", (e) => {
       const { at_us, speed, view } = JSON.parse(e.data);
-      anchor(at_us, speed); s.heard = performance.now(); draw(view);
+      // Of another tab's stream: what was sent last is still so, but its time is not now: the next heartbeat has it.
+      if (e.replayed) { s.kept = view; return; }
+      s.kept = null; anchor(at_us, speed); s.heard = performance.now(); draw(view);
     });
-    source.addEventListener("heartbeat", (e) => { const h = JSON.parse(e.data); anchor(h.at_us, h.speed); s.heard = performance.now(); });
+    source.addEventListener("heartbeat", (e) => { const h = JSON.parse(e.data); anchor(h.at_us, h.speed); s.heard = performance.now(); if (s.kept) { draw(s.kept); s.kept = null; } });
     source.onerror = async () => {
       if (source.readyState !== EventSource.CLOSED) return;
       const answer = await fetch(withScope(`/api/officer/${what}`), { cache: "no-store" }).catch(() => null);
