@@ -7,6 +7,7 @@
 Parts may come twice and in any order; each is written at its place. A gateway can only write under its own name:
 site and gateway come from its certificate's topic, every other name is checked here. When the quota is full the
 oldest goes first, never what belongs to an open incident; with only such left, new parts are refused, counted, said.
+What was refused is no loss: the gateway has the original, and `wanting` names what it is asked for once more.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from device_model.clock import SECOND_US
 from device_model.errors import LocalFault
 from device_model.messages import EvidenceChunkRecord
 from device_model.ranges import Range, RangeSet
@@ -34,6 +36,8 @@ FILE_BYTES_MAX = 64 * 1024 * 1024  # minutes of a camera's sub-stream; a clip of
 FILES_MAX = 8  # of one piece of evidence
 RANGES_MAX = 500
 EACH_GATEWAY_MAX = 2_000  # pieces of evidence
+MISSED_MAX = 1_000  # names of refused files, until they are here; beyond, what began to come is found by its meta
+STALLED_US = 600 * SECOND_US  # so long without a part: the rest does not come by itself
 
 
 class SentFile(msgspec.Struct):
@@ -46,10 +50,12 @@ class SentFile(msgspec.Struct):
     got: list[Range] = []
     state: str = "coming"
     why: str = ""
+    heard_us: int = 0
 
 
 class SentEvidence(msgspec.Struct):
-    """One piece of evidence as it is kept. closed_us: the gateway was told that its incident is closed."""
+    """One piece of evidence as it is kept. closed_us: the gateway was told often enough that its incident is closed;
+    telling: it was told at least once; turn: how often the incident was opened again after that."""
 
     id: str
     path: str
@@ -62,6 +68,8 @@ class SentEvidence(msgspec.Struct):
     first_us: int
     files: list[SentFile] = []
     closed_us: int = 0
+    telling: bool = False
+    turn: int = 0
 
     def file(self, name: str) -> SentFile | None:
         """By name."""
@@ -77,6 +85,7 @@ class EvidenceFiles:
         self._lock = threading.Lock()
         self.open_alarms: frozenset[str] = frozenset()  # of incidents that are not closed (evidence_keeper.py)
         self.refused = 0
+        self._missed: dict[tuple[str, str, str], int] = {}  # (site, gateway, file) → when it was refused
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -85,10 +94,14 @@ class EvidenceFiles:
     def take(self, path: str, gateway: str, chunk: EvidenceChunkRecord) -> bool:
         """Keep a part; False where it is refused (said and counted). Blocks for a write of 48 KiB."""
         with self._lock:
-            try:
-                why = self._wrong(path, gateway, chunk) or self._written(path, gateway, chunk)
-            except OSError as error:
-                why = f"the disk refused: {error.strerror}"
+            why = self._wrong(path, gateway, chunk)
+            if not why:
+                try:
+                    why = self._written(path, gateway, chunk)
+                except OSError as error:
+                    why = f"the disk refused: {error.strerror}"
+                if why and len(self._missed) < MISSED_MAX:
+                    self._missed[path, gateway, chunk.name] = self._now_us()
             if why:
                 self.refused += 1
                 _log.warning("part of evidence refused", site=path, gateway=gateway, evidence=chunk.evidence[:100],
@@ -125,6 +138,7 @@ class EvidenceFiles:
             return "it is part of another file of that name"
         if file.state == "whole":
             return ""  # it came twice
+        file.heard_us = self._now_us()
         if chunk.lost:
             file.state, file.why = "lost", chunk.lost[:200]
         else:
@@ -186,17 +200,32 @@ class EvidenceFiles:
         path = self._place(item.path, item.gateway, item.id) / name
         return path if path.is_file() else None
 
+    def wanting(self) -> list[tuple[str, str, str]]:
+        """(site, gateway, file) of what was refused, did not fit its hash, or stopped coming: its gateway has it."""
+        now_us, known = self._now_us(), dict[tuple[str, str, str], bool]()
+        for _, item in self._all():
+            for file in item.files:
+                known[item.path, item.gateway, file.name] = file.state == "refused" or (
+                    file.state == "coming" and now_us - max(file.heard_us, item.first_us) > STALLED_US)
+        with self._lock:
+            for name in [name for name, at_us in self._missed.items() if name in known and not known[name]
+                         and now_us - at_us > STALLED_US]:
+                del self._missed[name]  # it is here by now, or known to be lost, or on its way
+            return sorted({name for name, wanted in known.items() if wanted} | {
+                name for name, at_us in self._missed.items()
+                if now_us - at_us > STALLED_US and known.get(name, True)})
+
     def paths(self) -> tuple[str, ...]:
         """Sites that sent anything."""
         return tuple(sorted(entry.name.replace("+", "/") for entry in self.folder.iterdir() if entry.is_dir()))
 
-    def mark_closed(self, item: SentEvidence, at_us: int) -> None:
-        """The gateway was told."""
+    def mark(self, item: SentEvidence, *, closed_us: int, telling: bool, turn: int) -> None:
+        """What the gateway was told of its incident."""
         with self._lock:
             here = self._place(item.path, item.gateway, item.id)
             kept = self._read(here)
             if kept is not None:
-                kept.closed_us = at_us
+                kept.closed_us, kept.telling, kept.turn = closed_us, telling, turn
                 self._keep(here, kept)
 
     def _all(self, path: str = "") -> list[tuple[Path, SentEvidence]]:

@@ -22,6 +22,8 @@ class CommandKind(StrEnum):
     ANSWER_DUTY = "answer_duty"  # a person on duty answers the duty check `target`
     WRITE_OUTPUT = "write_output"  # manual, rate limited, expiring
     INCIDENT_CLOSED = "incident_closed"  # the incident of alarm `target` is closed: its evidence may age
+    INCIDENT_REOPENED = "incident_reopened"  # it is open again: the evidence of alarm `target` is held again
+    EVIDENCE_AGAIN = "evidence_again"  # the file of evidence `target` was not kept: it is to be sent once more
     PERMIT = "permit"  # one act on a permit for hot work: `permit`; `target` is the permit's id
 
 

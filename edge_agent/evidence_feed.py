@@ -4,7 +4,8 @@
  alarm raised ─┐
                ├─ same camera's device or zone, near in time ──► wanted, held ──► snapshots, then records, then clips
  file found ───┘                                                    │              a part of 48 KiB at a time
- incident closed (command from the cloud) ──────────────────────────┴──► held no longer
+ incident closed (command from the cloud) ──────────────────────────┼──► held no longer; open again: held again
+ a file was not kept up there ──────────────────────────────────────┴──► sent once more
 ```
 Evidence without an alarm stays on the site. What was sent up to which byte is kept in a small file: after a restart
 the rest follows; a part that travels twice is one at the far end.
@@ -112,6 +113,18 @@ class EvidenceFeed:
         for item in self.memory.evidence:
             if item.alarm == alarm and item.held:
                 item.held, self.changed = False, True
+
+    def reopened(self, alarm: str, now_us: int) -> None:
+        """The incident of that alarm is open again: what is still here is held again."""
+        for item in self.memory.evidence:
+            if item.alarm == alarm and not item.held:
+                item.held, item.held_since_us, self.changed = True, now_us, True
+
+    def again(self, name: str) -> None:
+        """The far end could not keep a file that it had acknowledged. One that is still on its way just goes on."""
+        file = self._file(name.rpartition(".")[0], name)
+        if file is not None and file.done:
+            file.sent, file.done, self.changed = 0, False, True
 
     def expire(self, now_us: int) -> None:
         """Holds that lasted longer than any incident."""

@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from device_model.clock import Clock
-from device_model.command import CommandKind, CommandOutcome
+from device_model.command import CommandKind, CommandOutcome, CommandResult
 from device_model.inventory import Inventory
 from device_model.messages import AlarmRecord, CommandResultRecord, Lane, Record
 from edge_agent.evidence_feed import CameraPlace, EvidenceFeed, FeedFile, FeedMemory, Part, parts_of
@@ -90,8 +90,19 @@ class EvidencePart:
                 self.feed.alarm(record.body.transition)
             elif isinstance(record.body, CommandResultRecord):
                 result = record.body.result
-                if result.kind is CommandKind.INCIDENT_CLOSED and result.outcome is CommandOutcome.APPLIED:
-                    self.feed.closed(result.target)
+                if result.outcome is CommandOutcome.APPLIED:
+                    self._told_by_cloud(result)
+
+    def _told_by_cloud(self, result: CommandResult) -> None:
+        match result.kind:
+            case CommandKind.INCIDENT_CLOSED:
+                self.feed.closed(result.target)
+            case CommandKind.INCIDENT_REOPENED:
+                self.feed.reopened(result.target, self._clock.now().wall_us)
+            case CommandKind.EVIDENCE_AGAIN:
+                self.feed.again(result.target)
+            case _:
+                pass
 
     async def look(self) -> None:
         """One turn: what was delivered, what is new, what goes next."""

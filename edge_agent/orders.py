@@ -161,7 +161,7 @@ class OrderDesk:
             case CommandKind.ALARM_ACKNOWLEDGED:
                 self.acknowledged[command.target] = command.who
                 return OrderStep()
-            case CommandKind.INCIDENT_CLOSED:
+            case CommandKind.INCIDENT_CLOSED | CommandKind.INCIDENT_REOPENED | CommandKind.EVIDENCE_AGAIN:
                 return OrderStep()  # the evidence part hears the result; no alarm, latch or output is touched
             case CommandKind.SILENCE_SOUNDER:
                 return OrderStep(outputs=self._outputs.silence(command.target, command.who, now))

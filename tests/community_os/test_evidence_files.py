@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import random
@@ -20,7 +21,7 @@ from community_os.evidence_desk import IncidentEvidence
 from community_os.evidence_files import EvidenceFiles
 from community_os.evidence_keeper import TELL_TIMES, EvidenceKeeper
 from community_os.store import IncidentStore, inline
-from community_os.store_changes import SiteCommit
+from community_os.store_changes import IncidentRow, SiteCommit
 from dashboards.evidence_pages import EvidenceView, evidence_router
 from dashboards.people import Person
 from device_model.clock import Now
@@ -237,8 +238,6 @@ async def test_batches_lose_their_bytes_and_a_closed_incident_is_told_to_the_gat
     assert it.open_alarms == {alarm} and not link.sent
     view = store.incident(incident.id)
     closed = json.loads(msgspec.json.encode(view)) | {"state": "closed", "closed_us": T0}
-    from community_os.store_changes import IncidentRow
-
     store.apply([SiteCommit(PATH, 2, (IncidentRow(msgspec.json.decode(json.dumps(closed), type=IncidentView)),))])
     for _ in range(TELL_TIMES + 3):
         await keeper.look()
@@ -248,3 +247,86 @@ async def test_batches_lose_their_bytes_and_a_closed_incident_is_told_to_the_gat
     command = decode_down(payload).command
     assert topic.endswith("/gw-1/down/command") and (command.kind, command.target) == ("incident_closed", alarm)
     assert len({decode_down(p).command.id for _, p in link.sent}) == 1, "applied once"
+
+
+async def test_a_reopened_incident_holds_the_gateways_copy_again(stored, tmp_path: Path) -> None:
+    store, incident = stored
+    alarm, link, clock = incident.alarms[0].alarm, Link(), Clock()
+    it = files(tmp_path)
+    keeper = EvidenceKeeper(it, store, inline, link, clock)
+    (part,) = chunks(b"k", alarm=alarm)
+    await keeper.take(PATH, Batch(1, "gw-1", "e", Lane.EVIDENCE, (Record(1, T0, 0, "b", part),)))
+    as_it_was = store.incident(incident.id)
+    sequence = 1
+
+    async def turn(state: str, keeper: EvidenceKeeper) -> tuple[str, str]:
+        nonlocal sequence
+        sequence += 1
+        view = json.loads(msgspec.json.encode(as_it_was)) | {"state": state}
+        store.apply([SiteCommit(PATH, sequence, (IncidentRow(msgspec.json.decode(
+            json.dumps(view), type=IncidentView)),))])
+        link.sent.clear()
+        clock.now_us += 3600 * S
+        for _ in range(2):
+            await keeper.look()
+        (_, payload), = link.sent
+        command = decode_down(payload).command
+        assert command.target == alarm
+        return command.kind.value, command.id
+
+    told = [await turn(state, keeper) for state in ("closed", "new", "closed")]
+    after_restart = EvidenceKeeper(files(tmp_path), store, inline, link, clock)
+    told += [await turn(state, after_restart) for state in ("new", "closed")]
+    assert [kind for kind, _ in told] == ["incident_closed", "incident_reopened"] * 2 + ["incident_closed"]
+    assert len({identity for _, identity in told}) == 5, "each is carried out, none is taken for a repeat"
+
+
+async def test_what_a_full_disk_refused_is_asked_for_until_it_is_here(stored, tmp_path: Path, monkeypatch) -> None:
+    store, incident = stored
+    alarm, link, clock = incident.alarms[0].alarm, Link(), Clock()
+    it = EvidenceFiles(tmp_path / "evidence", 1_000_000, lambda: clock.now_us)
+    keeper = EvidenceKeeper(it, store, inline, link, clock)
+    parts = chunks(b"k" * 2500, alarm=alarm)
+
+    async def send(*some: EvidenceChunkRecord) -> None:
+        await keeper.take(PATH, Batch(1, "gw-1", "e", Lane.EVIDENCE, tuple(
+            Record(n, T0, 0, "b", part) for n, part in enumerate(some, 1))))
+
+    with monkeypatch.context() as full:
+        def refuse(*_: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        full.setattr(evidence_files.os, "pwrite", refuse)
+        await send(parts[0])
+    await send(*parts[1:])
+    assert it.refused == 1 and it.of_site(PATH)[0].files[0].state == "coming"
+    await keeper.look()
+    assert not link.sent, "it may still be on its way"
+    clock.now_us += evidence_files.STALLED_US + S
+    for _ in range(2):
+        await keeper.look()
+    (topic, payload), = link.sent
+    command = decode_down(payload).command
+    assert topic.endswith("/gw-1/down/command") and (command.kind, command.target) == ("evidence_again", f"{ID}.mp4")
+    clock.now_us += 3600 * S
+    await keeper.look()
+    assert len({decode_down(payload).command.id for _, payload in link.sent}) == 2, "each asking counts"
+    await send(*parts)
+    assert it.of_site(PATH)[0].files[0].state == "whole"
+    clock.now_us += 3600 * S
+    await keeper.look()
+    assert len(link.sent) == 2 and it.wanting() == []
+
+
+async def test_what_left_no_trace_on_the_full_disk_is_asked_for_too(tmp_path: Path, monkeypatch) -> None:
+    now = [T0]
+    it = EvidenceFiles(tmp_path / "evidence", 1_000_000, lambda: now[0])
+    with monkeypatch.context() as full:
+        full.setattr(Path, "mkdir", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        assert not it.take(PATH, "gw-1", chunks(b"k")[0])
+    hostile = msgspec.structs.replace(chunks(b"k")[0], name="../x")
+    assert not it.take(PATH, "gw-1", hostile), "and never asked for"
+    assert it.wanting() == []
+    now[0] += evidence_files.STALLED_US + S
+    assert it.wanting() == [(PATH, "gw-1", f"{ID}.mp4")]
+    assert it.take(PATH, "gw-1", chunks(b"k")[0]) and it.wanting() == []

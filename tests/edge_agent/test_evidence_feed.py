@@ -205,6 +205,16 @@ async def test_a_folder_goes_up_and_is_whole_at_the_far_end(tmp_path: Path) -> N
     again._heard([(Lane.ALARM, Record(2, NOW, 0, "b", CommandResultRecord(done)))])
     await again.look()
     assert json.loads((tmp_path / "open-incidents.json").read_bytes()) == {}
+    for kind, target in ((CommandKind.INCIDENT_REOPENED, "a"), (CommandKind.EVIDENCE_AGAIN, f"{name}.jpg"),
+                         (CommandKind.EVIDENCE_AGAIN, "nobody-1.jpg"), (CommandKind.EVIDENCE_AGAIN, "x")):
+        asked = CommandResult("d", kind, target, CommandOutcome.APPLIED, NOW)
+        again._heard([(Lane.ALARM, Record(3, NOW, 0, "b", CommandResultRecord(asked)))])
+    await again.look()
+    assert json.loads((tmp_path / "open-incidents.json").read_bytes()) == {name: "a"}, "held again"
+    assert [chunk.name for chunk in runtime.sent[sent:]] == [f"{name}.jpg"], "sent once more, whole"
+    again.feed.again(f"{name}.jpg")
+    await again.look()
+    assert len(runtime.sent) == sent + 1, "what is on its way just goes on"
 
 
 async def test_a_file_that_is_taken_out_is_said_and_a_new_journal_sends_again(tmp_path: Path) -> None:
