@@ -1,6 +1,6 @@
 // Where it burns in the whole district: every site by what it needs, the burning building lit, and the same as a list.
 // Leaflet draws; alarms come by the board's own stream, so nothing here is fresher or staler than the board.
-import { $, OPEN, RANK, ageOf, announce, begin, button, drillBanner, follow, make, name, pathOf, patch, place, say, tag, urgent } from "./live.js";
+import { $, LIFE_SAFETY, OPEN, RANK, ageOf, announce, begin, button, drillBanner, follow, make, name, pathOf, patch, place, say, tag } from "./live.js";
 
 /* global L */
 const NEAR = 15, CLOSE = 16.5, BOOKS_MAX = 60, LISTED = 6, METRES = 111320;
@@ -94,7 +94,7 @@ function burningBuildings() {
   const found = new Set();
   for (const i of state.incidents.values()) {
     const path = pathOf(i.tenancy), building = state.sites.find((s) => s.path === path)?.zones?.[i.zone];
-    if (OPEN(i) && !i.drill && urgent(i) && building) found.add(`${path}/${building}`);
+    if (OPEN(i) && !i.drill && LIFE_SAFETY.has(i.hazard) && building) found.add(`${path}/${building}`);
   }
   return found;
 }
