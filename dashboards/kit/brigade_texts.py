@@ -23,6 +23,9 @@ BRIGADE_TEXTS: dict[str, Text] = {
     # drills
     "drill.banner": Text("DRILL: {place}. Nobody is dispatched. Real alarms come first, as ever.",
                          "演练：{place}。不派遣任何人员，真实警情始终优先。"),
+    "test.banner": Text("DEVICE TEST: {place}. An installer tests a detector there. Real alarms come first, as ever.",
+                        "设备测试：{place}。安装人员正在测试探测器，真实警情始终优先。"),
+    "test.dispatch": Text("Dispatch (device test: nobody is sent)", "派遣（设备测试：不出动）"),
     "drill.start": Text("Start a drill…", "开始演练…"), "drill.what": Text("What is exercised", "演练内容"),
     "drill.minutes": Text("Minutes until it ends by itself (5 to 480)", "多少分钟后自动结束（5 至 480）"),
     "drill.until": Text("DRILL until {time}", "演练，至 {time} 自动结束"),

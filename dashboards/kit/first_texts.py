@@ -13,6 +13,7 @@ FIRST_TEXTS: dict[str, Text] = {
     "first.pin.taken": Text("Somebody has begun here. Sign in with that name and PIN. If it was nobody of yours: do "
                             "not claim this gateway, and ask who is on this network.",
                             "已有人开始设置，请用该姓名和密码登录。若不是您的人员，请勿认领，并查明本网络中的来人。"),
+    "first.network": Text("Network of this gateway", "网关网络状况"),
     "first.cloud": Text("2 · Community OS", "2 · 云端平台"),
     "first.cloud.address": Text("Address of the community OS", "云端平台地址"),
     "first.cloud.hint": Text("As your operator gave it, such as https://cloud.example",

@@ -1,6 +1,6 @@
 // The brigade's board: a queue by severity and age, one incident beside it, what does not protect. Made for 5,000 open
 // incidents: cards only, drawn at most four times a second, so many at once and no more.
-import { $, LIFE_SAFETY, OPEN, RANK, ageOf, announce, ask, begin, button, drillBanner, follow, language, make, name, newId, patch, pathOf, place, post, say, siteDeed, store, stored, tag, texts, urgent } from "./live.js";
+import { $, LIFE_SAFETY, OPEN, RANK, ageOf, announce, ask, begin, button, deviceTest, drillBanner, follow, language, make, name, newId, patch, pathOf, place, post, say, siteDeed, store, stored, tag, texts, urgent } from "./live.js";
 import { attendTick, setUpAttention } from "./attention.js";
 import { keepAwake } from "./awake.js";
 import { alarmSound } from "./sound.js";
@@ -24,7 +24,7 @@ function take(board) {
 function incident(view) {
   const before = state.incidents.get(view.id);
   if (OPEN(view) || view.id === state.chosen) state.incidents.set(view.id, view); else state.incidents.delete(view.id);
-  if (!before && OPEN(view)) announce(`${view.drill ? `${say("drill")}: ` : ""}${say(`hazard.${view.hazard}`)}: ${place(view)}`);
+  if (!before && OPEN(view)) announce(`${view.drill ? `${say(deviceTest(view) ? "test" : "drill")}: ` : ""}${say(`hazard.${view.hazard}`)}: ${place(view)}`);
   panel.changed(view.id);
   // A new one is drawn at once; a flood of changes four times a second.
   if (!before || performance.now() - state.drawnAt > DRAW_EVERY_MS) drawIncidents();
@@ -59,7 +59,7 @@ function card(i) {
   const one = make("button", `card ${i.severity}${i.acknowledged_by ? "" : " open-new"}${i.drill ? " drill" : ""}`); one.type = "button"; one.dataset.incident = i.id;
   one.setAttribute("aria-current", String(i.id === state.chosen));
   const verified = i.verification && i.verification !== "none", alarms = i.alarms ?? [];
-  const line = make("span", "line", "", ...(i.drill ? [tag(say("drill"), "drill")] : []), tag(say(`severity.${i.severity}`), i.severity), tag(say(`hazard.${i.hazard}`)), tag(say(verified ? "verified" : "unverified"), verified ? "good" : ""));
+  const line = make("span", "line", "", ...(i.drill && !deviceTest(i) ? [tag(say("drill"), "drill")] : []), tag(say(`severity.${i.severity}`), i.severity), tag(say(`hazard.${i.hazard}`)), tag(say(verified ? "verified" : "unverified"), verified ? "good" : ""));
   if (i.in_dispatch_queue) line.append(tag(say("queue"), "queue"));
   if (alarms.some((a) => a.test)) line.append(tag(say("test"), "drill"));
   line.append(ageOf(i.opened_us));

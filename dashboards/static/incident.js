@@ -1,6 +1,6 @@
 // One incident, whole: what may be done now; plan, map, water, people, evidence, permit, plan of response, timeline.
 // It is fetched when it is chosen and again when its card changes, at most once a second.
-import { OPEN, act, ageOf, announce, ask, button, deed, get, has, make, name, options, pathOf, place, say, tag, whenAnswered } from "./live.js";
+import { OPEN, act, ageOf, announce, ask, button, deed, deviceTest, get, has, make, name, options, pathOf, place, say, tag, whenAnswered } from "./live.js";
 import { clockTime, shownUs } from "./shown_time.js";
 import { distance, estateMap, tooLow } from "./estate.js";
 import { floorPlan, valueText } from "./plan.js";
@@ -141,7 +141,7 @@ export class IncidentPanel {
     const { view } = this, key = (node, name_) => { node.dataset.key = name_; return node; }, made = [];
     for (const action of [...(ACTIONS[view.state] ?? []), "note"]) {
       if (action === "acknowledge" && view.acknowledged_by) continue;
-      const label = say(action === "dispatch" && view.drill ? "drill.dispatch" : `action.${action}`);
+      const label = say(action === "dispatch" && view.drill ? (deviceTest(view) ? "test.dispatch" : "drill.dispatch") : `action.${action}`);
       const node = button(label, () => this.step(action), action === "acknowledge" ? "primary" : "");
       node.dataset.action = action; made.push(key(node, action));
     }
@@ -267,7 +267,7 @@ function heading(view, page) {
   const made = [title, tag(say(`severity.${view.severity}`), view.severity), tag(say(`state.${view.state}`)), tag(say(verified ? "verified" : "unverified"), verified ? "good" : "")];
   if (view.in_dispatch_queue) made.push(tag(say("queue"), "queue"));
   const until = view.drill && view.handling?.ends_us;
-  if (view.drill) made.push(tag(until ? say("drill.until", { time: clockTime(until) }) : say("drill"), "drill"));
+  if (view.drill) made.push(tag(until ? say("drill.until", { time: clockTime(until) }) : say(deviceTest(view) ? "test" : "drill"), "drill"));
   made.push(ageOf(view.opened_us));
   const link = make("a", "button", say(page ? "incident.back" : "incident.open")); link.href = page ? "/board" : `/incidents/${encodeURIComponent(view.id)}`;
   made.push(link);

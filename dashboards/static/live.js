@@ -238,10 +238,13 @@ export const options = (prefix, values) => values.map((value) => [value, say(`${
 
 // Drills are said on every page; nothing real is ever behind one.
 export function drillBanner(incidents) {
-  const drills = incidents.filter((i) => i.drill && OPEN(i));
+  const drills = incidents.filter((i) => i.drill && OPEN(i)), exercises = drills.filter((i) => !deviceTest(i));
   $("drill").hidden = !drills.length;
-  if (drills.length) $("drill").textContent = say("drill.banner", { place: drills.slice(0, 3).map(place).join("; ") });
+  // A detector that somebody tests is no exercise of the brigade: each is called what it is.
+  const told = [["drill.banner", exercises], ["test.banner", drills.filter(deviceTest)]].filter(([, list]) => list.length);
+  $("drill").textContent = told.map(([key, list]) => say(key, { place: list.slice(0, 3).map(place).join("; ") })).join(" ");
 }
+export const deviceTest = (i) => Boolean(i.drill && i.alarms?.length && i.alarms.every((a) => a.test));
 export const urgent = (i) => LIFE_SAFETY.has(i.hazard) && !i.acknowledged_by && !i.drill && OPEN(i);
 
 // A list drawn again keeps every node that did not change, in its place: a press is never lost because something else

@@ -1,5 +1,5 @@
 // The micro fire station's phone: receive, acknowledge, arrive, report with a photo. Works on when the net does not.
-import { $, LIFE_SAFETY, OPEN, RANK, ageOf, announce, begin, button, drillBanner, follow, make, name, patch, place, say, store, stored, tag } from "./live.js";
+import { $, LIFE_SAFETY, OPEN, RANK, ageOf, announce, begin, button, deviceTest, drillBanner, follow, make, name, patch, place, say, store, stored, tag } from "./live.js";
 import { clockTime, shownUs } from "./shown_time.js";
 import { attendTick, setUpAttention } from "./attention.js";
 import { Outbox } from "./outbox.js";
@@ -55,7 +55,7 @@ function draw() {
 
 function card(i) {
   const one = make("li", `card ${i.severity}${calls(i) ? " open-new" : ""}${i.drill ? " drill" : ""}`), move = moveOf(i), acts = make("p", "buttons");
-  one.append(make("span", "line", "", ...(i.drill ? [tag(say("drill"), "drill")] : []), tag(say(`severity.${i.severity}`), i.severity), tag(say(`state.${i.state}`)), ...(move ? [tag(say(`unit.${move}`), "good")] : []), ageOf(i.opened_us)),
+  one.append(make("span", "line", "", ...(i.drill ? [tag(say(deviceTest(i) ? "test" : "drill"), "drill")] : []), tag(say(`severity.${i.severity}`), i.severity), tag(say(`state.${i.state}`)), ...(move ? [tag(say(`unit.${move}`), "good")] : []), ageOf(i.opened_us)),
     make("h2", "", `${say(`hazard.${i.hazard}`)} — ${name(i.zone_name) || i.zone}`), make("p", "", place(i)), make("p", "quiet", [name(i.address), name(i.access_note)].filter(Boolean).join(" · ")));
   const say_ = (key, moved, primary) => { const node = button(say(`station.${key}`), () => moves(i, moved), primary ? "primary" : ""); node.dataset.key = `${key}-${i.id}`; acts.append(node); };
   if (!move || move === "left") say_("coming", "coming", true);

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -194,7 +195,9 @@ def _on_the_board(phone: Phone, base: str) -> None:
     page = phone.page
     page.goto(f"{base}/board")
     page.wait_for_selector(".card.critical, .card.major, .card.minor, .card.warning")
-    assert page.locator(".card .tag.drill").count(), "marked as a test"
+    expect(page.locator(".card .tag.drill")).to_have_text("测试" if LANGUAGE == "zh" else "TEST")  # and no drill
+    banner = page.inner_text("#drill")
+    assert ("设备测试" if LANGUAGE == "zh" else "DEVICE TEST") in banner and "DRILL" not in banner, banner
     phone.picture("board")
 
 
