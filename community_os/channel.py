@@ -23,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from community_os.notice_words import Audience, Words, both, words_of
+from community_os.signed_robots import with_signature
 from device_model.errors import LocalFault
 
 WITHIN_S = 20.0
@@ -136,7 +137,7 @@ def _open(name: str, url: str) -> Any:
     # apprise would hold back each message for 5.5 s after the one before: a fire does not wait, and notice_flood.py
     # counts the others.
     target.request_rate_per_sec = 0
-    return target
+    return with_signature(url.partition("://")[0].lower(), target)
 
 
 def _secrets(url: str) -> tuple[str, ...]:

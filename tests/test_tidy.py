@@ -38,7 +38,7 @@ IO_FILES = {
     "community_os/people_commands.py", "community_os/people_parts.py", "community_os/place_commands.py",
     "community_os/place_shelf.py", "community_os/report_commands.py", "community_os/report_service.py",
     "community_os/series_keeper.py", "community_os/series_read.py", "community_os/sessions.py",
-    "community_os/settings_source.py",
+    "community_os/settings_source.py", "community_os/signed_robots.py",
     "community_os/site_push.py", "community_os/store.py", "community_os/walk_desk.py", "community_os/walk_shelf.py",
     "community_os/web_app.py", "community_os/worker.py",
     "dashboards/account_pages.py", "dashboards/audit_pages.py", "dashboards/brigade_pages.py",

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import email
+import hmac
 import http.server
 import json
 import re
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from email.policy import default
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 import pytest
@@ -340,6 +344,106 @@ async def test_the_forms_of_the_services_and_their_refusals(
     web.answer = (500, b"token " + SECRET.encode() + b" is bad")
     reason = await channel.send(msgspec.json.encode(FIRE))
     assert "500" in reason and SECRET not in reason + caplog.text
+    channel.close()
+
+
+ROBOT, ROBOT_DING = "SEC0123456789abcdef+/=", "SEC0123456789abcdef"
+
+
+@pytest.mark.real
+async def test_dingtalk_gets_the_body_and_the_signature_that_it_documents(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer makes the signature itself, as the service does, out of what came over the wire decoded once."""
+    aim(monkeypatch, web, "dingtalk", "NotifyDingTalk")
+    web.answer = (200, b'{"errcode":0,"errmsg":"ok"}')
+    channel = Channel("duty", f"dingtalk://{ROBOT_DING}@{SECRET}/", language="zh")
+    before_ms = time.time() * 1000
+    assert await channel.send(msgspec.json.encode(FIRE)) == ""
+    path, headers, raw = web.got[-1]
+    asked = parse_qs(urlsplit(path).query)
+    assert urlsplit(path).path == "/robot/send" and asked["access_token"] == [SECRET]
+    stamp = asked["timestamp"][0]
+    assert before_ms - 1 <= int(stamp) <= time.time() * 1000 + 1
+    mine = base64.b64encode(hmac.digest(ROBOT_DING.encode(), f"{stamp}\n{ROBOT_DING}".encode(), "sha256")).decode()
+    assert asked["sign"] == [mine]
+    body = json.loads(raw)
+    assert body["msgtype"] == "text" and "火警" in body["text"]["content"] and body["at"]["isAtAll"] is False
+    assert headers["Content-Type"].startswith("application/json")
+    web.answer = (200, b'{"errcode":310000,"errmsg":"sign not match"}')
+    reason = await channel.send(msgspec.json.encode(FIRE))
+    assert "sign not match" in reason and ROBOT_DING not in reason
+    channel.close()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("schema", "plugin", "name"), [("feishu", "feishu", "NotifyFeishu"),
+                                                        ("lark", "lark", "NotifyLark")])
+async def test_feishu_and_lark_get_the_body_and_the_signature_that_they_document(
+    schema: str, plugin: str, name: str, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aim(monkeypatch, web, plugin, name)
+    web.answer = (200, b'{"code":0,"msg":"success"}')
+    for secret in ("", ROBOT):
+        signed = f"{quote(secret, safe='')}@" if secret else ""
+        channel = Channel("duty", f"{schema}://{signed}{SECRET}/", language="en")
+        assert await channel.send(msgspec.json.encode(FIRE)) == ""
+        path, headers, raw = web.got[-1]
+        body = json.loads(raw)
+        assert path.rstrip("/") == f"/open-apis/bot/v2/hook/{SECRET}"
+        assert body["msg_type"] == "text" and "Riverside" in body["content"]["text"]
+        assert headers["Content-Type"].startswith("application/json")
+        assert ("sign" in body) == bool(secret)
+        if secret:
+            mine = hmac.digest(f"{body['timestamp']}\n{secret}".encode(), b"", "sha256")
+            assert body["sign"] == base64.b64encode(mine).decode()
+            assert abs(int(body["timestamp"]) - time.time()) < 3600
+        channel.close()
+    channel = Channel("duty", f"{schema}://{quote(ROBOT, safe='')}@{SECRET}/")
+    web.answer = (200, b'{"code":19021,"msg":"sign match fail or timestamp is not within one hour"}')
+    reason = await channel.send(msgspec.json.encode(FIRE))
+    assert "19021" in reason and ROBOT not in reason and SECRET not in reason
+    web.answer = (502, b"")
+    assert "502" in await channel.send(msgspec.json.encode(FIRE))
+    channel.close()
+
+
+@pytest.mark.real
+async def test_wecom_gets_the_body_that_it_documents(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    aim(monkeypatch, web, "wecombot", "NotifyWeComBot")
+    web.answer = (200, b'{"errcode":0,"errmsg":"ok"}')
+    channel = Channel("duty", f"wecombot://{SECRET}", language="zh")
+    assert await channel.send(msgspec.json.encode(FIRE)) == ""
+    path, _, raw = web.got[-1]
+    assert urlsplit(path).path == "/cgi-bin/webhook/send" and parse_qs(urlsplit(path).query)["key"] == [SECRET]
+    body = json.loads(raw)
+    assert body["msgtype"] == "text" and "火警" in body["text"]["content"]
+    assert len(body["text"]["content"].encode()) <= 2048, "more than the service takes of a text"
+    channel.close()
+
+
+@pytest.mark.real
+async def test_an_sms_gateway_gets_its_form_and_its_credentials(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twilio's interface, which other gateways copy: Basic credentials, From, To and Body as a form, one a number."""
+    module = __import__("apprise.plugins.twilio", fromlist=["NotifyTwilio"])
+    for kind, address in vars(module.NotifyTwilio).items():
+        if isinstance(address, str) and "api.twilio.com" in address:
+            monkeypatch.setattr(module.NotifyTwilio, kind, address.replace(
+                "https://api.twilio.com", f"http://127.0.0.1:{web.port}"))
+    account, token = "AC" + "a" * 32, "b" * 32
+    web.answer, before = (201, b'{"sid": "SM1", "status": "queued"}'), len(web.got)
+    channel = Channel("sms", f"twilio://{account}:{token}@15551234567/8613800000001/8613800000002", language="en")
+    assert await channel.send(msgspec.json.encode(FIRE)) == ""
+    sent = web.got[before:]
+    assert len(sent) == 2 and all(path == f"/2010-04-01/Accounts/{account}/Messages.json" for path, _, _ in sent)
+    for _, headers, raw in sent:
+        form = parse_qs(raw.decode())
+        assert base64.b64decode(headers["Authorization"].removeprefix("Basic ")).decode() == f"{account}:{token}"
+        assert form["From"] == ["+15551234567"] and "Riverside" in form["Body"][0]
+    assert {parse_qs(raw.decode())["To"][0] for _, _, raw in sent} == {"+8613800000001", "+8613800000002"}
+    web.answer = (401, b'{"code": 20003, "message": "Authenticate"}')
+    reason = await channel.send(msgspec.json.encode(FIRE))
+    assert reason and token not in reason
     channel.close()
 
 
