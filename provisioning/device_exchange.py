@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ import msgspec
 
 from device_model.errors import ConfigError, LocalFault
 from device_model.library import profiles_for, read_site, read_text
-from provisioning.device_table import COLUMNS, Known, RowError, as_csv, csv_rows, read_rows, rows_of
+from provisioning.device_table import COLUMNS, ROWS_MAX, Known, RowError, as_csv, csv_rows, read_rows, rows_of
 from provisioning.site_draft import as_text, content_of, difference, with_device
 from provisioning.site_versions import SiteVersions
 
 FILE_MAX = 8 * 1024 * 1024
+# A workbook is a packed archive: a few hundred kilobytes may unpack to gigabytes, or to millions of empty rows.
+UNPACKED_MAX = 64 * 1024 * 1024
+COLUMNS_MAX = 200
 
 
 class ImportReport(msgspec.Struct, frozen=True):
@@ -114,12 +118,19 @@ def read_table(table: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
         if table.stat().st_size > FILE_MAX:
             raise LocalFault(f"{table} is larger than {FILE_MAX} bytes")
+        with zipfile.ZipFile(table) as archive:
+            if sum(one.file_size for one in archive.infolist()) > UNPACKED_MAX:
+                raise LocalFault(f"{table} unpacks to more than {UNPACKED_MAX} bytes; save it anew, with one sheet")
         sheet: Any = load_workbook(table, read_only=True, data_only=True).active
         cells = [["" if cell is None else str(cell).removesuffix(".0").strip() for cell in row]
-                 for row in sheet.iter_rows(values_only=True)]
+                 for row in sheet.iter_rows(values_only=True, max_row=ROWS_MAX + 2, max_col=COLUMNS_MAX)]
+        if len(cells) > ROWS_MAX + 1:
+            raise LocalFault(f"{table} has more than {ROWS_MAX} rows; split it")
     except LocalFault:
         raise
     except Exception as error:  # openpyxl raises whatever a broken archive makes it raise
         raise LocalFault(f"{table} is no XLSX workbook: {type(error).__name__}: {error}") from error
     heading = cells[0] if cells else []
+    while heading and not heading[-1]:  # rows come as wide as was asked for
+        heading.pop()
     return heading, [dict(zip(heading, row, strict=False)) for row in cells[1:]]
