@@ -35,6 +35,7 @@ from cloud_bridge.sqlite_series import SqliteSeries
 from community_os.board_service import NUDGE_TOPIC
 from community_os.broker import Broker, read_access
 from community_os.broker_config import BrokerAccess
+from community_os.broker_refusals import RefusalTail
 from community_os.centre_link import CentreLink
 from community_os.claim_service import claimed_site_files, until_sites_change
 from community_os.evidence_keeper import EvidenceKeeper
@@ -44,7 +45,7 @@ from community_os.nats_stream import JetStreamStream
 from community_os.notice_desk import DutyFiles
 from community_os.notice_store import NoticeStore
 from community_os.notifier import Notifier, post_http, read_endpoints
-from community_os.people_parts import open_people
+from community_os.people_parts import open_audit, open_people
 from community_os.series_keeper import SeriesKeeper, read_secret
 from community_os.settings import CloudSettings
 from community_os.site_setup import SiteSetup
@@ -80,9 +81,12 @@ async def run_broker(settings: CloudSettings) -> None:
     broker = Broker(Path(settings.broker_folder), authority, settings.broker)
     await broker.start()
     _log.info("broker ready", mqtt=broker.mqtt_port, services=broker.services_port)
+    refusals = asyncio.create_task(RefusalTail(broker.log_file, open_audit(settings)).run())
     try:
         await broker.run()
     finally:
+        refusals.cancel()
+        await asyncio.gather(refusals, return_exceptions=True)
         await broker.stop()
 
 

@@ -172,7 +172,7 @@ class Broker:
             ca_file=str(self._authority.ca_file),
             certificate_file=str(self._authority.broker_certificate_file),
             key_file=str(self._authority.broker_key_file),
-            log_file=str(self._log_file),
+            log_file=str(self.log_file),
             pid_file=str(self._folder / "nats-server.pid"),
         )
         access = self._keep_access()
@@ -230,7 +230,7 @@ class Broker:
         except TimeoutError as error:
             await self._give_up()
             raise LocalFault(
-                f"nats-server did not answer within {READY_WITHIN_S:.0f} s; see {self._log_file}"
+                f"nats-server did not answer within {READY_WITHIN_S:.0f} s; see {self.log_file}"
             ) from error
         except asyncio.CancelledError:
             await self._give_up()
@@ -251,13 +251,14 @@ class Broker:
             await self._process.wait()
 
     @property
-    def _log_file(self) -> Path:
+    def log_file(self) -> Path:
+        """Where the server writes what it refuses and why."""
         return self._folder / "nats-server.log"
 
     def _last_words(self) -> str:
         """The last lines of the server's log: what it complains of."""
         try:
-            lines = self._log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-3:]
+            lines = self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-3:]
         except OSError:
             return "it left no log; run it by hand with -c broker.conf to see"
         return " | ".join(lines)

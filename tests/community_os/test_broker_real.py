@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import stat
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -17,8 +18,10 @@ import pytest
 import pytest_asyncio
 from gmqtt.mqtt.constants import MQTTv311
 
+from community_os.audit_book import AuditBook
 from community_os.broker import Broker, BrokerSettings, read_access
 from community_os.broker_config import BrokerAccess
+from community_os.broker_refusals import RefusalTail
 from community_os.nats_link import NatsLink
 from community_os.nats_stream import JetStreamStream
 from device_model.errors import LocalFault, PeerSilent
@@ -40,6 +43,9 @@ class Cloud:
         self.broker = Broker(folder / "broker", self.authority, BrokerSettings(
             mqtt_port=0, services_port=0, sync_always=False))
         self.keeper: asyncio.Task[None] | None = None
+        self.book = AuditBook(folder / "audit")
+        self.tail = RefusalTail(self.broker.log_file, self.book)
+        self.subjects: set[str] = set()
 
     def enrol(self, address: GatewayAddress, **more: float) -> GatewayKeys:
         return enrol_into(self.authority, address, self.folder / address.common_name, **more)
@@ -114,6 +120,15 @@ async def refused(cloud: Cloud, keys: GatewayKeys, ca_file: Path | None = None) 
     return False
 
 
+def noted(cloud: Cloud) -> dict[str, int]:
+    """What the audit has of the broker's refusals: why, and how often."""
+    cloud.tail.look()
+    records = cloud.book.newest(lambda record: record.what == "broker refused", 200)
+    cloud.subjects = {record.subject for record in records}
+    assert all(record.where == "127.0.0.1" for record in records)
+    return dict(Counter(record.why for record in records))
+
+
 async def eventually(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
@@ -146,12 +161,15 @@ async def test_a_gateway_cannot_speak_or_hear_for_another(cloud: Cloud) -> None:
     async with asyncio.timeout(60):
         message = await anext(incoming)
     assert (message.topic, message.payload) == (A.up("alarm"), b"own")
+    await eventually(lambda: noted(cloud).get("spoke under a foreign topic", 0) >= 1)
+    assert f"tocsin.v1.{B.common_name}.up.alarm" in cloud.subjects
     for topic in (f"{B.prefix}/down/#", "#", "tocsin/#", f"{B.prefix}/up/#", "$MQTT/sub/#", "$JS/#", "+/+/+"):
         assert (await a.subscribe(topic))[0] >= 128, topic
     await link.publish(B.down("command"), b"for B only")
     await link.publish(A.down("command"), b"for A")
     await link.close()
     assert a.heard.empty()
+    await eventually(lambda: noted(cloud).get("listened to a foreign topic", 0) >= 1)
     await a.client.disconnect()
 
 
@@ -164,6 +182,8 @@ async def test_foreign_expired_and_absent_certificates_do_not_come_in(cloud: Clo
     assert cloud.broker.reload_if_changed()
     await asyncio.sleep(0.3)
     assert await refused(cloud, expired)
+    await eventually(lambda: {"a foreign certificate", "an expired certificate"} <= set(noted(cloud)))
+    assert stranger.common_name in cloud.subjects
     context = ssl.create_default_context(cafile=str(cloud.authority.ca_file))
     reader, writer = await asyncio.open_connection("127.0.0.1", cloud.broker.mqtt_port, ssl=context)
     with pytest.raises((ssl.SSLError, ConnectionError)):
@@ -172,6 +192,7 @@ async def test_foreign_expired_and_absent_certificates_do_not_come_in(cloud: Clo
             if not await reader.read(10):
                 raise ConnectionError
     writer.close()
+    await eventually(lambda: "no certificate" in noted(cloud))
 
 
 async def test_a_revoked_gateways_live_session_ends_and_a_replacement_comes_in(cloud: Cloud) -> None:
@@ -183,6 +204,7 @@ async def test_a_revoked_gateways_live_session_ends_and_a_replacement_comes_in(c
         await a.gone.wait()
     assert not b.gone.is_set()
     assert await refused(cloud, old)
+    await eventually(lambda: "no such gateway or service" in noted(cloud))
     # The box is replaced, its site kept: the new one comes in, the stolen one's certificate still does not.
     new = enrol_into(cloud.authority, A, cloud.folder / "replacement")
     async with asyncio.timeout(60):  # until the broker has read the register again
@@ -203,6 +225,7 @@ async def test_gateways_cannot_use_the_services_door_nor_services_a_wrong_passwo
         async with asyncio.timeout(60):
             assert b"Authorization Violation" in await reader.readline()
         writer.close()
+    await eventually(lambda: "wrong password of a service" in noted(cloud))
     assert access.password not in repr(access)
     for name in ("services.json", "broker.conf"):
         assert stat.S_IMODE((cloud.folder / "broker" / name).stat().st_mode) == 0o600
