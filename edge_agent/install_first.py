@@ -86,7 +86,7 @@ class FirstDay:
         self._trouble, self._why = "", ""
         shown = self.box.shown()
         self._cloud = shown.cloud if shown is not None else ""
-        self._started_s = 0.0
+        self._offered, self._started_s = "", 0.0
 
     def view(self, *, inside: bool) -> FirstView:
         """The present."""
@@ -97,7 +97,8 @@ class FirstDay:
             claim, step = ShownClaim(identity.gateway, identity.cloud), "claimed"
         elif not people_of(self._pins):
             claim, step = ShownClaim(cloud=self._given.cloud), "pin"
-        elif shown is None or not inside:
+        elif shown is None or not inside or shown.code != self._offered:
+            # A code that the cloud has not heard of yet would be refused to an owner who is quick.
             claim, step = ShownClaim(cloud=self._cloud or self._given.cloud), "code" if self._cloud else "cloud"
         else:
             qr = qr_svg(shown.address).decode()
@@ -162,7 +163,11 @@ class FirstDay:
         if self.box.identity() is None:
             # Under the lock: a code that is being replaced must not be offered in between.
             with self._lock:
-                claimed = bool(self._cloud) and self.box.collect(self.box.code(self._cloud, self._given.asset))
+                if not self._cloud:
+                    return False
+                code = self.box.code(self._cloud, self._given.asset)
+                claimed = self.box.collect(code)
+                self._offered = code.code
             if not claimed:
                 return False
         if not self._config.exists():

@@ -26,6 +26,7 @@ FIRST_TEXTS: dict[str, Text] = {
     "first.code.label": Text("Label for the box", "设备标签"),
     "first.code.new": Text("Another code", "更换认领码"),
     "first.code.later": Text("Sign in to see the claim code.", "登录后显示认领码。"),
+    "first.code.telling": Text("Telling the cloud that this gateway waits…", "正在告知云端本网关等待认领……"),
     "first.claimed": Text("Claimed: {gateway}. Writing its first site file, starting it…",
                           "已认领：{gateway}。正在生成站点文件并启动……"),
     "first.silent": Text("The cloud does not answer: {why}. It is tried again.", "云端无应答：{why}。将自动重试。"),

@@ -52,14 +52,14 @@ async function look() {
     if (view.refusal) { told(view.refusal); return; }
   } catch { told(say("install.failed")); return; }
   told(view.trouble ? say(`first.${view.trouble}`, { why: view.why }) : "");
-  const claim = view.claim, minutes = Math.ceil(claim.left_s / 60), key = JSON.stringify([view.step, claim.code, claim.gateway, minutes]);
+  const claim = view.claim, minutes = Math.ceil(claim.left_s / 60), key = JSON.stringify([view.step, Boolean(csrf), claim.code, claim.gateway, minutes]);
   if (JSON.stringify(view.network) !== nets) { nets = JSON.stringify(view.network); el("network").replaceChildren(...view.network.map(check)); }
   if (claim.cloud && !el("address").value) el("address").value = claim.cloud;
   if (key === shown) return;
   shown = key;
   el("code-deeds").hidden = !claim.code;
   if (view.step === "claimed") { el("code").replaceChildren(made("p", say("first.claimed", { gateway: claim.gateway }), "good")); el("cloud-go").disabled = true; return; }
-  if (!claim.code) { el("code").replaceChildren(made("p", say("first.code.later"), "fine")); return; }
+  if (!claim.code) { el("code").replaceChildren(made("p", say(view.step === "code" && csrf ? "first.code.telling" : "first.code.later"), "fine")); return; }
   const picture = document.createElement("img");
   picture.src = `data:image/svg+xml;base64,${btoa(claim.qr)}`; picture.alt = claim.code;
   el("code").replaceChildren(picture, made("p", claim.code, "big"), made("p", say("first.code.hint", { cloud: claim.cloud, minutes }), "fine"), made("p", say("first.code.wait"), "fine"));
