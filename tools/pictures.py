@@ -36,6 +36,8 @@ PAGES: tuple[tuple[str, str, str, str], ...] = (
      "消防队看板：按级别和时间排列的警情，旁边是失效项。"),
     ("board-phone", "/board", "The same on a phone.",
      "手机上的看板。"),
+    ("map", "/map", "The map of the district: where it burns among all sites, without any net.",
+     "辖区地图：断网也能看到哪里着火。"),
     ("incident", "/incidents/{incident}",
      "One incident whole: plan, water, people, steps, evidence, permit, timeline.",
      "一起警情的全部：平面图、水源、联系人、步骤、证据、作业票、时间线。"),

@@ -210,6 +210,12 @@ def test_the_testers_smoke_is_the_brigades_alarm(estate: PathsHouse, people: Peo
     expect(detail).to_contain_text(re.compile("gateway knows", re.IGNORECASE))
     CAMERA.take(board, "board", before=lambda page: page.locator("[data-incident]").first.click())
     CAMERA.take(board, "board-phone", width=360, height=740)
+    board.goto(f"{estate.url}/map")
+    expect(board.locator(".site.critical[aria-label^='Small House']")).to_be_visible()
+    press(board, board.locator("[data-site] button"))
+    expect(board.locator("path.area.lit")).to_have_count(1)
+    CAMERA.take(board, "map", before=lambda page: page.locator("[data-site] button").first.click())
+    board.goto(f"{estate.url}/board")
     card.click()
     detail.get_by_role("link", name="Open").first.click()
 
@@ -364,6 +370,7 @@ def test_the_property_asks_and_the_officer_approves(estate: PathsHouse, people: 
     live(officer)
     expect(officer.locator("#view")).to_contain_text("yuhang")
     CAMERA.take(officer, "overview", height=900)
+    drilled_down(officer)
     for path in ("packs", "environment", "public"):
         officer.goto(f"{estate.url}/{path}")
         CAMERA.take(officer, path)
@@ -380,6 +387,21 @@ def test_the_property_asks_and_the_officer_approves(estate: PathsHouse, people: 
     CAMERA.take(officer, "reports")
     link = officer.locator("a[href*='/reports/day.pdf']").get_attribute("href")
     assert officer.request.get(f"{estate.url}{link}").body().startswith(b"%PDF-")
+
+
+def drilled_down(officer: Page) -> None:
+    """League, risk and trend say what people did a moment ago, and lead down to it."""
+    row = officer.locator("#league tbody tr", has_text="Small House")
+    expect(row.locator("td").nth(1)).to_have_text(re.compile(r"\d+ (s|min)"))
+    expect(row.locator("td").nth(2)).to_have_text(re.compile(r"\d+ (s|min)"))
+    expect(officer.locator("#risk .risk-grid a")).to_have_attribute("aria-label", re.compile(r"Small House: Risk \d"))
+    assert officer.locator("#trend .bar.fire").count() > 0
+    ended = officer.locator("#ended tbody tr", has_text="Flat 101")
+    dossier = ended.locator("a[href$='dossier.pdf']").get_attribute("href")
+    assert officer.request.get("/".join(officer.url.split("/")[:3]) + dossier).body().startswith(b"%PDF-")
+    press(officer, ended.locator("a[href^='/incidents/']").first)
+    expect(officer.locator("section[aria-labelledby=s-timeline]")).to_contain_text("fat in a pan")
+    officer.go_back()
 
 
 def test_the_contractor_and_the_resident_reach_what_is_theirs_and_no_more(
