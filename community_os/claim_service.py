@@ -101,21 +101,25 @@ def claimed_site_files(settings: CloudSettings) -> tuple[str, ...]:
     return tuple(str(file) for file in sorted((Path(settings.state) / "sites").glob("*.yaml")))
 
 
-def site_stamps(settings: CloudSettings) -> tuple[tuple[str, int], ...]:
-    """Changes whenever one of them does."""
-    return tuple((file, Path(file).stat().st_mtime_ns) for file in claimed_site_files(settings))
+Stamps = tuple[tuple[str, int], ...]
 
 
-async def until_sites_change(settings: CloudSettings) -> None:
-    """Return when a site file came or was changed. A role that ends then begins anew with it, from its checkpoint."""
-    before = site_stamps(settings)
+def site_stamps(settings: CloudSettings) -> Stamps:
+    """Changes whenever one of them does: those of claimed gateways, and those that the operator configured."""
+    return tuple((file, Path(file).stat().st_mtime_ns) for file in (*claimed_site_files(settings), *settings.sites))
+
+
+async def until_sites_change(settings: CloudSettings, before: Stamps | None = None) -> Stamps:
+    """Return when a site file came or was changed, with what they are like then. A role that ends then begins anew
+    with it, from its checkpoint. before: what they were like when they were read; None: now."""
     while True:
-        await asyncio.sleep(LOOK_EVERY_S)
         try:
-            if site_stamps(settings) != before:
-                return
+            now = site_stamps(settings)
+            if now != (before := now if before is None else before):
+                return now
         except OSError:  # replaced between the list and the look: the next look sees it whole
-            continue
+            pass
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def claim_file(config: Path | None, file: Path, who: str, *, replace: bool) -> BatchReport:
