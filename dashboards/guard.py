@@ -1,13 +1,14 @@
 """Around every answer: bounds, security headers, the end of streams whose reader lost the right, the audit of deeds.
 
     request ──► too large? ──► application ──► headers added ──► deed noted with its outcome
-                                   └ text/event-stream: before each piece, is the reader still who came in?
+                                   └ text/event-stream: before each piece and every 5 s: still who came in?
 
 Plain ASGI: a thousand open streams pass here, so nothing is buffered or copied.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -17,6 +18,7 @@ from fastapi.responses import PlainTextResponse
 
 from dashboards.gate import NotSignedIn, PersonOf, address_of, key_of
 from dashboards.people import Trail
+from device_model.errors import LocalFault
 
 _Message = MutableMapping[str, Any]
 _Send = Callable[[_Message], Awaitable[None]]
@@ -36,6 +38,11 @@ HEADERS = {
 }
 
 
+# A stream that has nothing to send is looked at this often: its reader goes also where no piece would tell. Sessions
+# age in real seconds, and so does this.
+LOOK_EVERY_S = 5.0
+
+
 class _StreamOver(Exception):
     """The reader of a stream is no longer who came in."""
 
@@ -52,7 +59,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        answer = _Answer(self, request, send)
+        answer = _Answer(self, request, send, asyncio.current_task())
         length = request.headers.get("content-length") or "0"
         if not _NUMBER.fullmatch(length) or int(length) > self._most(request.url.path):
             await PlainTextResponse("request too large", 413)(scope, receive, answer.send)
@@ -61,11 +68,17 @@ class Guard:
             await self._app(scope, receive, answer.send)
         except _StreamOver:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except asyncio.CancelledError:
+            if not answer.over or answer.task is None or answer.task.uncancel() > 0:
+                raise
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
         except BaseExceptionGroup as group:
             rest = group.split(_StreamOver)[1]
             if rest is not None:
                 raise rest from None
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            answer.end()
 
     def note(self, request: Request, status: int, *, leaves: bool) -> None:
         """Write down a deed that the gate let in. leaves: the answer is a file to be kept: an export."""
@@ -83,16 +96,18 @@ class Guard:
         """Whether the reader of a stream still is who came in, with the same role and scope."""
         try:
             return came_in is None or self._person_of(request) == came_in
-        except NotSignedIn:
+        except (NotSignedIn, LocalFault):  # who cannot be looked up is nobody
             return False
 
 
 class _Answer:
     """One answer on its way out."""
 
-    def __init__(self, guard: Guard, request: Request, send: _Send) -> None:
-        self._guard, self._request, self._send = guard, request, send
+    def __init__(self, guard: Guard, request: Request, send: _Send, task: asyncio.Task[Any] | None) -> None:
+        self._guard, self._request, self._send, self.task = guard, request, send, task
         self._stream, self._came_in = False, None
+        self._timer: asyncio.TimerHandle | None = None
+        self.over = False  # ended because the right was gone
 
     async def send(self, message: _Message) -> None:
         """ASGI's send."""
@@ -111,6 +126,22 @@ class _Answer:
                            for name, value in headers)
         if self._stream:
             self._came_in = getattr(self._request.state, "came_in", None)
+            self._look_again()
         leaves = any(name.lower() == b"content-disposition" and value.startswith(b"attachment")
                      for name, value in headers)
         self._guard.note(self._request, message["status"], leaves=leaves)
+
+    def _look_again(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+
+    def _look(self) -> None:
+        if self._guard.still_there(self._request, self._came_in):
+            self._look_again()
+        elif self.task is not None:
+            self.over = True
+            self.task.cancel()
+
+    def end(self) -> None:
+        """The answer is over."""
+        if self._timer is not None:
+            self._timer.cancel()

@@ -18,7 +18,9 @@ import pytest
 from real_app import RealApp, foreign_marks
 from test_tenants import ask
 
+from community_os.settings import SignInRule, parse_cloud
 from dashboards.gate import NOTED_READS, ROUTES, Open, routes_of
+from device_model.errors import ConfigError
 from device_model.site import Tenancy, Text
 from tests.dashboards import real_app as seeds
 from tests.dashboards.visits import Served, Visit
@@ -121,6 +123,46 @@ async def test_nobody_else_fills_a_header(real: RealApp, name: str) -> None:
         assert "x-evil" not in answer.headers and "tocsin_session" not in answer.headers.get("set-cookie", "")
         assert re.fullmatch(r'((inline|attachment)(; filename="[\w.-]+")?)?',
                             answer.headers.get("content-disposition", ""), re.A), target
+
+
+# --- without sign-in --------------------------------------------------------------------------------------------
+
+# All that answers to somebody who is not signed in; a line more here is a decision, not an oversight.
+OPEN = {"/", "/health", "/language/{language}", "/texts/{language}.json", "/phrases/{language}.json",
+        "/manifest/{language}.webmanifest", "/worker.js", "/station-worker.js", "/offline", "/sign-in", "/sign-out",
+        "/sign-in/code", "/outside", "/outside/back", "/api/claims/offers", "/api/gateways/ask", "/public",
+        "/api/public"}
+WELL_KNOWN = ("/docs", "/redoc", "/openapi.json", "/metrics", "/debug", "/status", "/admin", "/.env", "/.git/config",
+              "/static/", "/static/tokens.css.map", "/api", "/api/", "/api/people", "/config", "/cloud.yaml",
+              "/accounts.json", "/state/audit/000000000001.jsonl", "/favicon.ico", "/robots.txt", "/server-status")
+
+
+def test_what_is_open_is_this_and_no_more() -> None:
+    assert {key.partition(" ")[2] for key, rule in ROUTES.items() if isinstance(rule, Open)} == OPEN
+
+
+async def test_what_is_open_tells_nothing_of_anybody(real: RealApp) -> None:
+    for key, _ in routes_of(real.app.routes):
+        method, _, path = key.partition(" ")
+        if path not in OPEN:
+            continue
+        status, answer = await ask(real, method, re.sub(r"\{[^}]+\}", "en", path), "", b"{}")
+        assert status < 500 and b"leak-" not in answer and b"argon2" not in answer, key
+
+
+@pytest.mark.parametrize("target", WELL_KNOWN)
+async def test_what_every_scanner_asks_for_is_not_there(real: RealApp, target: str) -> None:
+    for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "OPTIONS"):
+        status, answer = await ask(real, method, target, "")
+        assert status in (303, 307, 401, 403, 404, 405), (method, target, status)
+        assert b"leak-" not in answer and b"paths" not in answer and b"python" not in answer.lower()
+
+
+def test_pages_without_sign_in_are_for_loopback_alone() -> None:
+    for address in ("0.0.0.0", "192.0.2.7", "::", "tocsin.example.org"):
+        with pytest.raises(ConfigError, match="without sign-in"):
+            parse_cloud(f"sign_in: {SignInRule.OPEN_ON_LOOPBACK.value}\naddress: '{address}'\n", "cloud.yaml")
+    assert parse_cloud("{}", "cloud.yaml").sign_in is SignInRule.REQUIRED
 
 
 # --- rights that are taken away ---------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -82,6 +83,41 @@ async def test_a_stream_ends_with_its_session() -> None:
     async with client(board, session) as http:
         answer = await http.get("/api/board/events")
     assert answer.text.count("event: heartbeat") == 2 and board.sent == 3
+
+
+class Silent(MemoryBoard):
+    """A board whose workers are dead: one beat, then nothing ever."""
+
+    async def events(self, scope: str, after: int) -> AsyncIterator[BoardEvent]:
+        yield BoardEvent(1, "heartbeat", b"{}")
+        self.waits = asyncio.Event()
+        await self.waits.wait()
+
+
+async def test_a_stream_with_nothing_to_send_ends_with_its_session_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboards.guard.LOOK_EVERY_S", 0.01)
+    session, board = Session(), Silent(fire())
+    async with client(board, session) as http:
+        asking = asyncio.create_task(http.get("/api/board/events"))
+        while not hasattr(board, "waits"):
+            await asyncio.sleep(0)
+        assert not asking.done()
+        session.leave("c")
+        async with asyncio.timeout(60):  # a hang only
+            answer = await asking
+        assert answer.status_code == 200 and answer.text.count("event: heartbeat") == 1
+        assert (await http.get("/api/board")).status_code == 401
+
+
+async def test_who_hangs_up_ends_the_stream_as_ever() -> None:
+    board = Silent(fire())
+    async with client(board, Session()) as http:
+        asking = asyncio.create_task(http.get("/api/board/events"))
+        while not hasattr(board, "waits"):
+            await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
 
 
 def test_the_bound_is_small() -> None:
