@@ -1,4 +1,4 @@
-"""Around every answer: bounds, security headers, the end of streams whose reader lost the right, the audit of deeds.
+"""Around every answer (I/O): bounds, security headers, the end of streams whose reader lost the right, the audit.
 
     request ──► too large? ──► application ──► headers added ──► deed noted with its outcome
                                    └ text/event-stream: before each piece and every 5 s: still who came in?
