@@ -73,7 +73,7 @@ function near(a) {
   const place = [name(a.building), name(a.floor)].filter(Boolean).join(language === "zh" ? "" : ", ");
   const box = make("article", `near${a.drill ? " drill" : URGENT.has(a.hazard) ? "" : " lesser"}`, "", make("h2", "", `${say(`hazard.${a.hazard}`)} · ${place}`));
   if (a.drill) box.prepend(tag(say("building.drill"), "drill"));
-  const parts = [say(!URGENT.has(a.hazard) && a.stage === "new" ? "building.stage.told" : `building.stage.${a.stage}`)];
+  const parts = [say(a.drill ? "building.drill.what" : !URGENT.has(a.hazard) && a.stage === "new" ? "building.stage.told" : `building.stage.${a.stage}`)];
   if (URGENT.has(a.hazard) && !a.drill) parts.unshift(a.verified ? say("building.verified") : say("building.unverified"));
   box.append(make("p", "", parts.join(" ")), make("p", "quiet", say("estate.since", { time: timeOf(a.since_us / 1000) })));
   if (!a.drill) box.append(make("p", "do", "", make("b", "", `${say("building.do")}: `), say(`building.do.${advice(a.hazard)}`)));
