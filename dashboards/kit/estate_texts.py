@@ -95,7 +95,7 @@ ESTATE_TEXTS: dict[str, Text] = {
     "building.unverified": Text("Not confirmed yet: treat it as real.", "尚未核实，请按真实警情应对。"),
     "building.verified": Text("Confirmed.", "已核实。"),
     "building.drill": Text("TEST OR DRILL — no emergency", "测试或演练——并非真实警情"),
-    "building.drill.what": Text("Staff are testing or exercising here. There is nothing you must do unless they ask you.",
+    "building.drill.what": Text("Staff are testing or exercising here. Nothing to do unless they ask you.",
                                 "工作人员正在测试或演练。除非现场人员要求，您无需行动。"),
     "building.do": Text("What to do", "该怎么做"), "building.call": Text("Call", "拨打"),
     "building.contacts": Text("Contacts", "联系电话"),
