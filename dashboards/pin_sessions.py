@@ -10,14 +10,16 @@ import asyncio
 import hmac
 
 import msgspec
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from dashboards.kit.texts import LANGUAGES
 from dashboards.pin_rights import LocalDeed, may_here
-from dashboards.pins import Locked, PinDoor, Session
+from dashboards.pins import NAME_MOST, Locked, PinDoor, Session
 from device_model.errors import LocalFault
 
+_log = structlog.get_logger("tocsin.pins")
 COOKIE = "tocsin_local"
 BODY_BYTES_MAX = 4096
 HEADERS = {
@@ -52,19 +54,24 @@ def add_pin_sign_in(app: FastAPI, door: PinDoor) -> None:
     async def sign_in(request: Request) -> Response:
         if request.headers.get("x-tocsin") != "local":
             return JSONResponse({"refusal": "this request did not come from the page"}, 403)
+        where = request.client.host if request.client is not None else ""
         try:
             body = msgspec.json.decode(await bounded_body(request), type=SignInBody)
             # scrypt is slow on purpose: not in the event loop.
-            entered = await asyncio.to_thread(door.enter, body.name, body.pin)
+            entered = await asyncio.to_thread(door.enter, body.name, body.pin, where)
         except ValueError:
             return JSONResponse({"refusal": "not a name and a PIN"}, 400)
         except Locked as locked:
+            _log.warning("PIN not looked at: too many wrong ones", name=body.name[:NAME_MOST], address=where,
+                         wait_s=round(locked.seconds))
             return JSONResponse({"refusal": "locked", "minutes": max(1, round(locked.seconds / 60))}, 429)
         except LocalFault as fault:
             return JSONResponse({"refusal": str(fault)}, 503)
         if entered is None:
+            _log.warning("PIN refused", name=body.name[:NAME_MOST], address=where)
             return JSONResponse({"refusal": "wrong"}, 403)
         cookie, known = entered
+        _log.info("signed in with a PIN", name=known.who, role=known.role, address=where)
         response = JSONResponse({"who": known.who, "csrf": known.csrf, "role": known.role})
         response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", secure=request.url.scheme == "https")
         return response

@@ -1,8 +1,9 @@
 """PINs (I/O): who may operate the gateway from its local page. Hashes in a file of mode 0600; attempts are limited.
 
     tocsin gateway pin "Li Wei" ─► scrypt hash, role ─► file   enter(name, PIN) ─► session, 15 min after the last use
-    5 wrong in 10 min ─► locked 5 min, then 10, 20 … 60: for everybody, because whoever tries guesses names, too
+    5 wrong in 10 min ─► locked 5 min, then 10, 20 … 60: for all strangers, because whoever tries guesses names, too
 
+A phone that got in lately counts by itself: who guesses from elsewhere keeps nobody of the site out.
 Sessions live in memory: a restart of the page signs everybody out.
 """
 
@@ -25,6 +26,7 @@ SESSION_S = 15 * 60.0
 SESSIONS_MAX = 50
 FAILURES_MAX, FAILURE_WINDOW_S = 5, 600.0
 LOCK_FIRST_S, LOCK_MAX_S = 300.0, 3600.0
+ADDRESSES_MAX = 50
 PIN_LEAST, PIN_MOST = 6, 64  # characters; six digits and five tries in ten minutes take months to guess
 NAME_MOST = 40
 # 16 MiB and about 50 ms on a PC, 0.3 s on a Pi: only in this process, never in the gateway's.
@@ -47,6 +49,14 @@ class Session(msgspec.Struct):
     until_s: float
     role: str = ""
     salt: str = ""
+
+
+class _Tries(msgspec.Struct):
+    """What strangers, or one known address, did wrong. Seconds of the door's clock."""
+
+    failures: list[float] = []
+    locked_until_s: float = 0.0
+    lock_s: float = LOCK_FIRST_S
 
 
 class Locked(Exception):
@@ -114,8 +124,8 @@ class PinDoor:
         self._file, self._now_s = file, now_s
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
-        self._failures: list[float] = []
-        self._locked_until_s, self._lock_s = 0.0, LOCK_FIRST_S
+        self._strangers = _Tries()
+        self._of_address: dict[str, _Tries] = {}  # of addresses from which a PIN was right, the latest last
         self._known: tuple[tuple[int, int], dict[str, Pin]] = ((0, 0), {})
 
     @property
@@ -123,19 +133,19 @@ class PinDoor:
         """Whether anybody has a PIN. Raises LocalFault when the file cannot be read."""
         return self._file is not None and bool(_read(self._file))
 
-    def enter(self, name: str, pin: str) -> tuple[str, Session] | None:
-        """(cookie, session) when name and PIN are right. Raises Locked; LocalFault when the file cannot be read.
-        The try is counted before it is looked at, so that many at once are no way around the limit."""
+    def enter(self, name: str, pin: str, address: str = "") -> tuple[str, Session] | None:
+        """(cookie, session) when name and PIN are right. address: from where. Raises Locked; LocalFault when the
+        file cannot be read. The try is counted before it is looked at: many at once are no way around the limit."""
         with self._lock:
-            now = self._now_s()
-            if now < self._locked_until_s:
-                raise Locked(self._locked_until_s - now)
-            self._failures = [at for at in self._failures if now - at < FAILURE_WINDOW_S]
-            if len(self._failures) >= FAILURES_MAX:
-                self._locked_until_s, self._failures = now + self._lock_s, []
-                locked_s, self._lock_s = self._lock_s, min(2 * self._lock_s, LOCK_MAX_S)
+            now, tries = self._now_s(), self._of_address.get(address, self._strangers)
+            if now < tries.locked_until_s:
+                raise Locked(tries.locked_until_s - now)
+            tries.failures = [at for at in tries.failures if now - at < FAILURE_WINDOW_S]
+            if len(tries.failures) >= FAILURES_MAX:
+                tries.locked_until_s, tries.failures = now + tries.lock_s, []
+                locked_s, tries.lock_s = tries.lock_s, min(2 * tries.lock_s, LOCK_MAX_S)
                 raise Locked(locked_s)
-            self._failures.append(now)
+            tries.failures.append(now)
         people = _read(self._file) if self._file is not None else {}
         known = people.get(name.strip())
         salt = bytes.fromhex(known.salt) if known is not None else bytes(16)
@@ -143,8 +153,13 @@ class PinDoor:
         if not right:
             return None
         with self._lock:
-            self._failures.remove(now)
-            self._lock_s = LOCK_FIRST_S
+            if now in tries.failures:  # a lock of meanwhile has forgotten it
+                tries.failures.remove(now)
+            tries.lock_s = LOCK_FIRST_S
+            if address:
+                self._of_address[address] = self._of_address.pop(address, _Tries())
+                while len(self._of_address) > ADDRESSES_MAX:
+                    del self._of_address[next(iter(self._of_address))]
             while len(self._sessions) >= SESSIONS_MAX:
                 del self._sessions[next(iter(self._sessions))]
             cookie = secrets.token_urlsafe(32)

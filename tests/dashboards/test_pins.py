@@ -5,8 +5,12 @@ from __future__ import annotations
 import stat
 
 import pytest
+import structlog
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
-from dashboards.pins import FAILURES_MAX, LOCK_FIRST_S, SESSION_S, Locked, PinDoor, set_pin
+from dashboards.pin_sessions import add_pin_sign_in
+from dashboards.pins import ADDRESSES_MAX, FAILURES_MAX, LOCK_FIRST_S, SESSION_S, Locked, PinDoor, set_pin
 from device_model.errors import LocalFault
 
 
@@ -73,6 +77,39 @@ def test_lock_out_grows_and_ends(door):
     assert locked.value.seconds == 2 * LOCK_FIRST_S
     clock.s += 2 * LOCK_FIRST_S + 1
     assert pins.enter("Li Wei", "274951") is not None
+
+
+def test_who_guesses_from_elsewhere_keeps_no_phone_of_the_site_out(door):
+    pins, clock = door
+    assert pins.enter("Li Wei", "274951", "10.0.0.5") is not None
+    for n in range(FAILURES_MAX):
+        assert pins.enter("Li Wei", f"00011{n}", "6.6.6.6") is None
+    with pytest.raises(Locked):
+        pins.enter("Li Wei", "274951", "6.6.6.6")
+    with pytest.raises(Locked):
+        pins.enter("Li Wei", "274951", "10.0.0.9")
+    assert pins.enter("Li Wei", "274951", "10.0.0.5") is not None, "a known phone"
+    for n in range(FAILURES_MAX):
+        assert pins.enter("Li Wei", f"00022{n}", "10.0.0.5") is None
+    with pytest.raises(Locked):
+        pins.enter("Li Wei", "274951", "10.0.0.5")
+    clock.s += LOCK_FIRST_S + 1
+    assert pins.enter("Li Wei", "274951", "10.0.0.9") is not None
+    for n in range(2 * ADDRESSES_MAX):
+        pins.enter("Li Wei", "274951", f"10.1.0.{n}")
+    assert len(pins._of_address) == ADDRESSES_MAX
+
+
+def test_what_is_refused_is_on_the_log_without_the_pin(tmp_path, door):
+    app = FastAPI()
+    add_pin_sign_in(app, door[0])
+    client = TestClient(app, headers={"X-Tocsin": "local"})
+    with structlog.testing.capture_logs() as said:
+        for n in range(FAILURES_MAX + 1):
+            client.post("/api/sign-in", json={"name": "Li Wei" * 20, "pin": f"99911{n}"})
+    assert [one["event"] for one in said] == [
+        *["PIN refused"] * FAILURES_MAX, "PIN not looked at: too many wrong ones"]
+    assert all(one["address"] == "testclient" and len(one["name"]) <= 40 for one in said) and "99911" not in str(said)
 
 
 def test_a_broken_file_lets_nobody_in(tmp_path):
