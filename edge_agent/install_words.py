@@ -23,6 +23,8 @@ from device_model.site import Device, Text
 from provisioning.site_draft import Content, NewDevice, token, with_device, with_line, with_zone, without_device
 
 YEAR_2025_S = 1_735_689_600
+# Units of UCUM as people write them; any other stands as it is.
+UNITS = {"Cel": "°C", "[degF]": "°F", "%[LEL]": "%LEL", "[ppm]": "ppm", "[ppb]": "ppb", "1": ""}
 DISK_LEAST = 512 * 2**20
 
 
@@ -72,7 +74,8 @@ def device_kind(
         if one is None or one.at is None:
             continue
         if one.quality == "good" or not value:
-            said = value_words(one.value, "" if point.unit in ("1", "") else f" {point.unit}")
+            unit = UNITS.get(point.unit, point.unit)
+            said = value_words(one.value, f" {unit}" if unit else "")
             shown = Text(f"{point.spec.en}: {said.en}", f"{point.spec.zh}：{said.zh}")
             value, quality, heard_us = f"{shown.zh} / {shown.en}", one.quality, one.at.wall_us
         if one.quality == "good":

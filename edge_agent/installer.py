@@ -281,7 +281,9 @@ class GatewayInstaller:
         parts = self._parts()
         left = not_shown(parts)
         if left and not note:
-            raise LocalFault(f"not shown to work: {', '.join(left[:20])}; say in the note why it is accepted so")
+            names = ", ".join(left[:20])
+            raise LocalFault(f"not shown to work: {names}; say in the note why it is accepted so / "
+                             f"尚未证明有效：{names}；请在备注中说明验收理由")
         return self.book.accept(Accepted(who, parts.at_us, content_hash(parts), note))
 
     def table(self) -> str:

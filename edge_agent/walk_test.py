@@ -65,7 +65,8 @@ class WalkTest:
         real = inventory.profiles[inventory.devices[device].profile].device_class is DeviceClass.CALL_POINT
         state = self._state()
         if any(alarm.subject == device or alarm.subject.startswith(device + ".") for alarm in state.alarms):
-            raise LocalFault(f"{device} is in alarm: clear and reset it first, or the test would prove nothing")
+            raise LocalFault(f"{device} is in alarm: clear and reset it first, or the test would prove nothing / "
+                             f"{device} 正在报警：请先消除并复位，否则测试无意义")
         self._before[device] = _values(state, device)
         if not real:
             self._order(Request("test", device, who, "walk test", seconds))
@@ -127,7 +128,8 @@ class WalkTest:
         state = self._state()
         view = next((one for one in state.outputs if one.output == output.id), None)
         if view is not None and view.on:
-            raise LocalFault(f"{output.id} is on already: reset it first, or the test would prove nothing")
+            raise LocalFault(f"{output.id} is on already: reset it first, or the test would prove nothing / "
+                             f"{output.id} 已处于动作状态：请先复位")
         live = next((one for one in state.live if one.point == output.proof), None) if output.proof else None
         if live is not None and live.quality == "good" and live.value is not None:
             inverted = inventory.points[output.proof].quantity == "valve_open"
@@ -154,7 +156,7 @@ class WalkTest:
     def _state(self) -> GatewayState:
         state = ask(self._paths, Request("state"), ASK_WITHIN_S).state
         if state is None:
-            raise LocalFault("the gateway is still starting")
+            raise LocalFault("the gateway is still starting / 网关正在启动")
         return state
 
     def _order(self, request: Request) -> None:

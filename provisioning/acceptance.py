@@ -25,6 +25,8 @@ from reportlab.platypus import Image, KeepTogether, Paragraph, SimpleDocTemplate
 from reportlab.platypus.flowables import Flowable
 
 from dashboards.install_view import Accepted, WalkStep
+from dashboards.kit.phrases import phrases
+from dashboards.kit.texts import TEXTS as KINDS
 from device_model.errors import LocalFault
 from device_model.impairment import Impairment
 from device_model.inventory import Inventory
@@ -34,6 +36,7 @@ from provisioning.printed_text import LATIN, has_chinese, markup
 from provisioning.qr_label import FONT, use_chinese
 
 PHOTOS_SHOWN = 60
+SHEET = (1000.0, 700.0)  # where a floor has no drawing: the empty sheet on which the installer's page places
 _SMALL, _TEXT = 8, 10
 
 
@@ -228,9 +231,12 @@ class _Report:
             yield self._p(self._say("lacks.none"))
             return
         rows = [[self._p(self._say(f"l.{name}"), self._small) for name in ("kind", "subject", "why", "until")]]
-        rows += [[self._p(text, self._small) for text in (
-            one.kind.value, one.subject, f"{one.why} {one.compensation}".strip(), self._when(one.expires_us))]
-            for one in self._parts.impairments]
+        said = phrases() if self._language == "zh" else {}
+        for one in self._parts.impairments:
+            kind = KINDS[f"impairment.{one.kind.value}"].in_language(self._language)
+            why = f"{said.get(one.why, one.why)} {one.compensation}".strip()
+            rows.append([self._p(text, self._small) for text in (
+                kind, one.subject, why, self._when(one.expires_us))])
         yield self._table(rows, (36, 44, 62, 36))
 
     def _signatures(self) -> Iterable[Flowable]:
@@ -265,7 +271,7 @@ class _FloorPlan(Flowable):  # type: ignore[misc]  # reportlab brings no types
         plan = floor.plan
         self._marks, self._folder, self._plan = marks, folder, plan
         self._side = (plan.width, plan.height) if plan is not None else (
-            max(1.0, *(x for _, x, _ in marks)) * 1.1, max(1.0, *(y for _, _, y in marks)) * 1.1)
+            max(SHEET[0], *(x for _, x, _ in marks)), max(SHEET[1], *(y for _, _, y in marks)))
         scale = min(178 * mm / self._side[0], 105 * mm / self._side[1])
         self._scale, self.width, self.height = scale, self._side[0] * scale, self._side[1] * scale
 

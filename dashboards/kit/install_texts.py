@@ -82,6 +82,8 @@ INSTALL_TEXTS: dict[str, Text] = {
     "install.walk.within": Text("in {took} s", "用时 {took} 秒"),
     "install.value.on": Text("signal: yes", "信号：有"),
     "install.value.off": Text("signal: no", "信号：无"),
+    "install.walk.still": Text("Still under test, {left} left: it is back in service by itself.",
+                               "仍在测试状态，剩余 {left}，到时自动恢复值守。"),
     "install.walk.missed": Text("NOT SEEN", "未收到"),
     "install.walk.delivered": Text("left for the brigade's board", "已送往接警台"),
     "install.walk.photo": Text("Photo", "拍照"),

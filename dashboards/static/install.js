@@ -1,10 +1,17 @@
 // The installer's page on the gateway: works without internet. It asks each 2 s; deeds need the PIN.
 import { meaningOf } from "./code_reader.js";
 import { askCode } from "./install_code.js";
+import { setPhrases, words as ours } from "./words.js";
 
 const lang = document.documentElement.lang.startsWith("zh") ? "zh" : "en";
 const el = (id) => document.getElementById(id);
 const say = (key, values = {}) => (texts[key] || key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+// What the gateway says comes in both languages, "… / …", or in English: then its known words become the reader's.
+const mine = (text) => {
+  const at = text.lastIndexOf(" / ");
+  if (at > 0 && /[\u4e00-\u9fff]/.test(text.slice(at))) return lang === "zh" ? text.slice(at + 3) : text.slice(0, at);
+  return lang === "zh" ? ours(text) : text;
+};
 const words = (text) => (text ? text[lang] || text.en : "");
 let texts = {}, view = null, csrf = "", role = "", found = [], draft = { devices: [], zones: [], lines: [] }, chosen = "", after = null;
 
@@ -27,7 +34,7 @@ async function post(path, body, raw = false) {
     const answer = await response.json();
     if (answer.refusal === "role") return { refusal: say("local.role") };
     if (answer.refusal === "session") { csrf = ""; signIn(); return { refusal: say("local.session_over") }; }
-    return answer;
+    return answer.refusal ? { refusal: mine(answer.refusal) } : answer;
   } catch { return { refusal: say("install.failed") }; }
 }
 async function who() {
@@ -187,7 +194,7 @@ async function byCode() {
   el("plan").scrollIntoView({ block: "center" }); [...el("plan").querySelectorAll(".pin")].find((pin) => pin.getAttribute("aria-label") === one.id)?.focus({ preventScroll: true });
 }
 function answered(answer) {
-  el("wrong").replaceChildren(...(answer.findings || []).map((text) => make("li", { text })));
+  el("wrong").replaceChildren(...(answer.findings || []).map((text) => make("li", { text: mine(text) })));
   el("diff").hidden = !answer.diff; el("diff").textContent = answer.diff || "";
   el("saved").className = `outcome ${answer.refusal || answer.findings?.length ? "wrong" : "good"}`;
   el("saved").textContent = answer.refusal || (answer.findings?.length ? say("install.wrong") : answer.written ? say("install.saved", { what: answer.reloaded }) : answer.diff ? "" : say("install.nochange"));
@@ -210,8 +217,9 @@ const heard = (value) => ({ True: say("install.value.on"), False: say("install.v
 const tookOf = (step) => (step.took_ms < 100 ? say("install.walk.atonce") : say("install.walk.within", { took: (step.took_ms / 1000).toFixed(1) }));
 const stepOf = (subject) => view.steps.find((step) => step.device === subject);
 function walk(d) {
-  const step = stepOf(d.id), running = step?.result === "running", left = running ? Math.max(0, Math.round((step.until_us - view.at_us) / 1e6)) : 0;
-  const state = !step ? "" : running ? say("install.walk.running", { left: `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` })
+  const step = stepOf(d.id), running = step?.result === "running", left = step && !step.real ? Math.max(0, Math.round((step.until_us - view.at_us) / 1e6)) : 0;
+  const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+  const state = !step ? "" : running ? say("install.walk.running", { left: clock })
     : step.result === "arrived" ? say("install.walk.arrived", { took: tookOf(step), value: heard(step.value) }).replace(/[ ·]+$/, "") : say("install.walk.missed");
   const file = make("input", { type: "file", accept: "image/*", capture: "environment", className: "sr", tabindex: -1, "aria-label": `${say("install.walk.photo")} file ${d.id}` });
   file.addEventListener("change", () => photo(d.id, file.files[0]));
@@ -221,6 +229,7 @@ function walk(d) {
     step ? make("button", { type: "button", text: say("install.walk.photo"), "aria-label": `${say("install.walk.photo")} ${d.id}`, on: () => file.click() }) : null, step ? file : null),
   d.always_real ? make("p", { className: "wrong", text: say("install.walk.real") }) : null,
   state ? make("p", { className: step.result === "arrived" ? "good" : step.result === "missed" ? "wrong" : "", text: state + (step.delivered ? ` · ${say("install.walk.delivered")}` : "") }) : null,
+  step?.result === "arrived" && left ? make("p", { className: "fine", text: say("install.walk.still", { left: clock }) }) : null,
   step?.photos?.length ? make("div", { className: "buttons" }, ...step.photos.map((name) => make("img", { src: `/api/install/photos/${name}`, alt: d.id, width: 96 }))) : null);
 }
 function lock(one) {
@@ -289,6 +298,7 @@ async function table(dry) {
 
 el("accept").addEventListener("click", accept); el("person").addEventListener("submit", person);
 texts = await (await fetch(`/texts/${lang}.json`)).json();
+if (lang === "zh") setPhrases(await (await fetch("/phrases/zh.json")).json());
 el("scan").addEventListener("submit", scan); el("zone-go").addEventListener("click", zone);
 el("check").addEventListener("click", () => save(true)); el("write").addEventListener("click", () => save(false)); el("undo").addEventListener("click", undo);
 el("by-code").addEventListener("click", byCode);

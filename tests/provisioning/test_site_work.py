@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,9 @@ from dashboards.install_view import WalkStep
 from device_model.errors import ConfigError, LocalFault
 from device_model.library import profiles_for, read_inventory, read_site
 from device_model.site_file import parse_site
+from edge_agent.install_words import value_words
 from provisioning.acceptance import AcceptanceParts, acceptance_pdf, content_hash
+from provisioning.acceptance import _Report as Report
 from provisioning.device_exchange import export_devices, import_devices, read_table
 from provisioning.device_table import COLUMNS, Known, as_csv, csv_rows, read_rows, rows_of
 from provisioning.site_draft import (
@@ -156,3 +159,20 @@ def test_the_acceptance_report_says_what_is_there_under_one_hash(config, languag
     assert pdf.startswith(b"%PDF") and len(pdf) > 3000
     assert content_hash(parts) != content_hash(AcceptanceParts(
         parts.inventory, (), (), config.parent, parts.at_us, 3, True, bytes_of))
+
+
+@pytest.mark.parametrize(("value", "unit", "zh", "en"), [
+    (True, "", "是", "yes"), (False, "", "否", "no"), (None, " ppm", "—", "—"), (21.0004, " °C", "21.0 °C", "21.0 °C"),
+    ("text", "", "text", "text")])
+def test_values_are_said_as_people_say_them(value, unit, zh, en):
+    said = value_words(value, unit)
+    assert (said.zh, said.en) == (zh, en)
+
+
+@pytest.mark.parametrize(("language", "words", "took"), [("zh", "感烟报警 是", "即时"), ("en", "smoke yes", "at once")])
+def test_the_report_speaks_no_programs_words(config, language, words, took):
+    step = WalkStep("duct", "walk", "Li Wei", 1_700_000_000_000_000, result="arrived", point="duct.smoke", value="True")
+    parts = AcceptanceParts(read_inventory(config), (step,), (), config.parent, 1_700_000_100_000_000, 3, True, bytes)
+    report = Report(parts, language)
+    assert (report._heard(step), report._took(step)) == (words, took)
+    assert report._heard(msgspec.structs.replace(step, point="gone.x", value="7.5")) == "gone.x 7.5"
