@@ -272,6 +272,20 @@ async def test_an_id_that_is_none_is_refused_and_written_down(real: RealApp, hos
     assert status == 200, "the tables stand"
 
 
+@pytest.mark.parametrize("body", [
+    b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", b"<html><script>alert(1)</script>",
+    b"GIF89a<script>", b"\x89PNG\r\n\x1a\n", b"%PDF-1.7 /JS", b"PK\x03\x04", b"\xff\xd8\xff<script>alert(1)</script>",
+    b"\xff\xd8", b"", b"\xff\xd8\xff\xe0" + b"\xff" * 70_000,
+])
+async def test_what_is_no_picture_is_not_kept(real: RealApp, body: bytes) -> None:
+    """Only JPEG, named by its hash: no name of a file comes in, and nothing that a browser would run."""
+    for target in ("/api/incidents/riverside-incidentrow-0/photos", "/api/building/reports/x/photos"):
+        status, answer = await ask(real, "POST", target, real.cookies["brigade", OWN], body, headers={
+            "content-type": "image/svg+xml", "content-disposition": 'attachment; filename="../../x.svg"'})
+        assert 400 <= status < 500, (target, status)
+        assert b"<script>" not in answer and b"svg" not in answer
+
+
 # --- markup in every text ---------------------------------------------------------------------------------------
 
 MARKUP = '"><img src="/static/none.png" onerror="window.hacked=1"><script>window.hacked=1</script><b id=hacked>'
