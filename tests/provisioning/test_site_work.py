@@ -162,16 +162,19 @@ def test_the_acceptance_report_says_what_is_there_under_one_hash(config, languag
 
 
 @pytest.mark.parametrize(("value", "unit", "zh", "en"), [
-    (True, "", "是", "yes"), (False, "", "否", "no"), (None, " ppm", "—", "—"), (21.0004, " °C", "21.0 °C", "21.0 °C"),
+    (True, "", "是", "yes"), (False, "", "否", "no"), (None, " ppm", "—", "—"),
+    (21.0004, " °C", "21.0 °C", "21.0 °C"),
     ("text", "", "text", "text")])
 def test_values_are_said_as_people_say_them(value, unit, zh, en):
     said = value_words(value, unit)
     assert (said.zh, said.en) == (zh, en)
 
 
-@pytest.mark.parametrize(("language", "words", "took"), [("zh", "感烟报警 是", "即时"), ("en", "smoke yes", "at once")])
+@pytest.mark.parametrize(("language", "words", "took"), [
+    ("zh", "感烟报警 是", "即时"), ("en", "smoke alarm yes", "at once")])
 def test_the_report_speaks_no_programs_words(config, language, words, took):
-    step = WalkStep("duct", "walk", "Li Wei", 1_700_000_000_000_000, result="arrived", point="duct.smoke", value="True")
+    step = WalkStep("duct", "walk", "Li Wei", 1_700_000_000_000_000, result="arrived", point="duct.smoke",
+                    value="True")
     parts = AcceptanceParts(read_inventory(config), (step,), (), config.parent, 1_700_000_100_000_000, 3, True, bytes)
     report = Report(parts, language)
     assert (report._heard(step), report._took(step)) == (words, took)
