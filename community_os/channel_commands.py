@@ -37,13 +37,14 @@ def try_channel(config: Path | None, name: str) -> TryReport:
         raise LocalFault(f"there is no endpoint {name!r} in cloud.yaml; known: {known}")
     (endpoint,) = read_endpoints(chosen, str(config or "cloud.yaml"), settings.pages).values()
     began = time.monotonic()
-    reason = asyncio.run(_send(endpoint))
+    reason = asyncio.run(send_test(endpoint))
     if reason:
         raise PeerRefused(f"{name}: not taken: {reason}")
     return TryReport(name, chosen[0].kind.value, round(time.monotonic() - began, 2))
 
 
-async def _send(endpoint: Endpoint) -> str:
+async def send_test(endpoint: Endpoint) -> str:
+    """One message that says it is a test: "" when it was taken, else why not. Closes the channel."""
     at_us = time.time_ns() // 1000
     name = f"test-{os.urandom(8).hex()}"
     event: dict[str, Any] = {

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from community_os.board_service import BoardService
 from community_os.brigade_service import BrigadeService
+from community_os.channel_desk import SettingsChannels
 from community_os.claim_service import Claims, claimed_site_files, until_sites_change
 from community_os.environment_desk import EnvironmentDesk, read_limits
 from community_os.estate_parts import make_estate
@@ -78,7 +79,7 @@ def web_app(settings: CloudSettings, people: People, store: IncidentStore, calls
                      brigade=brigade, evidence=evidence, trail=people.book, people=people.pages, officer=parts,
                      claims=Claims(settings, people.book),
                      walks=WalkDesk(WalkShelf(Path(settings.state)), store, calls, clock, sites),
-                     district=MapService(settings.map, sites, shelf))
+                     channels=SettingsChannels(settings), district=MapService(settings.map, sites, shelf))
     beside = [board.run, lambda: _take_places(settings, shelf, sites)]
     if nudges is not None:
         authority = Authority.open(Path(settings.authority_folder), names=settings.broker.names)

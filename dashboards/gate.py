@@ -115,6 +115,8 @@ ROUTES: dict[str, Rule] = {
     "GET /api/officer/overview": Deed.SEE_OVERVIEW,
     "GET /api/officer/overview/events": Deed.SEE_OVERVIEW,
     "POST /api/sites/{city}/{district}/{street}/{site}/permits": Deed.SEE_PERMITS,
+    "GET /channels": Deed.ADMINISTER,
+    "POST /channels/{channel}/test": Deed.ADMINISTER,
     "GET /packs": Deed.SEE_OVERVIEW,
     "GET /api/packs": Deed.SEE_OVERVIEW,
     "GET /api/backtests/{test}": Deed.SET_PARAMETERS,

@@ -32,6 +32,8 @@ from dashboards.account_pages import OutsideSignIn, account_router
 from dashboards.audit_pages import AuditDesk, audit_router
 from dashboards.brigade import PHOTO_BYTES_MAX, Brigade
 from dashboards.brigade_pages import brigade_router
+from dashboards.channel_pages import channel_router
+from dashboards.channels import ChannelDesk
 from dashboards.claim_pages import ASK_BYTES_MAX, ClaimService, claim_router
 from dashboards.district_map import DistrictMap
 from dashboards.estate import Estate
@@ -96,6 +98,7 @@ def create_app(
     brigade: Brigade | None = None, trail: Trail | None = None, evidence: EvidenceDesk | None = None,
     people: PeopleParts | None = None, claims: ClaimService | None = None, officer: OfficerParts | None = None,
     estate: Estate | None = None, walks: Walks | None = None, district: DistrictMap | None = None,
+    channels: ChannelDesk | None = None,
 ) -> FastAPI:
     """The application. work: what people do with incidents beyond the steps of their life. `sign_in` None leaves
     all open: callers allow that on loopback only. people: accounts and audit, where the program
@@ -131,6 +134,8 @@ def create_app(
             app.include_router(router)
     if claims is not None:
         app.include_router(claim_router(claims, door.person, door.page))
+    if channels is not None:
+        app.include_router(channel_router(channels, door.person, door.page))
     if district is not None:
         app.include_router(map_router(district, door.person, door.page))
     if walks is not None:

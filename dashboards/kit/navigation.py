@@ -34,6 +34,7 @@ NAVIGATION: tuple[Destination, ...] = (
     Destination("/my-sites", "nav.my_sites", Deed.MAINTAIN),
     Destination("/building", "nav.building", Deed.SEE_OWN_BUILDING),
     Destination("/people", "nav.people", Deed.ADMINISTER),
+    Destination("/channels", "nav.channels", Deed.ADMINISTER),
     Destination("/audit", "nav.audit", Deed.SEE_AUDIT),
     Destination("/account", "nav.account", Deed.OWN_ACCOUNT),
 )

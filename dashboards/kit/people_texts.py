@@ -202,6 +202,7 @@ AUDIT_WORDS: dict[str, Text] = {
     "POST /api/notices/{notice}/again": Text("notice sent again", "重发通知"),
     "GET /photos/{sha256}": Text("photo seen", "查看照片"),
     "GET /evidence/{incident}/{evidence}/{name}": Text("evidence seen", "查看证据"),
+    "POST /channels/{channel}/test": Text("test message sent", "发送测试消息"),
     "POST /api/claims": Text("gateway claimed", "认领网关"),
     "POST /api/claims/revoke": Text("gateway revoked", "吊销网关"),
 }

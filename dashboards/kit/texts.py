@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.kit.brigade_texts import BRIGADE_TEXTS
+from dashboards.kit.channel_texts import CHANNEL_TEXTS
 from dashboards.kit.claim_texts import CLAIM_TEXTS
 from dashboards.kit.estate_texts import ESTATE_TEXTS
 from dashboards.kit.first_texts import FIRST_TEXTS
@@ -256,7 +257,7 @@ TEXTS: dict[str, Text] = {
     **TESTER_PROFILE_TEXTS,
     **BRIGADE_TEXTS,
     **OFFICER_TEXTS, **ESTATE_TEXTS,
-    **CLAIM_TEXTS,
+    **CHANNEL_TEXTS, **CLAIM_TEXTS,
     **LOCAL_TEXTS,
     **MAP_TEXTS,
     **LOCAL_DEEDS_TEXTS,
