@@ -29,6 +29,7 @@ ROLE_NAMES = [role for role in ROLES if role not in ("demo", "admin")]
 ELSEWHERE = {
     "local.html": "tests/system/test_main_paths.py", "local_matrix.html": "tests/system/test_main_paths.py",
     "install.html": "tests/system/test_main_paths.py", "tester.html": "tests/system/test_main_paths.py",
+    "first.html": "tests/dashboards/test_first_page.py",
     "labelling.html": "tests/dashboards/test_labelling_page.py",
     "labelling_closed.html": "tests/dashboards/test_labelling_page.py",
     "vision_zones.html": "tests/edge_agent/test_vision_page_real.py",

@@ -239,3 +239,25 @@ def test_who_may_not_label_is_shown_the_way_back(browser, tmp_path, language: st
         page.context.close()
         server.should_exit = server.force_exit = True
         thread.join(5)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_whoever_may_not_label_is_told_so_with_a_way_back(browser, tmp_path: Path, language: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    door = SimpleNamespace(session=lambda _: None)
+    html = TestClient(create_vision_app(SimpleNamespace(), door, MemoryDesk(tmp_path))).get(
+        "/labelling", headers={"Accept-Language": language}).text
+    static = Path(__file__).parents[2] / "dashboards/static"
+    page = browser.new_context(viewport={"width": 360, "height": 740}).new_page()
+    try:
+        page.route("**/*", lambda route: route.fulfill(path=static / route.request.url.rpartition("/static/")[2])
+                   if "/static/" in route.request.url else route.fulfill(body=html, content_type="text/html"))
+        page.goto("http://127.0.0.1/labelling")
+        assert page.locator("main a[href='/cameras']").count() == 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+    finally:
+        page.close()
