@@ -22,6 +22,7 @@ import msgspec
 import structlog
 
 from community_os.audit import Anchor, Record, Verdict, chained, line, verify
+from community_os.settings import CloudSettings
 
 SEGMENT_BYTES = 32 * 1024 * 1024
 LIKE_MAX, LIKE_WINDOW_S = 30, 60.0  # so many refusals of one kind a minute stand alone, the rest as one number
@@ -210,3 +211,8 @@ class AuditBook:
                     os.close(file)
             except OSError as error:
                 _log.error("the audit could not be synced", file=str(segment), error=str(error))
+
+
+def open_audit(settings: CloudSettings) -> AuditBook:
+    """The audit's folder in the state folder."""
+    return AuditBook(Path(settings.state) / "audit")

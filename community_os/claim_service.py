@@ -6,13 +6,13 @@ files begin anew when that folder changes, a few seconds later.
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import msgspec
 
 from community_os.settings import CloudSettings, is_loopback
 from community_os.settings_source import read_settings
+from community_os.site_stamps import claimed_site_files
 from dashboards.claim_pages import ClaimBody, PlaceGateway, RevokeBody, SitePlace
 from dashboards.people import NoTrail, Trail
 from device_model.errors import ConfigError, LocalFault
@@ -22,8 +22,6 @@ from device_model.site import Tenancy
 from provisioning.authority import Authority
 from provisioning.claim_commands import BatchReport, claim_batch
 from provisioning.claim_desk import ClaimDesk, ClaimPlace
-
-LOOK_EVERY_S = 1.0
 
 
 class _Ports(msgspec.Struct, frozen=True):
@@ -94,32 +92,6 @@ class Claims:
     def revoke(self, body: RevokeBody, who: str) -> None:
         """As the protocol."""
         self._desk.revoke(GatewayAddress(Tenancy.of(body.path), body.gateway), who, body.why.strip()[:300])
-
-
-def claimed_site_files(settings: CloudSettings) -> tuple[str, ...]:
-    """Site files that claimed gateways handed in."""
-    return tuple(str(file) for file in sorted((Path(settings.state) / "sites").glob("*.yaml")))
-
-
-Stamps = tuple[tuple[str, int], ...]
-
-
-def site_stamps(settings: CloudSettings) -> Stamps:
-    """Changes whenever one of them does: those of claimed gateways, and those that the operator configured."""
-    return tuple((file, Path(file).stat().st_mtime_ns) for file in (*claimed_site_files(settings), *settings.sites))
-
-
-async def until_sites_change(settings: CloudSettings, before: Stamps | None = None) -> Stamps:
-    """Return when a site file came or was changed, with what they are like then. A role that ends then begins anew
-    with it, from its checkpoint. before: what they were like when they were read; None: now."""
-    while True:
-        try:
-            now = site_stamps(settings)
-            if now != (before := now if before is None else before):
-                return now
-        except OSError:  # replaced between the list and the look: the next look sees it whole
-            pass
-        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def claim_file(config: Path | None, file: Path, who: str, *, replace: bool) -> BatchReport:

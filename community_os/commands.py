@@ -23,7 +23,7 @@ def run_cloud(config: Path | None, role: str) -> None:
     _log_to_stderr()
     settings = read_settings(config)
     if role in ("all", "worker"):
-        from community_os.app import read_sites
+        from community_os.site_files import read_sites
 
         read_sites(settings)  # a wrong site file is said at once, not by a worker that restarts for ever
     if role in ("all", "web"):
@@ -63,8 +63,8 @@ def notices_of(config: Path | None, status: str, again: str) -> NoticeReport:
     """What is waiting, sent or given up; `again`: try a dead one again. LocalFault where there is none."""
     import time
 
-    from community_os.app import open_store
     from community_os.notice_store import NoticeStatus, NoticeStore
+    from community_os.store_opening import open_store
 
     if status not in list(NoticeStatus):
         raise LocalFault(f"{status!r} is no state of a notice: one of {', '.join(NoticeStatus)}")
@@ -128,7 +128,8 @@ def figures_of(config: Path | None, what: str, scope: str, days: float, operator
     import time
 
     from community_os import figures
-    from community_os.app import open_store, read_sites
+    from community_os.site_files import read_sites
+    from community_os.store_opening import open_store
 
     settings, now_us = read_settings(config), time.time_ns() // 1000
     from_us = now_us - round(days * figures.DAY_US)

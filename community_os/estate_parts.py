@@ -9,10 +9,10 @@ import msgspec
 
 from community_os.board_service import BoardService
 from community_os.brigade_service import BrigadeService
-from community_os.claim_service import claimed_site_files, site_stamps
 from community_os.estate_service import EstateService
 from community_os.series_read import SeriesReader
 from community_os.settings import CloudSettings
+from community_os.site_stamps import claimed_site_files, site_stamps
 from community_os.store import IncidentStore, StoreCalls
 from device_model.errors import ConfigError, LocalFault
 from device_model.inventory import Inventory

@@ -23,7 +23,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from device_model.clock import SECOND_US
+from community_os.settings import CloudSettings
+from device_model.clock import SECOND_US, Clock
 from device_model.errors import LocalFault
 from device_model.messages import EvidenceChunkRecord
 from device_model.ranges import Range, RangeSet
@@ -252,6 +253,12 @@ class EvidenceFiles:
         fresh = here / "meta.new"
         fresh.write_bytes(msgspec.json.encode(item))
         fresh.replace(here / "meta.json")
+
+
+def evidence_files(settings: CloudSettings, clock: Clock) -> EvidenceFiles:
+    """What gateways sent of their evidence, in the state folder. Raises LocalFault."""
+    return EvidenceFiles(Path(settings.state) / "evidence", settings.evidence_quota_mib * 2**20,
+                         lambda: clock.now().wall_us)
 
 
 def _size(here: Path) -> int:

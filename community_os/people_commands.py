@@ -17,9 +17,9 @@ import structlog
 
 from community_os.accounts import Accounts
 from community_os.audit import Anchor, Record, parse_anchor
-from community_os.audit_book import AuditBook
+from community_os.audit_book import AuditBook, open_audit
 from community_os.audit_desk import fits
-from community_os.people_parts import open_accounts, open_audit
+from community_os.people_parts import open_accounts
 from community_os.settings_source import read_settings
 from dashboards.account_desk import AccountRow, NotDone
 from dashboards.audit_pages import Wanted
@@ -123,7 +123,7 @@ def audit_verify(config: Path | None, folder: Path | None, anchors: list[str]) -
     faults, count = list(verdict.faults), 0
     database = settings.database_url.removeprefix("sqlite:///")
     if folder is None and (settings.database or Path(database).exists()):
-        from community_os.app import open_store
+        from community_os.store_opening import open_store
 
         store = open_store(settings)
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from community_os.accounts import Accounts
-from community_os.audit_book import AuditBook
+from community_os.audit_book import AuditBook, open_audit
 from community_os.audit_desk import BookDesk
 from community_os.oidc import Oidc, read_oidc_secret
 from community_os.settings import CloudSettings, SignInRule
@@ -21,11 +21,6 @@ class People(msgspec.Struct, frozen=True):
     accounts: Accounts | None
     book: AuditBook
     pages: PeopleParts
-
-
-def open_audit(settings: CloudSettings) -> AuditBook:
-    """The audit's folder in the state folder."""
-    return AuditBook(Path(settings.state) / "audit")
 
 
 def open_accounts(settings: CloudSettings, book: AuditBook) -> Accounts:

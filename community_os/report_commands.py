@@ -62,7 +62,7 @@ def report_of(config: Path | None, period: str, scope: str, *, pdf: Path | None,
 
 
 def _with_reports(config: Path | None, use: Callable[[ReportService], Awaitable[T]]) -> T:
-    from community_os.app import open_store
+    from community_os.store_opening import open_store
     from community_os.web_app import evidence_desk, read_sites_known
 
     settings, clock = read_settings(config), clock_from_environment()

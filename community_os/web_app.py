@@ -17,11 +17,11 @@ from fastapi import FastAPI
 from community_os.board_service import BoardService
 from community_os.brigade_service import BrigadeService
 from community_os.channel_desk import SettingsChannels
-from community_os.claim_service import Claims, claimed_site_files, until_sites_change
+from community_os.claim_service import Claims
 from community_os.environment_desk import EnvironmentDesk, read_limits
 from community_os.estate_parts import make_estate
 from community_os.evidence_desk import IncidentEvidence
-from community_os.evidence_files import EvidenceFiles
+from community_os.evidence_files import evidence_files
 from community_os.map_service import MapService
 from community_os.officer_service import OfficerService
 from community_os.pack_courier import NumbersCourier
@@ -33,6 +33,7 @@ from community_os.report_service import ReportService
 from community_os.series_read import SeriesReader
 from community_os.settings import CloudSettings
 from community_os.site_setup import SiteSetup
+from community_os.site_stamps import claimed_site_files, until_sites_change
 from community_os.store import IncidentStore, StoreCalls
 from community_os.walk_desk import WalkDesk
 from community_os.walk_shelf import WalkShelf
@@ -122,9 +123,3 @@ async def _take_places(settings: CloudSettings, shelf: PlaceShelf, sites: dict[s
 def evidence_desk(settings: CloudSettings, store: IncidentStore, calls: StoreCalls, clock: Clock) -> IncidentEvidence:
     """The evidence of incidents."""
     return IncidentEvidence(evidence_files(settings, clock), store, calls, clock)
-
-
-def evidence_files(settings: CloudSettings, clock: Clock) -> EvidenceFiles:
-    """What gateways sent of their evidence, in the state folder. Raises LocalFault."""
-    return EvidenceFiles(Path(settings.state) / "evidence", settings.evidence_quota_mib * 2**20,
-                         lambda: clock.now().wall_us)

@@ -69,8 +69,8 @@ def test_a_changed_record_of_an_incident_breaks_the_check_as_well(config: Path, 
     import sqlalchemy as sa
 
     from community_os import schema
-    from community_os.app import open_store
     from community_os.settings_source import read_settings
+    from community_os.store_opening import open_store
 
     (tmp_path / "state").mkdir(exist_ok=True)
     store = open_store(read_settings(config))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from community_os import claim_service
-from community_os.app import until_sites_fit
+from community_os import site_stamps
+from community_os.role_worker import until_sites_fit
 from community_os.settings import CloudSettings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "demo" / "sites" / "lakeside.yaml"
@@ -25,7 +25,7 @@ async def rounds(count: int = 20) -> None:
 async def test_a_change_is_taken_when_it_fits_and_said_when_it_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claimed: bool
 ) -> None:
-    monkeypatch.setattr(claim_service, "LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr(site_stamps, "LOOK_EVERY_S", 0.001)
     folder = tmp_path / "state" / "sites"
     folder.mkdir(parents=True)
     file = folder / "a.yaml" if claimed else tmp_path / "a.yaml"

@@ -14,8 +14,9 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from community_os.claim_service import Claims, claim_file, claimed_site_files
+from community_os.claim_service import Claims, claim_file
 from community_os.settings import BrokerSettings, CloudSettings
+from community_os.site_stamps import claimed_site_files
 from dashboards.claim_pages import claim_router
 from dashboards.people import VISITOR
 from device_model.errors import PeerRefused

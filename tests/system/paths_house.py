@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from community_os.people_parts import open_accounts, open_audit
+from community_os.audit_book import open_audit
+from community_os.people_parts import open_accounts
 from community_os.settings_source import read_settings
 from dashboards.pins import set_pin
 from device_model.clock import Now
