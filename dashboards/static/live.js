@@ -82,9 +82,10 @@ export function follow(on) {
     s.source?.close();
     const source = s.source = new SharedStream("board", () => `/api/board/events?after=${s.revision}`,
       ["heartbeat", "incident", "fresh", "resync", ...STREAM_LISTS], () => s.revision);
-    // What another tab's stream brings may be older than this tab's snapshot: false for that.
+    // What another tab's stream brings may be older than this tab's snapshot; or the server counts anew. Nothing older is
+    // drawn over what is newer, and nothing is left out: the page asks for all again.
     const reached = (e) => {
-      if (Number(e.lastEventId) < s.revision) return false;
+      if (Number(e.lastEventId) < s.revision) { later(); return false; }
       s.revision = Number(e.lastEventId);
       return true;
     };

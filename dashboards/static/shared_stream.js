@@ -59,7 +59,13 @@ export class SharedStream {
   #message(said) {
     if (this.#over) return;
     if (said.hello && this.#leads) this.#answer(said);
-    if (this.#source) return; // its own stream is what counts
+    if (this.#leads) return;
+    if (this.#source) { // its own stream counts, until whoever leads is heard again: then it asks for what it may lack
+      if (said.event?.type !== "heartbeat") return;
+      this.#source.close(); this.#source = null; this.#kept = [];
+      this.#heard = performance.now(); this.#hello();
+      return;
+    }
     if (said.event || said.to === this.#me) this.#heard = performance.now();
     if (said.event) this.#tell(said.event);
     if (said.to === this.#me) for (const event of said.events) this.#tell(event);

@@ -101,6 +101,7 @@ def test_a_tab_that_stands_still_holds_up_no_other(context, house: Served) -> No
     fresh(house, "for-one", 802)
     expect(other.locator('[data-incident="for-one"]')).to_have_count(1)
     waiting[0].dismiss()
+    streams(house, other, 1)  # whoever leads is heard again: one stream is enough
     expect(leads.locator('[data-incident="for-one"]')).to_have_count(1)
 
 
