@@ -12,6 +12,7 @@ from community_os.officer_figures import IncidentFact, fact_of
 from community_os.officer_setting import Setting
 from community_os.store import IncidentStore
 from community_os.store_changes import AuditRow, SiteCommit, row_id
+from community_os.store_turn import Turn, take_turn
 from device_model.errors import LocalFault, RowRefused
 from device_model.permit_views import PermitView
 from device_model.read_models import GatewayView, IncidentView
@@ -82,6 +83,7 @@ class OfficerStore:
         for _ in range(_TRIES):
             try:
                 with self._store.transaction() as connection:
+                    take_turn(connection, Turn.NUMBERED)
                     number = self._newest(connection, kind, within, series) + 1
                     name = f"{series}-{number:04d}"
                     setting = Setting(row_id("numbered", kind, within, name), kind, path, name, at_us, who, why,

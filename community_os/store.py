@@ -48,6 +48,7 @@ from community_os.store_changes import (
     SiteCommit,
     StoreChange,
 )
+from community_os.store_turn import Turn, take_turn
 from device_model.errors import LocalFault, RowRefused
 from device_model.inspection import InspectionView
 from device_model.permit_views import PermitView
@@ -220,18 +221,17 @@ class IncidentStore:
         table = schema.audit
         if not entries:
             return
+        take_turn(connection, Turn.AUDIT)
         wanted = {entry.id: entry for entry in entries}
         known = set(connection.scalars(sa.select(table.c.id).where(table.c.id.in_(list(wanted)))))
-        heads: dict[str, tuple[int, str]] = {}
-        rows = []
+        heads, rows = dict[str, tuple[int, str]](), list[_Row]()
         for entry in wanted.values():
             if entry.id in known:
                 continue
             if entry.path not in heads:
                 head = connection.execute(
                     sa.select(table.c.number, table.c.hash).where(table.c.path == entry.path)
-                    .order_by(table.c.number.desc()).limit(1)
-                ).first()
+                    .order_by(table.c.number.desc()).limit(1)).first()
                 heads[entry.path] = (head.number, head.hash) if head else (0, "")
             number, previous = heads[entry.path]
             row: _Row = {"id": entry.id, "path": entry.path, "number": number + 1, "at_us": entry.at_us,

@@ -17,6 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from community_os import schema
+from community_os.officer_store import OfficerStore
 from community_os.store import IncidentStore
 from community_os.store_changes import (
     AuditRow,
@@ -261,3 +262,27 @@ def test_what_the_database_will_never_take_is_told_apart_from_a_sick_disk(store:
                 store.apply([bad])
             assert store.incident("i9") is None and store.progress(T.path) == 0
     assert store.apply([commit(1, IncidentRow(view()))]) == 1
+
+
+@pytest.mark.real
+def test_numbers_of_notices_have_no_hole_and_no_double_with_several_writers_on_postgresql(postgres_url: str) -> None:
+    first = IncidentStore(postgres_url)
+    first.open()
+
+    def writer(who: str) -> list[str]:
+        own = IncidentStore(postgres_url)  # a web process has a store, an engine and a lock of its own
+        officer = OfficerStore(own)
+        names = [officer.put_numbered("notice", T.path, "R2026-hangzhou", lambda n: str(n).encode(),
+                                      within="hangzhou", who=who, why="x", at_us=at_us).name for at_us in range(1, 6)]
+        own.close()
+        return names
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            taken = [name for names in pool.map(writer, "abcd") for name in names]
+        assert sorted(taken) == [f"R2026-hangzhou-{number:04d}" for number in range(1, 21)]
+        # Each stands once in the audit chain, which all of them wrote to at the same time and which is whole.
+        report = first.verify_audit(T.path)
+        assert (report.entries, report.broken) == (20, ())
+    finally:
+        first.close()
