@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -79,17 +80,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IncidentSt
 
 
 @pytest.fixture(scope="module")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A PostgreSQL of our own on a loopback port, as another user where we are root."""
-    folder = tmp_path_factory.mktemp("pg") / "db"
+    # Not below pytest's own folder: the next session of pytest takes that from every other user again.
+    folder = Path(tempfile.mkdtemp(prefix="tocsin-pg-"))
     user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
     prefix = ["runuser", "-u", user, "--"] if os.getuid() == 0 else []
-    folder.mkdir()
     if prefix:
         shutil.chown(folder, user)
-        for parent in folder.parents:
-            if parent.stat().st_uid == 0 and parent != Path("/") and "pytest" in str(parent):
-                parent.chmod(0o755)
     (port,) = free_ports(1)
     subprocess.run([*prefix, POSTGRES / "initdb", "-D", folder, "-A", "trust", "-U", "tocsin"], check=True,
                    capture_output=True)
@@ -99,6 +97,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield f"postgresql+{DRIVER}://tocsin@127.0.0.1:{port}/postgres"
     subprocess.run([*prefix, POSTGRES / "pg_ctl", "-D", folder, "-m", "immediate", "stop"], check=True,
                    capture_output=True)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)
