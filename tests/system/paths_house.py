@@ -92,6 +92,28 @@ class Centre:
         self._thread.join(10)
 
 
+def write_places(folder: Path, flat: str) -> None:
+    """A place book beside the site file: the plan of one flat, the estate, a way in, a hydrant, what to do."""
+    (folder / "plans").mkdir()
+    shutil.copy(ROOT / "demo" / "sites" / "plans" / "lakeside-b1-f1.svg", folder / "plans" / f"b{flat}-f1.svg")
+    (folder / "site.places.yaml").write_text(yaml.safe_dump({
+        "site": PATH,
+        "plans": [{"id": f"b{flat}-f1", "building": f"b{flat}", "floor": "f1",
+                   "file": f"plans/b{flat}-f1.svg", "width": 1000, "height": 640}],
+        "zones": [{"zone": f"flat-{flat}", "plan": f"b{flat}-f1",
+                   "outline": [[40, 40], [500, 40], [500, 600], [40, 600]]}],
+        "devices": [{"device": f"smoke-{flat}", "plan": f"b{flat}-f1", "x": 370, "y": 175}],
+        "map": {"origin": {"latitude": 30.28, "longitude": 119.99, "datum": "GCJ-02"}, "areas": [
+            {"kind": "building", "building": f"b{flat}", "name": {"en": f"Building {flat}", "zh": f"{flat}号楼"},
+             "outline": [[-30, -14], [30, -14], [30, 10], [-30, 10]]}]},
+        "access": [{"id": "gate", "name": {"en": "Gate", "zh": "大门"}, "at": [-1, -47], "width_m": 6}],
+        "hydrants": [{"id": "h1", "name": {"en": "Hydrant at the gate", "zh": "大门消火栓"}, "kind": "outdoor",
+                      "at": [10, -42]}],
+        "response": [{"title": {"en": "Fire in a dwelling", "zh": "住宅火灾"}, "hazards": ["fire"],
+                      "steps": [{"en": "Call the dwelling", "zh": "联系住户"}]}],
+    }, allow_unicode=True), encoding="utf-8")
+
+
 class PathsHouse(House):
     """The estate. Its devices stand on the tester's page: nothing happens until somebody presses something there."""
 
@@ -141,24 +163,7 @@ class PathsHouse(House):
         return site
 
     def _more_files(self) -> None:
-        (self.folder / "plans").mkdir()
-        shutil.copy(ROOT / "demo" / "sites" / "plans" / "lakeside-b1-f1.svg", self.folder / "plans" / "b101-f1.svg")
-        (self.folder / "site.places.yaml").write_text(yaml.safe_dump({
-            "site": PATH,
-            "plans": [{"id": "b101-f1", "building": "b101", "floor": "f1", "file": "plans/b101-f1.svg", "width": 1000,
-                       "height": 640}],
-            "zones": [{"zone": "flat-101", "plan": "b101-f1",
-                       "outline": [[40, 40], [500, 40], [500, 600], [40, 600]]}],
-            "devices": [{"device": "smoke-101", "plan": "b101-f1", "x": 370, "y": 175}],
-            "map": {"origin": {"latitude": 30.28, "longitude": 119.99, "datum": "GCJ-02"}, "areas": [
-                {"kind": "building", "building": "b101", "name": {"en": "Building 101", "zh": "101号楼"},
-                 "outline": [[-30, -14], [30, -14], [30, 10], [-30, 10]]}]},
-            "access": [{"id": "gate", "name": {"en": "Gate", "zh": "大门"}, "at": [-1, -47], "width_m": 6}],
-            "hydrants": [{"id": "h1", "name": {"en": "Hydrant at the gate", "zh": "大门消火栓"}, "kind": "outdoor",
-                          "at": [10, -42]}],
-            "response": [{"title": {"en": "Fire in a dwelling", "zh": "住宅火灾"}, "hazards": ["fire"],
-                          "steps": [{"en": "Call the dwelling", "zh": "联系住户"}]}],
-        }, allow_unicode=True), encoding="utf-8")
+        write_places(self.folder, "101")
         (self.folder / "duty.yaml").write_text(yaml.safe_dump(DUTY, allow_unicode=True), encoding="utf-8")
         cloud = yaml.safe_load(self.cloud_file.read_text(encoding="utf-8"))
         cloud |= {"duty": "duty.yaml", "centres": [{"name": "city", "host": "127.0.0.1", "port": self.centre_port,
