@@ -55,6 +55,10 @@ PAGES: tuple[tuple[str, str, str, str], ...] = (
      "维保人员手机上的同一页面。"),
     ("claim", "/claim", "The owner claims a gateway with the code on its label.",
      "业主用标签上的代码认领网关。"),
+    ("walk-tests", "/walk-tests", "What installers' tests have shown: expected, connected, proven alive.",
+     "安装测试记录：应有、在线、已证明有效。"),
+    ("channels", "/channels", "Where people and programs are told; a test message to each.",
+     "警情发往哪里；可向每个渠道发送测试消息。"),
     ("building", "/building", "The resident: my building in plain words, what to do, a report.",
      "居民：用平实的话说明我的楼宇、该做什么、上报隐患。"),
     ("overview", "/overview", "The safety officer's district at a glance.",
@@ -85,6 +89,8 @@ PAGES: tuple[tuple[str, str, str, str], ...] = (
      "键盘标注片段；片段不离开本站点。"),
     ("tester", "simulator /tester", "The tester's page: devices, registers, frames, world, faults.",
      "测试人员页面：设备、寄存器、报文、环境、故障。"),
+    ("profiles", "simulator /profiles", "The profile editor: checked as it is typed, tried on a real port.",
+     "设备型号编辑器：边输入边校验，可在真实端口上试运行。"),
 )
 _HEAD = {
     "en": ("# Every page in pictures", "",

@@ -275,6 +275,10 @@ def test_the_installer_resets_on_site_and_walks_a_detector(estate: PathsHouse, p
     expect(row).to_have_class(re.compile("passed"))
     CAMERA.take(phone, "install", width=390, height=844, before=lambda page: row.scroll_into_view_if_needed())
     CAMERA.take(tester, "tester", height=800, before=lambda page: page.locator("[data-pick=smoke-106]").click())
+    if CAMERA.folder is not None:
+        editor = people.page("editor")
+        editor.goto(f"{estate.sim_url}/profiles")
+        CAMERA.take(editor, "profiles", height=900)
     tester.locator("[data-pick=smoke-106]").click()
     board = people.signed_in("brigade", "/board")
     mark = board.locator(".card", has_text="Flat 106").locator(".tag.drill")
