@@ -166,7 +166,8 @@ class PathsHouse(House):
         write_places(self.folder, "101")
         (self.folder / "duty.yaml").write_text(yaml.safe_dump(DUTY, allow_unicode=True), encoding="utf-8")
         cloud = yaml.safe_load(self.cloud_file.read_text(encoding="utf-8"))
-        cloud |= {"duty": "duty.yaml", "centres": [{"name": "city", "host": "127.0.0.1", "port": self.centre_port,
+        cloud |= {"map": {"base": str(ROOT / "demo" / "sites" / "district.geojson"), "base_datum": "GCJ-02"},
+                  "duty": "duty.yaml", "centres": [{"name": "city", "host": "127.0.0.1", "port": self.centre_port,
                                                     "sites": {PATH: UNIT_ADDRESS}}]}
         self.cloud_file.write_text(yaml.safe_dump(cloud), encoding="utf-8")
         set_pin(self.folder / "pins.json", INSTALLER, PIN)

@@ -278,7 +278,8 @@ def test_the_installer_resets_on_site_and_walks_a_detector(estate: PathsHouse, p
     if CAMERA.folder is not None:
         editor = people.page("editor")
         editor.goto(f"{estate.sim_url}/profiles")
-        CAMERA.take(editor, "profiles", height=900)
+        CAMERA.take(editor, "profiles", height=900, before=lambda page: (
+            page.locator("#which").fill("calectro-ug3"), page.keyboard.press("Enter")))
     tester.locator("[data-pick=smoke-106]").click()
     board = people.signed_in("brigade", "/board")
     mark = board.locator(".card", has_text="Flat 106").locator(".tag.drill")
