@@ -73,7 +73,7 @@ def printed(browser, url: str, language: str, folder: Path, name: str, word: str
 
 
 @pytest.mark.parametrize(("name", "language"), [
-    *((name, "zh") for name in PAGES), ("overview", "en"), ("packs", "en"), ("environment", "en")])
+    *((name, "zh") for name in PAGES), *(pytest.param(name, "en", marks=pytest.mark.soak) for name in PAGES)])
 def test_an_officers_page_on_paper(house: OfficerHouse, browser, tmp_path: Path, name: str, language: str) -> None:
     path, english, chinese = PAGES[name]
     word = {"en": english, "zh": chinese}[language]

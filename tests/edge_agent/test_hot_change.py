@@ -108,7 +108,9 @@ def undisturbed():
 
 
 @pytest.mark.parametrize(("change", "touched"), [
-    (without, {("line-0", 51)}), (added, {("line-0", 200)}), (moved, {("line-0", 51), ("line-0", 201)}),
+    pytest.param(without, {("line-0", 51)}, marks=pytest.mark.soak),
+    pytest.param(added, {("line-0", 200)}, marks=pytest.mark.soak),
+    (moved, {("line-0", 51), ("line-0", 201)}),  # one goes and one comes
 ])
 def test_of_500_devices_one_changes_and_no_other_is_polled_otherwise(kit, change, touched, undisturbed):
     if not undisturbed:

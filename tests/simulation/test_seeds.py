@@ -1,4 +1,4 @@
-"""Fifty seeds, in ten groups that spread over workers; a thousand more in `make soak`.
+"""Twenty seeds, in groups that spread over workers; a thousand and more in `make soak`.
 
 A seed that fails is replayed with `make sim SEED=n` and, once understood, becomes a short scenario in
 test_scenarios.py.
@@ -18,7 +18,7 @@ from tests.simulation.schedule import FAULTS, plan_of
 from tests.simulation.world import run_seed
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS, SEEDS_OF_GROUP = 10, 5
+GROUPS, SEEDS_OF_GROUP = 7, 3
 SOAK_GROUPS, SOAK_SEEDS_OF_GROUP = 40, 25
 
 

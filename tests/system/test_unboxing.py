@@ -92,6 +92,7 @@ def cloud(tmp_path):
         running.wait(20)
 
 
+@pytest.mark.soak  # the same way by the phone is test_phone_unboxing.py; the wizard's steps are tests/provisioning
 def test_from_a_clean_folder_to_the_brigades_board(cloud, tmp_path, capsys):
     line_port, page_port = free_ports(2)
     line, box = Line(line_port), tmp_path / "box"

@@ -22,7 +22,9 @@ def named_in(name: str) -> list[str]:
     return [*expect.get("protected_by", ()), *(variant["id"] for variant in expect.get("variants", ()))]
 
 
-PROTECTIONS = [(name, protection) for name in SHIPPED for protection in named_in(name)]
+# The first of each scenario in every run, the others in `make soak`: each is a whole virtual day of its own.
+PROTECTIONS = [pytest.param(name, protection, marks=[pytest.mark.soak] if number else [])
+               for name in SHIPPED for number, protection in enumerate(named_in(name))]
 
 
 @cache
