@@ -36,11 +36,12 @@ PEOPLE = {"property": "Wang Fang", "contractor": "Sun Lei", "brigade": "Chen Jin
 DUTY = {
     "timezone": "Asia/Shanghai",
     "people": [{"id": "li", "name": "Li Wei", "phone": "+86-000-0001"},
-               {"id": "wang", "name": "Wang Fang", "phone": "+86-000-0002"}],
+               {"id": "wang", "name": "Wang Fang", "phone": "+86-000-0002"},
+               {"id": "zhao", "name": "Zhao Yun", "phone": "+86-000-0003"}],
     "rotas": [{"id": "property-duty", "title": {"en": "Property duty", "zh": "物业值班"},
                "shifts": [{"name": "day", "start": "08:00", "end": "20:00"},
                           {"name": "night", "start": "20:00", "end": "08:00"}],
-               "begins": "2026-01-05", "weeks": [{"day": ["li"], "night": ["wang"]}], "stand_in": ["wang"]}],
+               "begins": "2026-01-05", "weeks": [{"day": ["li"], "night": ["zhao"]}], "stand_in": ["wang"]}],
 }
 
 
