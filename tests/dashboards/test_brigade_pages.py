@@ -355,7 +355,8 @@ def test_a_refusal_stays_in_sight_until_it_is_put_away(page, house) -> None:
 # --- all pages --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("language", ["zh-CN", pytest.param("en-GB", marks=pytest.mark.soak)])  # English: test_every_page
+# English: test_every_page
+@pytest.mark.parametrize("language", ["zh-CN", pytest.param("en-GB", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("path", PAGES)
 def test_axe_finds_nothing_and_360_pixels_are_enough(browser, house, path: str, language: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
