@@ -1,11 +1,11 @@
 // The local page of a gateway. It asks each 2 s; without an answer for 6 s it says STALE and greys itself.
 import { plot } from "/static/plot.js";
+import { DISPLAY } from "/static/units.js";
 import { anchor, clockTime, duration, shownUs } from "/static/shown_time.js";
 
 const lang = document.documentElement.lang.startsWith("zh") ? "zh" : "en";
 const el = (id) => document.getElementById(id);
 const say = (key, values = {}) => (texts[key] || key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
-const DISPLAY = { "Cel": "°C", "[degF]": "°F", "%[LEL]": "%LEL", "[ppm]": "ppm", "[ppb]": "ppb", "1": "", "d": "d" };
 const ASK_MS = 1500;
 const STALE_MS = 4000; // a cut is said within 5 s
 let texts = {}, phrases = {}, csrf = "", who = "", anybody = false, answeredAt = 0, last = null, pending = null;

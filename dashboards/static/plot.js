@@ -1,8 +1,8 @@
 // A small plot as SVG. A missing value breaks the line; it is never drawn as zero.
-const NS = "http://www.w3.org/2000/svg";
-const DISPLAY = { "Cel": "°C", "[degF]": "°F", "%[LEL]": "%LEL", "[ppm]": "ppm", "[ppb]": "ppb", "1": "" };
+import { unit } from "./units.js";
 
-export const unit = (code) => (code in DISPLAY ? DISPLAY[code] : code);
+export { unit };
+const NS = "http://www.w3.org/2000/svg";
 const round = (v) => (Math.abs(v) >= 100 ? v.toFixed(0) : Math.abs(v) >= 10 ? v.toFixed(1) : v.toFixed(2));
 
 export function plot(series, onsetUs, name, clock) {

@@ -1,4 +1,6 @@
 // One device of the tester's page: its buttons, its points with registers, the frames of its line.
+import { unit as written } from "./units.js";
+
 const $ = (id) => document.getElementById(id);
 
 export function markup(tag, attributes = {}, ...children) {
@@ -16,7 +18,7 @@ export function shown({ say }, value, unit = "") {
   if (value === null) return say("tester.bad");
   if (value === true) return say("tester.true");
   if (value === false) return say("tester.false");
-  if (typeof value === "number") return `${Number(value.toPrecision(6))}${unit && unit !== "1" ? ` ${unit}` : ""}`;
+  if (typeof value === "number") return `${Number(value.toPrecision(6))} ${written(unit)}`.trim();
   return String(value);
 }
 

@@ -1,5 +1,6 @@
 // The side of the tester's page: world, faults, runs, batch, lines.
 import { markup } from "./tester_device.js";
+import { unit as written } from "./units.js";
 
 // Wide knobs are turned finely near their low end: cubes, and a number field beside the slider.
 const STEPS = 1000;
@@ -21,7 +22,7 @@ export function drawKnobs(ctx, box, knobs) {
     const [range, number] = row.querySelectorAll("input");
     if (row.contains(document.activeElement)) continue; // never move what a person holds
     range.value = String(toSlider(knob, knob.value));
-    range.setAttribute("aria-valuetext", `${tidy(knob.value)} ${knob.unit}`);
+    range.setAttribute("aria-valuetext", `${tidy(knob.value)} ${written(knob.unit)}`);
     number.value = tidy(knob.value);
   }
 }
@@ -38,10 +39,10 @@ function grouped(knobs) {
 function slider({ act }, knob) {
   const id = `knob-${knob.name.replaceAll(".", "-")}`;
   const range = markup("input", { type: "range", id, min: 0, max: STEPS, step: 1 });
-  const number = markup("input", { type: "number", step: "any", min: knob.low, max: knob.high, "aria-label": `${knob.name} ${knob.unit}` });
+  const number = markup("input", { type: "number", step: "any", min: knob.low, max: knob.high, "aria-label": `${knob.name} ${written(knob.unit)}` });
   range.addEventListener("input", () => {
     number.value = tidy(fromSlider(knob, Number(range.value)));
-    range.setAttribute("aria-valuetext", `${number.value} ${knob.unit}`);
+    range.setAttribute("aria-valuetext", `${number.value} ${written(knob.unit)}`);
   });
   // Near the low end of a curved slider a step of the range is next to nothing: arrows move by what can be seen.
   let waiting = 0;
@@ -53,14 +54,14 @@ function slider({ act }, knob) {
     const value = Math.min(knob.high, Math.max(knob.low, now + way * step));
     range.value = String(toSlider(knob, value));
     number.value = tidy(value);
-    range.setAttribute("aria-valuetext", `${number.value} ${knob.unit}`);
+    range.setAttribute("aria-valuetext", `${number.value} ${written(knob.unit)}`);
     clearTimeout(waiting);
     waiting = setTimeout(() => act("turn", { knob: knob.name, value }), 200);
   });
   range.addEventListener("change", () => act("turn", { knob: knob.name, value: fromSlider(knob, Number(range.value)) }));
   number.addEventListener("change", () => { if (number.value !== "") act("turn", { knob: knob.name, value: Number(number.value) }); });
   return markup("div", { class: "knob", "data-knob": knob.name },
-    markup("label", { for: id }, `${knob.name}${knob.unit === "1" ? "" : ` (${knob.unit})`}`), range, number);
+    markup("label", { for: id }, `${knob.name}${knob.unit === "1" ? "" : ` (${written(knob.unit)})`}`), range, number);
 }
 
 export function drawReadings(list, readings) {
@@ -71,7 +72,7 @@ export function drawReadings(list, readings) {
   }
   const cells = list.querySelectorAll("dd");
   names.forEach((name, index) => {
-    const [value, unit] = readings[name], text = `${tidy(value)}${unit === "1" ? "" : ` ${unit}`}`;
+    const [value, unit] = readings[name], text = `${tidy(value)} ${written(unit)}`.trim();
     if (cells[index].textContent !== text) cells[index].textContent = text;
   });
 }

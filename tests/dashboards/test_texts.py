@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dashboards.kit.texts import TEXTS
 from device_model.alarm import AlarmState, Hazard, Severity
 from device_model.impairment import ImpairmentKind
 from device_model.messages import Lane
+from device_model.quantities import _DISPLAY
 from device_model.read_models import IncidentAction, IncidentState
 
 HERE = Path(dashboards.__file__).parent
@@ -44,3 +46,10 @@ def test_both_languages_are_there(key: str) -> None:
 ])
 def test_every_kind_has_a_name(prefix: str, kinds) -> None:
     assert [kind for kind in kinds if f"{prefix}.{kind.value}" not in TEXTS] == []
+
+
+def test_pages_write_units_as_the_product_does() -> None:
+    script = (Path(__file__).resolve().parents[2] / "dashboards" / "static" / "units.js").read_text(encoding="utf-8")
+    table = re.search(r"DISPLAY = (\{.*?\});", script, re.DOTALL)
+    assert table is not None
+    assert json.loads(re.sub(r",\s*\}", "}", table[1])) == _DISPLAY

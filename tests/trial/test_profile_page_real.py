@@ -84,13 +84,13 @@ def test_samples_are_edited_and_go_through_the_map(browser, served: Served) -> N
     expect(row).to_contain_text("input 1")
     field = row.locator("input")
     field.fill("FFCE")
-    expect(row).to_contain_text("-5 Cel")
+    expect(row).to_contain_text("-5 °C")
     expect(row).to_contain_text("-50 × 0.1")
     field.fill("12 34")
     expect(row.locator(".problem")).to_have_text("This point has 1 words.")
     page.locator("#text").fill(CLIMATE.replace("scale: 0.1}", "scale: 0.01}", 1))
     field.fill("FFCE")
-    expect(row).to_contain_text("-0.5 Cel")
+    expect(row).to_contain_text("-0.5 °C")
     page.locator("#which").fill("zigbee2mqtt-smoke")
     page.keyboard.press("Enter")
     message = page.locator("#topics textarea")
@@ -111,9 +111,9 @@ def test_it_runs_on_a_real_port_and_is_read_back_side_by_side(browser, served: S
     expect(row.locator(".agree")).to_have_text("agrees")
     row.locator("input").fill("-12.5")
     page.keyboard.press("Enter")
-    expect(row.locator("td").nth(0)).to_have_text("-12.5 Cel")
+    expect(row.locator("td").nth(0)).to_have_text("-12.5 °C")
     expect(row.locator("td").nth(1)).to_have_text("FF83")
-    expect(row.locator("td").nth(2)).to_have_text("-12.5 Cel")  # what the gateway's driver read
+    expect(row.locator("td").nth(2)).to_have_text("-12.5 °C")  # what the gateway's driver read
     expect(row.locator(".agree")).to_have_text("agrees")
     port = re.search(r":(\d+)", page.locator("#run-state").inner_text()).group(1)
     told = subprocess.run(f"mbpoll -m tcp -p {port} -a 1 -t 3 -0 -r 1 -c 1 -1 127.0.0.1".split(), check=False,

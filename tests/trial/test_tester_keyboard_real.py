@@ -66,7 +66,7 @@ def test_registers_are_read_and_set(page: Page) -> None:
     tab_to(page, "[data-point=gas] input")
     page.keyboard.type("120")
     page.keyboard.press("Enter")
-    expect(page.locator("[data-point=gas] .number")).to_have_text("120 [ppm]")
+    expect(page.locator("[data-point=gas] .number")).to_have_text("120 ppm")
     expect(page.locator("[data-point=gas] .hex")).not_to_have_text("0000")
     tab_to(page, "[role=region][aria-labelledby=h-frames]")
     page.keyboard.press("ArrowDown")
