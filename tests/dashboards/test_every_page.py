@@ -180,6 +180,9 @@ def test_the_pages_can_be_installed(browser, house: Served) -> None:
             assert answer.ok and answer.headers["content-type"].startswith(icon["type"]), icon
             sizes.add(icon["sizes"])
         assert {"192x192", "512x512"} <= sizes
+        found = context.new_cdp_session(page).send("Page.getInstallabilityErrors")
+        # The browser of a test is a private one, which installs nothing; of the pages themselves it finds no fault.
+        assert {one["errorId"] for one in found["installabilityErrors"]} <= {"in-incognito"}
         page.evaluate("navigator.serviceWorker.ready.then(() => true)")
         page.wait_for_function("navigator.serviceWorker.controller !== null", timeout=PATIENCE_MS)
         context.set_offline(True)
