@@ -74,8 +74,9 @@ function card(i) {
 }
 
 async function moves(i, move) {
+  const said_us = nowUs(); // when it was pressed, however long the phone looks for its position
   const position = move === "arrived" ? await here() : null;
-  await keep(i, { type: "unit_says", unit: unit(), move, said_us: nowUs(), ...(position ? { position } : {}) });
+  await keep(i, { type: "unit_says", unit: unit(), move, said_us, ...(position ? { position } : {}) });
 }
 
 function form(i, task) {
@@ -138,11 +139,11 @@ function fromPhone() {
   } catch (error) { console.warn("station: nothing kept", error); }
 }
 
+await begin();
 if ("serviceWorker" in navigator) navigator.serviceWorker.register("/station-worker.js", { scope: "/station" })
   .then(() => navigator.serviceWorker.ready)
-  // The page itself was loaded before its worker: hand it what it needs.
+  // The page, its scripts and texts came before this worker did, and all are here by now: hand it what it needs.
   .then((ready) => ready.active?.postMessage({ keep: ["/station", ...performance.getEntriesByType("resource").map((e) => new URL(e.name)).filter((u) => /^[/](static|texts|phrases)[/]/.test(u.pathname)).map((u) => u.pathname)] })).catch((error) => console.warn("station: no worker", error));
-await begin();
 setUpAttention();
 $("unit").value = stored("tocsin.unit") ?? "";
 $("unit").oninput = () => { store("tocsin.unit", $("unit").value); draw(); };
