@@ -215,6 +215,7 @@ def test_mistakes_on_the_command_line(tmp_path: Path, what: dict[str, object], s
         permit_commands.act_on_permit(tmp_path / "site.yaml", "HW-1", "bless", who="Li")
 
 
+@pytest.mark.soak  # the same life by page and cloud is tests/system/test_hot_work_site.py
 @pytest.mark.real
 def test_a_permit_at_a_real_gateway(tmp_path: Path) -> None:
     path = tmp_path / "site.yaml"

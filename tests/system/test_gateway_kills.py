@@ -56,6 +56,7 @@ def everything_is_there(house: House, kills: int) -> None:
     assert epochs == (1,) and not list(house.folder.glob("journal.sqlite.damaged-*")), "one journal, never set aside"
 
 
+@pytest.mark.soak  # every part is killed at random moments by test_kills.py in every run
 @pytest.mark.timeout(400)
 def test_three_kills(house: House) -> None:
     play(house, 3)

@@ -155,7 +155,11 @@ def test_the_command_prints_json_and_refuses_an_unknown_set(tmp_path: Path) -> N
     assert refused.exit_code == 1 and "no set 'nobody'" in refused.stderr
 
 
-@pytest.mark.parametrize("name", sorted(SETS))
+LONG = {"fsri_compartments", "fsri_hvac_gasburner"}  # a quarter of a minute each: read in `make soak`
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.soak] if name in LONG else []) for name in sorted(SETS)])
 def test_every_recorded_set_is_readable(name: str) -> None:
     folder = SENSORS / name
     if not folder.is_dir():
