@@ -97,7 +97,7 @@ def test_where_it_burns_is_seen_on_ground_list_and_by_keyboard(browser, house: S
         expect(page.locator("path.base.road")).to_have_count(4)
         expect(page.get_by_text("Liangzhu Creek")).to_be_visible()
         # The pictures are asked of the named server alone, as plain text goes its name.
-        page.wait_for_function("document.querySelectorAll('.leaflet-tile-loaded').length > 0")
+        page.wait_for_function("() => document.querySelectorAll('.leaflet-tile-loaded').length > 0")
         assert maps.asked and all(path.count("/") == 3 and path.endswith(".png") for path in maps.asked)
         expect(page.locator(".leaflet-control-attribution")).to_have_text("<b>Survey & Map</b>")
         page.locator(".site[aria-label^='Lakeside']").press("Enter")

@@ -131,7 +131,7 @@ def test_the_keyboard_reaches_the_navigation(browser, house: Served) -> None:
         for _ in house.listed("admin")[1:]:
             visit.page.keyboard.press("Tab")
         assert visit.page.evaluate("document.activeElement.getAttribute('href')") == house.listed("admin")[-1]
-        visit.page.wait_for_function("document.activeElement.getBoundingClientRect().right <= 361")
+        visit.page.wait_for_function("() => document.activeElement.getBoundingClientRect().right <= 361")
     finally:
         visit.close()
 
@@ -184,7 +184,7 @@ def test_the_pages_can_be_installed(browser, house: Served) -> None:
         # The browser of a test is a private one, which installs nothing; of the pages themselves it finds no fault.
         assert {one["errorId"] for one in found["installabilityErrors"]} <= {"in-incognito"}
         page.evaluate("navigator.serviceWorker.ready.then(() => true)")
-        page.wait_for_function("navigator.serviceWorker.controller !== null", timeout=PATIENCE_MS)
+        page.wait_for_function("() => navigator.serviceWorker.controller !== null", timeout=PATIENCE_MS)
         context.set_offline(True)
         page.goto(f"{house.url}/board")
         expect(page.locator("main")).to_be_visible(timeout=PATIENCE_MS)
