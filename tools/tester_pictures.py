@@ -172,7 +172,7 @@ def _profile(page: Any, url: str, keep: Any) -> None:
     page.goto(f"{url}profiles?profile=xy-md04")
     expect(page.locator("[data-look=temperature]")).to_be_visible(timeout=60_000)
     page.locator("[data-look=temperature] input").fill("FFCE")
-    expect(page.locator("[data-look=temperature]")).to_contain_text("-5 Cel", timeout=60_000)
+    expect(page.locator("[data-look=temperature]")).to_contain_text("-5 °C", timeout=60_000)
     page.locator("#start").click()
     expect(page.locator("[data-run-point=humidity] .agree")).to_have_class("agree agrees", timeout=60_000)
     text = page.locator("#text").input_value()
