@@ -16,7 +16,7 @@ def test_demo_headless(tmp_path) -> None:
     import sys
 
     done = subprocess.run(
-        [sys.executable, "-m", "tocsin", "demo", "--for", "30", "--headless", "--json", "--keep", str(tmp_path)],
+        [sys.executable, "-m", "tocsin", "demo", "--for", "40", "--headless", "--json", "--keep", str(tmp_path)],
         capture_output=True, text=True, timeout=160, cwd=ROOT, check=False)
     logs = "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in tmp_path.glob("*.log"))
     assert done.returncode == 0, done.stdout + done.stderr + logs
